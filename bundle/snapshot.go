@@ -1,0 +1,125 @@
+package bundle
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// A Use is what an entry of a bundle may verify (BU-4).
+type Use string
+
+const (
+	UseX509 Use = "x509-svid"
+	UseJWT  Use = "jwt-svid"
+	UseWIT  Use = "wit-svid"
+)
+
+// ErrUnknownTrustDomain is returned for a trust domain that is not configured.
+// Nothing is fetched for it (JS-13).
+var ErrUnknownTrustDomain = errors.New("the trust domain is not configured")
+
+// ErrNotReady is returned for a configured trust domain of which no bundle was
+// ever obtained.
+var ErrNotReady = errors.New("no bundle was obtained yet")
+
+// A Key verifies JWT-SVIDs or WIT-SVIDs, as Use says.
+type Key struct {
+	ID        string // kid; empty only for a jwt-svid entry without one (BU-9)
+	Use       Use
+	Algorithm string // the entry's own alg, mostly empty
+	Public    crypto.PublicKey
+}
+
+// A LeftOut entry is one that a bundle had and the snapshot has not.
+type LeftOut struct {
+	Index int    // position in `keys`, from 0
+	Use   string // as the entry said, made fit to print
+	Rule  string // such as BU-8
+	Why   string
+}
+
+// A Snapshot is the bundle of one trust domain at one moment. It never changes;
+// a newer bundle is another snapshot. Any number of goroutines may read it.
+type Snapshot struct {
+	trustDomain spiffeid.TrustDomain
+	anchors     []*x509.Certificate
+	pool        *x509.CertPool
+	keys        []Key // use jwt-svid and wit-svid
+	sequence    uint64
+	hasSequence bool
+	refreshHint time.Duration
+	generation  uint64
+	fetchedAt   time.Time
+	digest      [32]byte
+	leftOut     []LeftOut
+}
+
+// TrustDomain is the name under which the bundle was configured.
+func (s *Snapshot) TrustDomain() spiffeid.TrustDomain { return s.trustDomain }
+
+// Anchors are the CA certificates of the trust domain. They must not be changed.
+func (s *Snapshot) Anchors() []*x509.Certificate { return s.anchors }
+
+// AnchorPool holds Anchors, and never is the system's store: with no anchors it
+// is an empty pool, which trusts nobody (XS-12). It must not be changed.
+func (s *Snapshot) AnchorPool() *x509.CertPool { return s.pool }
+
+// Keys are the keys with this use.
+func (s *Snapshot) Keys(use Use) []Key {
+	var keys []Key
+	for _, k := range s.keys {
+		if k.Use == use {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// Key returns the key with exactly this kid, whatever its use: within a bundle a
+// kid names one key (BU-11). The caller checks Use.
+func (s *Snapshot) Key(kid string) (Key, bool) {
+	if kid == "" {
+		return Key{}, false
+	}
+	for _, k := range s.keys {
+		if k.ID == kid {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// Supports reports whether the bundle has anything to verify SVIDs of this use
+// with (BU-12).
+func (s *Snapshot) Supports(use Use) bool {
+	if use == UseX509 {
+		return len(s.anchors) > 0
+	}
+	for _, k := range s.keys {
+		if k.Use == use {
+			return true
+		}
+	}
+	return false
+}
+
+// Sequence is spiffe_sequence; false when the document had none.
+func (s *Snapshot) Sequence() (uint64, bool) { return s.sequence, s.hasSequence }
+
+// RefreshHint is spiffe_refresh_hint, or 300 s where it is absent, zero or
+// negative (BU-15). It is not clamped.
+func (s *Snapshot) RefreshHint() time.Duration { return s.refreshHint }
+
+// Generation grows with every change of content within a process. Two snapshots
+// of one trust domain with the same generation have the same keys.
+func (s *Snapshot) Generation() uint64 { return s.generation }
+
+// FetchedAt is when the source last confirmed this content.
+func (s *Snapshot) FetchedAt() time.Time { return s.fetchedAt }
+
+// LeftOut lists the entries that were left out, each with the rule and why.
+func (s *Snapshot) LeftOut() []LeftOut { return s.leftOut }

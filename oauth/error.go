@@ -1,0 +1,95 @@
+package oauth
+
+import (
+	"errors"
+	"strings"
+)
+
+// An Error is a refusal, the only kind of error a stage of the pipeline
+// returns. The peer sees Code and its fixed sentence; everything else is for
+// the operator's log, audit line and `explain`.
+//
+// Expected and Presented are shown to operators: they never hold an assertion,
+// a token, a key or a signature. Whoever fills them cuts long or odd input with
+// [Shown].
+type Error struct {
+	Code      ErrorCode
+	Reason    Reason
+	Rule      string // id of the rule that refused, such as CJ-6
+	Expected  string
+	Presented string
+	Err       error // the cause, may be nil
+}
+
+// Refuse makes an Error.
+func Refuse(code ErrorCode, reason Reason, rule, expected, presented string) *Error {
+	return &Error{Code: code, Reason: reason, Rule: rule, Expected: expected, Presented: presented}
+}
+
+// Because returns a copy of e with the cause err.
+func (e *Error) Because(err error) *Error {
+	c := *e
+	c.Err = err
+	return &c
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(string(e.Code))
+	b.WriteString(": ")
+	b.WriteString(string(e.Reason))
+	if e.Rule != "" {
+		b.WriteString(" (" + e.Rule + ")")
+	}
+	if e.Expected != "" {
+		b.WriteString(": expected " + e.Expected)
+	}
+	if e.Presented != "" {
+		b.WriteString(", presented " + e.Presented)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives code, reason and cause, so that errors.Is answers for each.
+func (e *Error) Unwrap() []error {
+	errs := []error{e.Code, e.Reason}
+	if e.Err != nil {
+		errs = append(errs, e.Err)
+	}
+	return errs
+}
+
+// AsError returns the refusal in err's tree. An error that is none becomes a
+// server_error without a reason a stranger could use.
+func AsError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{Code: ServerError, Reason: ReasonInternal, Err: err}
+}
+
+// shownLimit bounds what of a peer's input is repeated to an operator.
+const shownLimit = 200
+
+// Shown makes input fit to be shown to an operator: at most 200 bytes, and
+// control characters, quotes and bytes outside ASCII replaced, so that nothing
+// a peer sends can forge a log line (AK-31).
+func Shown(s string) string {
+	cut := len(s) > shownLimit
+	if cut {
+		s = s[:shownLimit]
+	}
+	clean := strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, s)
+	if cut {
+		clean += "…"
+	}
+	return clean
+}

@@ -1,0 +1,57 @@
+package oauth
+
+// Request parameters (RFC 6749, RFC 7521, RFC 8707).
+const (
+	ParamGrantType           = "grant_type"
+	ParamClientID            = "client_id"
+	ParamClientSecret        = "client_secret"
+	ParamClientAssertion     = "client_assertion"
+	ParamClientAssertionType = "client_assertion_type"
+	ParamScope               = "scope"
+	ParamResource            = "resource"
+)
+
+// ClientAssertionTypeJWTSPIFFE is the one client_assertion_type under which a
+// JWT-SVID is accepted (CJ-1).
+const ClientAssertionTypeJWTSPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+
+// Headers that carry a WIT-SVID and its proof (CW-1).
+const (
+	HeaderClientAttestation    = "OAuth-Client-Attestation"
+	HeaderClientAttestationPoP = "OAuth-Client-Attestation-PoP"
+)
+
+// A GrantType is a value of grant_type.
+type GrantType string
+
+// GrantClientCredentials is the grant of RFC 6749 section 4.4.
+const GrantClientCredentials GrantType = "client_credentials"
+
+// An AuthMethod is a value of token_endpoint_auth_method (MD-22).
+type AuthMethod string
+
+const (
+	MethodJWT  AuthMethod = "spiffe_jwt"
+	MethodX509 AuthMethod = "spiffe_x509"
+	MethodWIT  AuthMethod = "spiffe_wit"
+)
+
+// A Binding says what holds a token to its client.
+type Binding string
+
+const (
+	BindingBearer      Binding = "bearer"
+	BindingCertificate Binding = "x5t#S256" // RFC 8705 section 3.1
+)
+
+// TokenTypeBearer is the token_type of bearer and of certificate-bound tokens
+// (TK-6).
+const TokenTypeBearer = "Bearer"
+
+// Paths below the issuer.
+const (
+	PathToken       = "/token"
+	PathJWKS        = "/jwks.json"
+	PathASMetadata  = "/.well-known/oauth-authorization-server"
+	HeaderRequestID = "Request-Id"
+)

@@ -1,0 +1,41 @@
+package oauth
+
+import "log/slog"
+
+// An AccessToken is a token's wire form. It prints and logs as "redacted"; only
+// JSON encoding and string(t) show it, so that no log line can (AU-2).
+type AccessToken string
+
+func (AccessToken) String() string       { return "redacted" }
+func (AccessToken) GoString() string     { return "redacted" }
+func (AccessToken) LogValue() slog.Value { return slog.StringValue("redacted") }
+
+// A TokenResponse is the successful answer of the token endpoint (RFC 6749
+// section 5.1, TK-6). Scope is always sent.
+type TokenResponse struct {
+	AccessToken AccessToken `json:"access_token"`
+	TokenType   string      `json:"token_type"`
+	ExpiresIn   int64       `json:"expires_in"` // seconds
+	Scope       string      `json:"scope,omitempty"`
+}
+
+// An ErrorResponse is the body of a refusal (RFC 6749 section 5.2).
+type ErrorResponse struct {
+	Error       ErrorCode `json:"error"`
+	Description string    `json:"error_description,omitempty"`
+}
+
+// Metadata describes an authorization server (RFC 8414 section 2, AM-4). A
+// member whose feature is off is empty and so left out (AM-3).
+type Metadata struct {
+	Issuer                                string            `json:"issuer"`
+	TokenEndpoint                         string            `json:"token_endpoint"`
+	JWKSURI                               string            `json:"jwks_uri"`
+	GrantTypesSupported                   []GrantType       `json:"grant_types_supported,omitempty"`
+	ScopesSupported                       []string          `json:"scopes_supported,omitempty"`
+	TokenEndpointAuthMethodsSupported     []AuthMethod      `json:"token_endpoint_auth_methods_supported,omitempty"`
+	TokenEndpointAuthSigningAlgs          []string          `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
+	TLSClientCertificateBoundAccessTokens bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	MTLSEndpointAliases                   map[string]string `json:"mtls_endpoint_aliases,omitempty"`
+	ProtectedResources                    []string          `json:"protected_resources,omitempty"`
+}
