@@ -42,6 +42,16 @@ type LeftOut struct {
 	Why   string
 }
 
+// A Note is something an operator should know of what the snapshot does have:
+// an entry that was kept though a rule speaks against it, or a member of the
+// document that was passed over.
+type Note struct {
+	Index int    // position in `keys`, from 0; -1 for the document itself
+	Use   string // empty for the document itself
+	Rule  string // such as BU-9
+	Why   string
+}
+
 // A Snapshot is the bundle of one trust domain at one moment. It never changes;
 // a newer bundle is another snapshot. Any number of goroutines may read it.
 type Snapshot struct {
@@ -54,8 +64,9 @@ type Snapshot struct {
 	refreshHint time.Duration
 	generation  uint64
 	fetchedAt   time.Time
-	digest      [32]byte
+	digest      [32]byte // of anchors and keys, whatever their order
 	leftOut     []LeftOut
+	notes       []Note
 }
 
 // TrustDomain is the name under which the bundle was configured.
@@ -79,14 +90,14 @@ func (s *Snapshot) Keys(use Use) []Key {
 	return keys
 }
 
-// Key returns the key with exactly this kid, whatever its use: within a bundle a
-// kid names one key (BU-11). The caller checks Use.
-func (s *Snapshot) Key(kid string) (Key, bool) {
+// Key returns the key with this use and exactly this kid. An empty kid names no
+// key.
+func (s *Snapshot) Key(use Use, kid string) (Key, bool) {
 	if kid == "" {
 		return Key{}, false
 	}
 	for _, k := range s.keys {
-		if k.ID == kid {
+		if k.Use == use && k.ID == kid {
 			return k, true
 		}
 	}
@@ -114,12 +125,20 @@ func (s *Snapshot) Sequence() (uint64, bool) { return s.sequence, s.hasSequence 
 // negative (BU-15). It is not clamped.
 func (s *Snapshot) RefreshHint() time.Duration { return s.refreshHint }
 
-// Generation grows with every change of content within a process. Two snapshots
-// of one trust domain with the same generation have the same keys.
+// Generation grows with every change of anchors or keys. It counts for a whole
+// [Set], so that of one Set two snapshots with the same generation are of the
+// same trust domain and have the same anchors and keys. It is 0 for a snapshot
+// that comes from [Parse] alone.
 func (s *Snapshot) Generation() uint64 { return s.generation }
 
-// FetchedAt is when the source last confirmed this content.
+// FetchedAt is when the source was last asked and answered with this content.
+// A caller that must not go on with an old bundle (BE-15) judges this time;
+// nothing in this package does.
 func (s *Snapshot) FetchedAt() time.Time { return s.fetchedAt }
 
 // LeftOut lists the entries that were left out, each with the rule and why.
 func (s *Snapshot) LeftOut() []LeftOut { return s.leftOut }
+
+// Notes lists what an operator should know of the entries that were kept, each
+// with the rule and why.
+func (s *Snapshot) Notes() []Note { return s.notes }

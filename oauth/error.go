@@ -18,7 +18,10 @@ type Error struct {
 	Rule      string // id of the rule that refused, such as CJ-6
 	Expected  string
 	Presented string
-	Err       error // the cause, may be nil
+	// Subject is the SPIFFE ID that the refused credential names, empty where it
+	// names none. It is a claim and no proof.
+	Subject string
+	Err     error // the cause, may be nil
 }
 
 // Refuse makes an Error.

@@ -9,7 +9,12 @@ const (
 	ParamClientAssertionType = "client_assertion_type"
 	ParamScope               = "scope"
 	ParamResource            = "resource"
+	ParamAudience            = "audience"
 )
+
+// MaxJWT is the longest JWT accepted in any parameter or header, in bytes (GL-8,
+// JS-20).
+const MaxJWT = 16 << 10
 
 // ClientAssertionTypeJWTSPIFFE is the one client_assertion_type under which a
 // JWT-SVID is accepted (CJ-1).

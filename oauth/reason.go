@@ -73,13 +73,5 @@ const (
 	ReasonCnfMismatch      Reason = "cnf_mismatch"
 	ReasonKeysUnavailable  Reason = "keys_unavailable"
 	ReasonAuditUnavailable Reason = "audit_unavailable"
-	ReasonShuttingDown     Reason = "shutting_down"
 	ReasonInternal         Reason = "internal"
 )
-
-// A ReasonText says to an operator what a reason means and what to do.
-type ReasonText struct {
-	Reason Reason
-	Cause  string // one sentence
-	Cure   string // the next thing to do
-}

@@ -37,6 +37,10 @@ var SVIDAlgorithms = []Algorithm{RS256, RS384, RS512, ES256, ES384, ES512, PS256
 // MinRSABits is the shortest RSA key accepted or made (JS-3, KR-4).
 const MinRSABits = 2048
 
+// MaxRSABits is the longest RSA key that is read. Verifying with a longer one
+// takes so long that whoever published it could slow down everybody else.
+const MaxRSABits = 4096
+
 type family int
 
 const (

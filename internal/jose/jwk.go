@@ -2,6 +2,9 @@ package jose
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -27,18 +30,72 @@ type JWK struct {
 // ErrPrivateKey is the cause when an entry holds private or symmetric material.
 var ErrPrivateKey = errors.New("the entry holds a private or a symmetric key")
 
+// ErrKeyType is the cause when kty is missing or none of EC, RSA and OKP.
+var ErrKeyType = errors.New("kty is missing or not one this software knows")
+
+// ErrNoCertificate is the cause when an entry that needs x5c has none.
+var ErrNoCertificate = errors.New("x5c is missing, empty or not an array")
+
 // privateMembers are the members of RFC 7518 section 6 that only a private or
 // symmetric key has.
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+
+// parameterMembers are those that make up a public key.
+var parameterMembers = []string{"crv", "x", "y", "n", "e"}
 
 // ParseJWK reads one key. It refuses private and symmetric keys with
 // ErrPrivateKey (BU-20), kinds that this module does not verify with, and a
 // certificate that contradicts the key's own parameters (BU-8). Errors repeat
 // nothing of a key.
 func ParseJWK(raw []byte) (JWK, error) {
+	members, out, err := readJWK(raw)
+	if err != nil {
+		return out, err
+	}
+	if out.Key, err = publicKey(members); err != nil {
+		return out, err
+	}
+	return out, out.agree()
+}
+
+// ParseCertificateJWK reads an entry that publishes a certificate, as one with
+// the use x509-svid does. It refuses what ParseJWK refuses, except that the
+// key's own parameters may be missing altogether: then Key is that of the
+// certificate, which has to be of the kind that kty names. Without x5c the
+// error is ErrNoCertificate (BU-6).
+//
+// Nothing of the certificate is judged but its key: not who signed it, not its
+// time, not whether it is a CA. An error may repeat text of the certificate.
+func ParseCertificateJWK(raw []byte) (JWK, error) {
+	members, out, err := readJWK(raw)
+	if err != nil {
+		return out, err
+	}
+	if out.Certificate == nil {
+		return out, ErrNoCertificate
+	}
+	for _, name := range parameterMembers {
+		if _, ok := members.Get(name); !ok {
+			continue
+		}
+		if out.Key, err = publicKey(members); err != nil {
+			return out, err
+		}
+		return out, out.agree()
+	}
+	kty, _ := members.Get("kty")
+	if text, _ := kty.Text(); text != keyFamily(out.Certificate.PublicKey) {
+		return out, errors.New("the certificate in x5c has a key of another kind than kty says")
+	}
+	out.Key = out.Certificate.PublicKey
+	return out, nil
+}
+
+// readJWK reads everything of an entry but its key.
+func readJWK(raw []byte) (strictjson.Members, JWK, error) {
 	members, err := strictjson.Object(raw)
 	if err != nil {
-		return JWK{}, err
+		return nil, JWK{}, err
 	}
 	text := func(name string) string {
 		v, _ := members.Get(name)
@@ -48,52 +105,77 @@ func ParseJWK(raw []byte) (JWK, error) {
 	out := JWK{KeyID: text("kid"), Use: text("use"), Algorithm: Algorithm(text("alg"))}
 	kty := text("kty")
 	if kty == "oct" {
-		return out, ErrPrivateKey
+		return nil, out, ErrPrivateKey
 	}
 	for _, name := range privateMembers {
 		if _, ok := members.Get(name); ok {
-			return out, ErrPrivateKey
+			return nil, out, ErrPrivateKey
 		}
 	}
 	switch kty {
 	case "EC", "RSA", "OKP":
-	case "":
-		return out, errors.New("kty is missing")
 	default:
-		return out, errors.New("kty is not one this software knows")
+		return nil, out, ErrKeyType
 	}
 	if v, ok := members.Get("x5c"); ok {
 		if err := out.certificate(v); err != nil {
-			return out, err
+			return nil, out, err
 		}
 	}
+	return members, out, nil
+}
+
+// publicKey reads the key's own parameters. It is the library that refuses RSA
+// above MaxRSABits.
+func publicKey(members strictjson.Members) (crypto.PublicKey, error) {
 	// Only what describes the key itself is given to the library: it would
 	// refuse an entry for members that do not matter here.
-	bare := make([]byte, 0, len(raw))
-	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
+	var bare []byte
+	for _, name := range append([]string{"kty"}, parameterMembers...) {
 		if v, ok := members.Get(name); ok {
 			bare = fmt.Appendf(bare, ",%q:%s", name, v)
 		}
 	}
-	bare[0] = '{'
+	bare[0] = '{' // readJWK saw to it that there is a kty
 	var key jose.JSONWebKey
 	if err := key.UnmarshalJSON(append(bare, '}')); err != nil || !key.Valid() {
-		return out, errors.New("the key's parameters are missing or malformed")
+		return nil, fmt.Errorf("the key's parameters are missing, malformed or RSA of more than %d bits", MaxRSABits)
 	}
-	out.Key = key.Key
-	if KeyType(out.Key) == "unknown" {
-		return out, errors.New("the key is of a kind this software does not verify with")
+	if KeyType(key.Key) == "unknown" {
+		return nil, errors.New("the key is of a kind this software does not verify with")
 	}
-	if out.Certificate != nil && !samePublicKey(out.Certificate.PublicKey, out.Key) {
-		return out, errors.New("the certificate in x5c is of another key than the entry")
+	return key.Key, nil
+}
+
+// agree is BU-8: a certificate and the parameters beside it are of one key.
+func (k *JWK) agree() error {
+	if k.Certificate != nil && !samePublicKey(k.Certificate.PublicKey, k.Key) {
+		return errors.New("the certificate in x5c is of another key than the entry")
 	}
-	return out, nil
+	return nil
+}
+
+// keyFamily is the kty of a public key; empty for a kind without one here.
+func keyFamily(key crypto.PublicKey) string {
+	switch key.(type) {
+	case *ecdsa.PublicKey:
+		return "EC"
+	case *rsa.PublicKey:
+		return "RSA"
+	case ed25519.PublicKey:
+		return "OKP"
+	}
+	return ""
 }
 
 func (k *JWK) certificate(v strictjson.Value) error {
+	items, ok := v.Items()
+	if !ok || len(items) == 0 {
+		return ErrNoCertificate
+	}
 	values, ok := v.Texts()
-	if !ok || len(values) == 0 {
-		return errors.New("x5c is not an array of at least one string")
+	if !ok {
+		return errors.New("x5c holds something other than strings")
 	}
 	// x5c is standard base64 (RFC 7517 section 4.7), unlike all else in a JWK.
 	der, err := base64.StdEncoding.DecodeString(values[0])

@@ -32,9 +32,15 @@ func URINames(cert *x509.Certificate) ([]string, error) {
 			if rest, err = asn1.Unmarshal(rest, &name); err != nil {
 				return nil, errors.New("the subject alternative name extension is malformed")
 			}
-			if name.Class == asn1.ClassContextSpecific && name.Tag == uniformResourceIdentifier {
-				names = append(names, string(name.Bytes))
+			if name.Class != asn1.ClassContextSpecific || name.Tag != uniformResourceIdentifier {
+				continue
 			}
+			// DER has no constructed form of it. Go's path validation overlooks
+			// one, and with it every name constraint (XS-16).
+			if name.IsCompound {
+				return nil, errors.New("the subject alternative name extension has a URI that is not DER")
+			}
+			names = append(names, string(name.Bytes))
 		}
 	}
 	return names, nil

@@ -24,8 +24,127 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.What + " (" + f.Rule + ")" }
 
-func fault(rule, format string, args ...any) *Fault {
-	return &Fault{rule, fmt.Sprintf(format, args...)}
+// A Rule is one demand on an identifier's bytes.
+type Rule struct {
+	ID     string
+	Source string
+	// Broken says how the identifier breaks the rule; empty when it does not.
+	Broken func(Parts) string
+}
+
+// Parts are an identifier cut at its scheme and at the first slash after it,
+// with nothing decoded and nothing judged.
+type Parts struct {
+	Raw    string
+	Scheme string // "spiffe://" in whatever case, or empty
+	Name   string // the trust domain
+	Path   string // with its leading slash, or empty
+}
+
+// Cut cuts an identifier.
+func Cut(s string) Parts {
+	p := Parts{Raw: s}
+	if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {
+		p.Scheme = s[:len(scheme)]
+		p.Name = s[len(scheme):]
+	}
+	if i := strings.IndexByte(p.Name, '/'); i >= 0 {
+		p.Name, p.Path = p.Name[:i], p.Name[i:]
+	}
+	return p
+}
+
+// Rules are the demands on every SPIFFE ID, in the order in which they are
+// judged. A workload's must have a path besides (PathRule).
+var Rules = []Rule{
+	{"SI-9", "SPIFFE-ID 2.3", func(p Parts) string {
+		if len(p.Raw) > MaxID {
+			return fmt.Sprintf("longer than %d bytes", MaxID)
+		}
+		return ""
+	}},
+	{"SI-1", "SPIFFE-ID 2", func(p Parts) string {
+		if p.Scheme == "" {
+			return "does not begin with spiffe://"
+		}
+		return ""
+	}},
+	{"SI-10", "SPIFFE-ID 2.1, 2.4", func(p Parts) string {
+		if p.Scheme != scheme {
+			return "the scheme is not in lower case"
+		}
+		return ""
+	}},
+	{"SI-2", "SPIFFE-ID 2", func(p Parts) string {
+		switch i := strings.IndexAny(p.Raw, "?#"); {
+		case i < 0:
+			return ""
+		case p.Raw[i] == '?':
+			return "it has a query, if only an empty one"
+		default:
+			return "it has a fragment, if only an empty one"
+		}
+	}},
+	{"SI-3", "SPIFFE-ID 2.1", func(p Parts) string {
+		switch {
+		case p.Name == "":
+			return "the trust domain is empty"
+		case strings.Contains(p.Name, "@"):
+			return "the trust domain has user information"
+		case strings.Contains(p.Name, ":") && p.Name[0] != '[':
+			return "the trust domain has a port"
+		}
+		return ""
+	}},
+	{"SI-4", "SPIFFE-ID 2.1", func(p Parts) string {
+		for i := range len(p.Name) {
+			switch c := p.Name[i]; {
+			case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
+			case c >= 'A' && c <= 'Z':
+				return "the trust domain is not in lower case"
+			default:
+				return "the trust domain has a character other than a-z 0-9 . - _"
+			}
+		}
+		return ""
+	}},
+	{"SI-6", "SPIFFE-ID 2.3", func(p Parts) string {
+		if len(p.Name) > MaxTrustDomain {
+			return fmt.Sprintf("the trust domain is longer than %d bytes", MaxTrustDomain)
+		}
+		return ""
+	}},
+	{"SI-7", "SPIFFE-ID 2.2", brokenPath},
+}
+
+// PathRule is the demand on a workload's identifier (SI-11, SI-12).
+var PathRule = Rule{"SI-12", "X509-SVID 5.2", func(p Parts) string {
+	if p.Path == "" {
+		return "it names a trust domain, not a workload: the path is missing"
+	}
+	return ""
+}}
+
+func brokenPath(p Parts) string {
+	if p.Path == "" {
+		return ""
+	}
+	for segment := range strings.SplitSeq(p.Path[1:], "/") {
+		switch segment {
+		case "":
+			return "the path has an empty segment or ends in a slash"
+		case ".", "..":
+			return "the path has a dot segment"
+		}
+		for i := range len(segment) {
+			switch c := segment[i]; {
+			case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
+			default:
+				return "the path has a character other than a-z A-Z 0-9 . - _"
+			}
+		}
+	}
+	return ""
 }
 
 // Workload reads the SPIFFE ID of a workload: one with a path (SI-12). The
@@ -35,8 +154,8 @@ func Workload(s string) (spiffeid.ID, error) {
 	if err != nil {
 		return spiffeid.ID{}, err
 	}
-	if id.Path() == "" {
-		return spiffeid.ID{}, fault("SI-12", "it names a trust domain, not a workload: the path is missing")
+	if what := PathRule.Broken(Cut(s)); what != "" {
+		return spiffeid.ID{}, &Fault{PathRule.ID, what}
 	}
 	return id, nil
 }
@@ -46,90 +165,20 @@ func Workload(s string) (spiffeid.ID, error) {
 // It accepts the canonical spelling only and rewrites nothing, so two accepted
 // identifiers are equal exactly when their bytes are (SI-10, SI-14).
 func Parse(s string) (spiffeid.ID, error) {
-	if f := check(s); f != nil {
-		return spiffeid.ID{}, f
+	parts := Cut(s)
+	for _, r := range Rules {
+		if what := r.Broken(parts); what != "" {
+			return spiffeid.ID{}, &Fault{r.ID, what}
+		}
 	}
 	id, err := spiffeid.FromString(s)
 	if err != nil { // our rules are the stricter ones; kept as a second lock
-		return spiffeid.ID{}, fault("SI-1", "it is no SPIFFE ID: %v", err)
+		return spiffeid.ID{}, &Fault{"SI-1", err.Error()}
 	}
 	if id.String() != s { // SI-15: a build with the lax character option
-		return spiffeid.ID{}, fault("SI-10", "it is not in canonical form")
+		return spiffeid.ID{}, &Fault{"SI-10", "not in canonical form"}
 	}
 	return id, nil
-}
-
-func check(s string) *Fault {
-	if len(s) > MaxID {
-		return fault("SI-9", "it is longer than %d bytes", MaxID)
-	}
-	if !strings.HasPrefix(s, scheme) {
-		if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {
-			return fault("SI-10", "the scheme is not in lower case")
-		}
-		return fault("SI-1", "it does not begin with spiffe://")
-	}
-	// Before everything else, because '?' and '#' would otherwise be reported
-	// as stray characters of a segment.
-	if i := strings.IndexAny(s, "?#"); i >= 0 {
-		if s[i] == '?' {
-			return fault("SI-2", "it has a query")
-		}
-		return fault("SI-2", "it has a fragment")
-	}
-	name, path := s[len(scheme):], ""
-	if i := strings.IndexByte(name, '/'); i >= 0 {
-		name, path = name[:i], name[i:]
-	}
-	if f := checkTrustDomain(name); f != nil {
-		return f
-	}
-	return checkPath(path)
-}
-
-func checkTrustDomain(name string) *Fault {
-	if name == "" {
-		return fault("SI-3", "the trust domain is empty")
-	}
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
-		case c == '@':
-			return fault("SI-3", "the trust domain has user information")
-		case c == ':' && !strings.HasPrefix(name, "["):
-			return fault("SI-3", "the trust domain has a port")
-		case c >= 'A' && c <= 'Z':
-			return fault("SI-4", "the trust domain is not in lower case")
-		default:
-			return fault("SI-4", "the trust domain has a character other than a-z 0-9 . - _")
-		}
-	}
-	if len(name) > MaxTrustDomain {
-		return fault("SI-6", "the trust domain is longer than %d bytes", MaxTrustDomain)
-	}
-	return nil
-}
-
-func checkPath(path string) *Fault {
-	if path == "" {
-		return nil
-	}
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		switch segment {
-		case "":
-			return fault("SI-7", "the path has an empty segment or ends in a slash")
-		case ".", "..":
-			return fault("SI-7", "the path has a dot segment")
-		}
-		for i := range len(segment) {
-			switch c := segment[i]; {
-			case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
-			default:
-				return fault("SI-7", "the path has a character other than a-z A-Z 0-9 . - _")
-			}
-		}
-	}
-	return nil
 }
 
 // TrustDomain reads a trust domain as an operator writes it: the bare name or
@@ -137,7 +186,7 @@ func checkPath(path string) *Fault {
 func TrustDomain(s string) (spiffeid.TrustDomain, error) {
 	name := strings.TrimPrefix(s, scheme)
 	if strings.ContainsAny(name, "/?#") {
-		return spiffeid.TrustDomain{}, fault("SI-13", "a trust domain is a name or spiffe:// and a name, with nothing after it")
+		return spiffeid.TrustDomain{}, &Fault{"SI-13", "a trust domain is a name, or spiffe:// and a name, with nothing after it"}
 	}
 	id, err := Parse(scheme + name)
 	if err != nil {

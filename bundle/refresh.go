@@ -1,0 +1,78 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+const (
+	// demandInterval is the time between the beginnings of two fetches on
+	// demand for one trust domain (BE-17).
+	demandInterval = 30 * time.Second
+	// demandWait is how long a caller waits for one (BE-17).
+	demandWait = 2 * time.Second
+)
+
+// Refresh fetches a trust domain's bundle now, because a key was not found in
+// the one at hand, and returns the newest good one (BE-17). Callers at the same
+// time share one fetch. After a fetch began, Refresh starts no other for 30 s
+// and returns the bundle at hand; polls do not count. So strangers who invent
+// key ids cause two requests a minute, however many they send.
+//
+// It waits at most 2 s; a fetch that takes longer goes on without its caller.
+// That a fetch failed is no error here: the bundle before it still holds, and
+// the status tells. The error is ErrUnknownTrustDomain, ErrNotReady, or that of
+// ctx when it ends first.
+func (s *Set) Refresh(ctx context.Context, td spiffeid.TrustDomain) (*Snapshot, error) {
+	d, ok := s.domains[td]
+	if !ok {
+		return nil, ErrUnknownTrustDomain // and nothing is fetched (JS-13)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("bundle: refresh: %w", err)
+	}
+	if done := s.demand(ctx, d); done != nil {
+		timer := time.NewTimer(demandWait)
+		defer timer.Stop()
+		select {
+		case <-done:
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("bundle: refresh: %w", ctx.Err())
+		}
+	}
+	return s.Bundle(td)
+}
+
+// demand returns the end of the fetch that a caller may wait for: the one under
+// way or a new one. It is nil when the allowance is used up.
+func (s *Set) demand(ctx context.Context, d *domain) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.flight != nil {
+		return d.flight
+	}
+	now := s.now()
+	// A clock that was set back must not end all refreshing, hence the 0.
+	if since := now.Sub(d.demanded); !d.demanded.IsZero() && since >= 0 && since < demandInterval {
+		return nil
+	}
+	d.demanded = now
+	done := make(chan struct{})
+	d.flight = done
+	// The caller who happened to come first may leave; the others still wait.
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		// A poll may be under way. Its answer may be older than the key that is
+		// missing, so it is waited for and the source asked again.
+		_ = s.fetch(ctx, d) // it is in the log and in the status
+		d.mu.Lock()
+		d.flight = nil
+		d.mu.Unlock()
+		close(done)
+	}()
+	return done
+}

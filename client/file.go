@@ -1,0 +1,123 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+)
+
+const maxSVIDFile = 64 << 10 // chain or key; MT-8 allows half of it for a chain
+
+// JWTSVIDFile reads a JWT-SVID that something else keeps fresh in a file, in
+// compact form, with or without a newline after it. The file is read whenever the
+// client needs a JWT-SVID, which is at half of the last one's life. Whatever
+// writes it must ask for the issuer as the only audience.
+func JWTSVIDFile(path string) JWTSource { return jwtFile(path) }
+
+type jwtFile string
+
+func (f jwtFile) FetchJWTSVID(context.Context, string) (string, error) {
+	data, err := readFile(string(f), maxAssertion+2)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" {
+		return "", fmt.Errorf("%s is empty", f)
+	}
+	return token, nil
+}
+
+// X509SVIDFiles reads an X.509-SVID that something else keeps fresh in two PEM
+// files: the certificate chain, leaf first, and the private key in PKCS #8. Both
+// may be the same file. They are read again when either changes; while they do not
+// fit together, because one of them is still being written, the client stays with
+// the SVID it has until that ends.
+func X509SVIDFiles(chainPath, keyPath string) X509Source {
+	return &x509Files{chain: chainPath, key: keyPath}
+}
+
+// errUnsettled marks files that do not make an SVID, perhaps not yet. A missing
+// file is not among them: it has been taken away.
+var errUnsettled = errors.New("the files hold no X.509-SVID")
+
+type x509Files struct {
+	chain, key string
+
+	mu    sync.Mutex
+	svid  *x509svid.SVID
+	stamp [2]stamp // of the files that svid was read from
+}
+
+// A stamp changes when a file is replaced or written.
+type stamp struct {
+	info    os.FileInfo // for os.SameFile
+	modTime time.Time
+	size    int64
+}
+
+func (a stamp) equal(b stamp) bool {
+	return a.info != nil && b.info != nil && os.SameFile(a.info, b.info) && a.modTime.Equal(b.modTime) && a.size == b.size
+}
+
+func (f *x509Files) stamps() (s [2]stamp, err error) {
+	for i, path := range []string{f.chain, f.key} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return s, err
+		}
+		s[i] = stamp{info, info.ModTime(), info.Size()}
+	}
+	return s, nil
+}
+
+func (f *x509Files) GetX509SVID() (*x509svid.SVID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, err := f.stamps()
+	if err != nil {
+		return nil, err
+	}
+	if f.svid != nil && before[0].equal(f.stamp[0]) && before[1].equal(f.stamp[1]) {
+		return f.svid, nil
+	}
+	chain, err := readFile(f.chain, maxSVIDFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readFile(f.key, maxSVIDFile)
+	if err != nil {
+		return nil, err
+	}
+	svid, err := x509svid.Parse(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s and %s: %w", errUnsettled, f.chain, f.key, err)
+	}
+	// A file that changed while it was read is read again next time.
+	f.svid, f.stamp = svid, before
+	return svid, nil
+}
+
+// readFile reads a file of at most limit bytes.
+func readFile(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, limit)
+	}
+	return data, nil
+}

@@ -1,0 +1,66 @@
+package svidgate
+
+import (
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// An Identity is a proven workload. Only a Verifier makes one; the zero value
+// proves nothing, and Proven says so.
+type Identity struct {
+	id         spiffeid.ID
+	method     oauth.AuthMethod
+	expiresAt  time.Time
+	digest     [32]byte
+	useDigest  [32]byte
+	keyID      string
+	tokenID    string
+	sequence   uint64
+	sequenced  bool
+	legacyAud  bool
+	thumbprint [32]byte
+}
+
+// Proven reports whether a Verifier made the identity.
+func (i Identity) Proven() bool { return i.method != "" }
+
+// SPIFFEID is the concrete workload.
+func (i Identity) SPIFFEID() spiffeid.ID { return i.id }
+
+// Method is how it was proven.
+func (i Identity) Method() oauth.AuthMethod { return i.method }
+
+// ExpiresAt is the exp of a JWT-SVID or the notAfter of a certificate.
+func (i Identity) ExpiresAt() time.Time { return i.expiresAt }
+
+// CertificateThumbprint is the SHA-256 of the leaf's DER form, the value of
+// x5t#S256 (MT-1); false without a certificate.
+func (i Identity) CertificateThumbprint() ([32]byte, bool) {
+	return i.thumbprint, i.method == oauth.MethodX509
+}
+
+// Digest is the SHA-256 of the credential as presented: it names the credential
+// in an audit line without showing it (CA-14).
+func (i Identity) Digest() [32]byte { return i.digest }
+
+// UseDigest is the SHA-256 of a JWT-SVID's header.payload: what single use is
+// counted by, since an ECDSA signature has a valid twin (CJ-13).
+func (i Identity) UseDigest() [32]byte { return i.useDigest }
+
+// KeyID is the kid of the key that verified a JWT-SVID, or the serial number of
+// a certificate; for the audit record (CA-14).
+func (i Identity) KeyID() string { return i.keyID }
+
+// TokenID is the jti of a JWT-SVID that had one, made fit to print.
+func (i Identity) TokenID() string { return i.tokenID }
+
+// BundleSequence is the spiffe_sequence of the bundle that was used; false when
+// it had none.
+func (i Identity) BundleSequence() (uint64, bool) { return i.sequence, i.sequenced }
+
+// LegacyAudience reports whether the profile transition let an older form pass:
+// the audience was the endpoint's URL and not the issuer (CJ-7).
+func (i Identity) LegacyAudience() bool { return i.legacyAud }

@@ -1,0 +1,83 @@
+package audit
+
+import (
+	"errors"
+	"time"
+)
+
+// EventToken is the event of a decision at the token endpoint.
+const EventToken = "token"
+
+// Events that the Log writes about itself. They have no outcome.
+const (
+	eventRecovered = "recovered" // a torn last line was cut off when the file was opened
+	eventResumed   = "resumed"   // the first line after a time in which events failed
+)
+
+// Values of Event.Outcome.
+const (
+	Granted = "granted"
+	Refused = "refused"
+)
+
+// An Event is one decision (AU-1). An empty member is left out of the line.
+//
+// Nothing here ever holds a token, an assertion, a code or a key (AU-2). What
+// only a peer said, and nobody checked, may stand in ClientID, Resource, Scope
+// and the like of a refused event: it is escaped, cut and, where it looks like a
+// JWT, replaced, but it proves nothing.
+type Event struct {
+	Event     string // what was decided, such as EventToken; required
+	Outcome   string // Granted or Refused; required
+	Reason    string // an oauth.Reason; empty when granted
+	Rule      string // id of the rule that refused
+	Expected  string // by that rule
+	Presented string // to that rule, made fit to show by oauth.Shown
+
+	RequestID string
+	Endpoint  string // path of the endpoint
+	Source    string // address of the peer, as the listener saw it
+
+	ClientID          string
+	SPIFFEID          string // of the authenticated client, never a pattern
+	TrustDomain       string
+	TransportSPIFFEID string // of the TLS connection's certificate, where it is judged apart from the client (WI-6)
+	AuthMethod        string // an oauth.AuthMethod
+	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
+	BundleSequence    uint64 // of the bundle that judged it; see HasBundleSequence
+	HasBundleSequence bool   // because 0 is a sequence too
+	ProfileLegacyUse  []string
+
+	GrantType                  string
+	Resource                   string
+	Audience                   []string
+	Scope                      string
+	Subject                    string
+	Actors                     []string // outermost first
+	AuthorizationDetailsDigest string   // hex SHA-256
+	PolicyRule                 string   // id of the rule that decided
+	PolicyDigest               string   // hex SHA-256 of the policy it stands in
+	Stale                      []string // kinds of data older than they should be (LD-3)
+
+	Txn     string
+	JTI     string    // of what was issued
+	KeyID   string    // of the key that signed it
+	Binding string    // an oauth.Binding
+	Expires time.Time // of what was issued
+
+	// What the Log says about itself.
+	failedEvents uint64 // resumed: how many events could not be recorded
+	lostBytes    int64  // recovered: how many bytes were cut off
+	lostDigest   string // recovered: hex SHA-256 of them
+}
+
+// check refuses an event that would be a useless line.
+func (e *Event) check() error {
+	if e.Event == "" {
+		return errors.New("the event has no name")
+	}
+	if e.Outcome != Granted && e.Outcome != Refused {
+		return errors.New("the outcome is neither granted nor refused")
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package clientauth
+
+import (
+	"context"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// An Authenticator authenticates clients.
+type Authenticator struct {
+	Verifier *svidgate.Verifier
+	Clients  *registration.Registry
+	// SingleUse are the trust domains whose JWT-SVIDs count once (CJ-13), and
+	// Used remembers them.
+	SingleUse map[spiffeid.TrustDomain]bool
+	Used      *replay.Memory
+}
+
+// A Caller is an authenticated client: a registered client and the identity that
+// proved it. Only Authenticate makes one; the zero value is nobody.
+type Caller struct {
+	client      registration.Client
+	identity    svidgate.Identity
+	certificate svidgate.Identity
+	legacy      []string
+}
+
+// Authenticated reports whether Authenticate made the caller.
+func (c Caller) Authenticated() bool { return c.client.Registered() && c.identity.Proven() }
+
+// Client is the registered client.
+func (c Caller) Client() registration.Client { return c.client }
+
+// Identity is the concrete workload.
+func (c Caller) Identity() svidgate.Identity { return c.identity }
+
+// LegacyUse lists the ids of rules whose older form this request used, for the
+// metric that tells when a stricter profile is safe.
+func (c Caller) LegacyUse() []string { return c.legacy }
+
+// Certificate is what a token can be bound to: the thumbprint of the certificate
+// on the connection and the end of its validity. False without one. The
+// certificate is an X.509-SVID of the very identity that authenticated.
+func (c Caller) Certificate() (thumbprint [32]byte, notAfter time.Time, ok bool) {
+	thumbprint, ok = c.certificate.CertificateThumbprint()
+	return thumbprint, c.certificate.ExpiresAt(), ok
+}
+
+// Authenticate authenticates the client of a request, in the order of CA-16. The
+// error is an *oauth.Error; method is told as far as it was found out.
+func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Request) (caller Caller, method oauth.AuthMethod, err error) {
+	claim, err := a.Clients.Claim(req)
+	if err != nil {
+		return Caller{}, claim.Method(), err
+	}
+	method = claim.Method()
+	identity, err := a.verify(ctx, req, claim)
+	if err != nil {
+		return Caller{}, method, err
+	}
+	client, legacy, err := claim.Associate(identity)
+	if err != nil {
+		return Caller{}, method, withSubject(err, identity)
+	}
+	caller = Caller{client: client, identity: identity}
+	if legacy != "" {
+		caller.legacy = append(caller.legacy, legacy)
+	}
+	if identity.LegacyAudience() {
+		caller.legacy = append(caller.legacy, "CJ-7")
+	}
+	if caller.certificate, err = a.certificate(ctx, req, identity); err != nil {
+		return Caller{}, method, withSubject(err, identity)
+	}
+	if err := a.useOnce(identity); err != nil {
+		return Caller{}, method, withSubject(err, identity)
+	}
+	return caller, method, nil
+}
+
+func (a *Authenticator) verify(ctx context.Context, req *tokenrequest.Request, claim registration.Claim) (svidgate.Identity, error) {
+	if claim.Method() == oauth.MethodX509 {
+		return a.Verifier.VerifyX509SVID(ctx, req.Certificates())
+	}
+	return a.Verifier.VerifyJWTSVID(ctx, svidgate.JWTPresentation{
+		Assertion:   req.Assertion(),
+		EndpointURL: req.Endpoint().URL,
+		Profile:     claim.Profile,
+	})
+}
+
+// certificate judges the certificate that may bind tokens. Beside an assertion
+// it must be a whole X.509-SVID of the same workload, else the request mixes two
+// identities (TK-3, MT-6, AK-25).
+func (a *Authenticator) certificate(ctx context.Context, req *tokenrequest.Request, identity svidgate.Identity) (svidgate.Identity, error) {
+	if identity.Method() == oauth.MethodX509 {
+		return identity, nil
+	}
+	if len(req.Certificates()) == 0 {
+		return svidgate.Identity{}, nil
+	}
+	certificate, err := a.Verifier.VerifyX509SVID(ctx, req.Certificates())
+	if err != nil {
+		e := *oauth.AsError(err)
+		if e.Code == oauth.InvalidClient {
+			e.Code = oauth.InvalidRequest
+		}
+		return svidgate.Identity{}, &e
+	}
+	if certificate.SPIFFEID() != identity.SPIFFEID() {
+		return svidgate.Identity{}, oauth.Refuse(oauth.InvalidRequest, oauth.ReasonMixedCredentials, "TK-3",
+			"a certificate of "+identity.SPIFFEID().String(), "one of "+certificate.SPIFFEID().String())
+	}
+	return certificate, nil
+}
+
+// useOnce is CJ-13.
+func (a *Authenticator) useOnce(identity svidgate.Identity) error {
+	if identity.Method() != oauth.MethodJWT || !a.SingleUse[identity.SPIFFEID().TrustDomain()] {
+		return nil
+	}
+	// Remembered for as long as the leeway would still let it pass.
+	unused, err := a.Used.Use(identity.UseDigest(), identity.ExpiresAt().Add(maxLeeway))
+	if err != nil {
+		return oauth.Refuse(oauth.Unavailable, oauth.ReasonInternal, "CJ-13", "room to remember the assertion", "none").Because(err)
+	}
+	if !unused {
+		return oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionReplayed, "CJ-13", "an assertion not used before", "one that was")
+	}
+	return nil
+}
+
+// maxLeeway is the largest leeway that can be configured (JS-10).
+const maxLeeway = 300 * time.Second
+
+// withSubject notes in a refusal which proven workload it is about.
+func withSubject(err error, identity svidgate.Identity) error {
+	e := *oauth.AsError(err)
+	e.Subject = identity.SPIFFEID().String()
+	return &e
+}

@@ -1,0 +1,7 @@
+// Package clientauth is the one piece of code by which every endpoint
+// authenticates a client (CA-11): it finds the claimed client, has the
+// credential judged by the verifier, ties the proven identity to the client,
+// and decides whether a certificate on the connection may bind tokens.
+//
+// It says who is calling, not what the caller may have.
+package clientauth

@@ -1,0 +1,240 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A reader collects what is wrong while the tables of a configuration are read.
+// A value that is refused is read as its zero value or default, and reading goes
+// on: one run reports every fault.
+type reader struct {
+	faults   Faults
+	warnings Faults
+}
+
+func (r *reader) fault(at position, format string, args ...any) {
+	r.faults = append(r.faults, at.fault(format, args...))
+}
+
+func (r *reader) warn(at position, format string, args ...any) {
+	r.warnings = append(r.warnings, at.fault(format, args...))
+}
+
+// A table is an opened mapping: its keys are known ones, each there once.
+type table struct {
+	r       *reader
+	label   string // as messages name it, such as trust_domains.example.org.svid
+	folder  string // to which relative paths are relative
+	at      position
+	members map[string]member
+}
+
+// open reads a mapping by the keys of tables[place]. Missing keys are reported
+// at the parent, which is where at points.
+func (r *reader) open(place, label, folder string, at position, n *node) *table {
+	t := &table{r: r, label: label, folder: folder, at: at, members: map[string]member{}}
+	if n.kind != mapping {
+		r.fault(valuePlace(at, n), "%s must be a table of keys, not %s", label, n.written())
+		return t
+	}
+	keys := tables[place]
+	slips := map[string]bool{}
+	for _, m := range n.members {
+		first, twice := t.members[m.name]
+		switch {
+		case !isKey(keys, m.name):
+			meant := nearest(m.name, names(keys))
+			if meant == "" {
+				r.fault(m.at, "unknown key %s; the keys here are %s", quoted(m.name), strings.Join(names(keys), ", "))
+				continue
+			}
+			slips[meant] = true
+			r.fault(m.at, "unknown key %s; did you mean %s?", quoted(m.name), quoted(meant))
+		case twice:
+			r.fault(m.at, "the key %s is written twice; the first is on line %d", quoted(m.name), first.at.line)
+		default:
+			t.members[m.name] = m
+		}
+	}
+	for _, k := range keys {
+		m, there := t.members[k.name]
+		switch {
+		case there && k.refused != "":
+			r.fault(m.at, "%s %s", t.name(k.name), k.refused)
+		case !there && k.required && !slips[k.name]: // a slip is one fault, not two
+			r.fault(at, "the required key %s is missing", quoted(t.name(k.name)))
+		}
+	}
+	return t
+}
+
+// valuePlace is the place of a value; for one that is empty, that of its key.
+func valuePlace(at position, n *node) position {
+	if n.kind == null {
+		return at
+	}
+	return n.at
+}
+
+// name is the key as messages and the manual spell it.
+func (t *table) name(key string) string {
+	if t.label == "" {
+		return key
+	}
+	return t.label + "." + key
+}
+
+func (t *table) has(key string) bool {
+	_, there := t.members[key]
+	return there
+}
+
+// place is where a key's value stands, and the table's place when it does not.
+func (t *table) place(key string) position {
+	m, there := t.members[key]
+	if !there {
+		return t.at
+	}
+	return valuePlace(m.at, m.value)
+}
+
+// mustBe reports a value that is not what its key wants.
+func (t *table) mustBe(key, want string) {
+	m := t.members[key]
+	if m.value.kind == null {
+		t.r.fault(m.at, "%s has no value; it must be %s", t.name(key), want)
+		return
+	}
+	t.r.fault(m.value.at, "%s must be %s, not %s", t.name(key), want, m.value.written())
+}
+
+// sub opens the table that stands under a key; an absent one is an empty table.
+func (t *table) sub(place, key string) *table {
+	m, there := t.members[key]
+	if !there {
+		return &table{r: t.r, label: t.name(key), folder: t.folder, at: t.at}
+	}
+	return t.r.open(place, t.name(key), t.folder, m.at, m.value)
+}
+
+// text returns a key's text, and false when it is absent or another kind.
+func (t *table) text(key, want string) (string, bool) {
+	m, there := t.members[key]
+	if !there {
+		return "", false
+	}
+	if m.value.kind != text {
+		t.mustBe(key, want)
+		return "", false
+	}
+	return m.value.text, true
+}
+
+func (t *table) boolean(key string, otherwise bool) bool {
+	m, there := t.members[key]
+	if !there {
+		return otherwise
+	}
+	if m.value.kind != boolean || !slices.Contains([]string{"true", "false"}, m.value.text) {
+		t.mustBe(key, "true or false")
+		return otherwise
+	}
+	return m.value.text == "true"
+}
+
+// oneOf returns a key's text, which must be one of the allowed; the first is
+// the default. It is a function because methods have no type parameters.
+func oneOf[T ~string](t *table, key string, otherwise T, allowed ...T) T {
+	all := make([]string, len(allowed))
+	for i, a := range allowed {
+		all[i] = string(a)
+	}
+	want := strings.Join(all, ", ")
+	if i := len(all) - 1; i > 0 {
+		want = strings.Join(all[:i], ", ") + " or " + all[i]
+	}
+	s, ok := t.text(key, want)
+	if !ok {
+		return otherwise
+	}
+	if !slices.Contains(allowed, T(s)) {
+		t.mustBe(key, want)
+		return otherwise
+	}
+	return T(s)
+}
+
+// path returns the absolute form of the file a key names.
+func (t *table) path(key, otherwise string) string {
+	s, ok := t.text(key, "the name of a file")
+	switch {
+	case ok && badPath(s):
+		t.mustBe(key, "the name of a file")
+		return ""
+	case !ok && otherwise == "":
+		return ""
+	case !ok:
+		s = otherwise
+	}
+	return absolute(t.folder, s)
+}
+
+func badPath(s string) bool {
+	return s == "" || strings.HasSuffix(s, "/") || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}
+
+func absolute(folder, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(folder, path)
+}
+
+// An entry is one text of a list.
+type entry struct {
+	text string
+	at   position
+}
+
+// list returns the texts of a list, none of them twice.
+func (t *table) list(key, of string) []entry {
+	m, there := t.members[key]
+	if !there {
+		return nil
+	}
+	if m.value.kind != list {
+		t.mustBe(key, "a list of "+of)
+		return nil
+	}
+	var entries []entry
+	for i, item := range m.value.items {
+		name := fmt.Sprintf("%s[%d]", t.name(key), i)
+		switch {
+		case item.kind != text:
+			t.r.fault(item.at, "%s must be a text, not %s", name, item.written())
+		case slices.ContainsFunc(entries, func(e entry) bool { return e.text == item.text }):
+			t.r.fault(item.at, "%s names %s a second time", t.name(key), quoted(item.text))
+		default:
+			entries = append(entries, entry{item.text, item.at})
+		}
+	}
+	return entries
+}
+
+// each calls read for every table of a list of tables.
+func (t *table) each(key string, read func(*table)) {
+	m, there := t.members[key]
+	if !there {
+		return
+	}
+	if m.value.kind != list {
+		t.mustBe(key, "a list of tables")
+		return
+	}
+	for _, item := range m.value.items {
+		read(t.r.open(key+"[]", key+"[]", t.folder, item.at, item))
+	}
+}

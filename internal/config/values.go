@@ -1,0 +1,224 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A span is what a duration may be.
+type span struct {
+	otherwise, min, max time.Duration
+	orZero              bool // 0 is allowed although it is below min
+}
+
+// duration reads a whole number of seconds, minutes and hours, such as 60s or
+// 1h30m. A number without a unit is refused, but for 0.
+func (t *table) duration(key string, s span) time.Duration {
+	const want = "a duration in whole seconds such as 60s, 5m or 1h"
+	m, there := t.members[key]
+	if !there {
+		return s.otherwise
+	}
+	zero := m.value.kind == number && m.value.text == "0"
+	if m.value.kind != text && !zero {
+		t.mustBe(key, want)
+		return s.otherwise
+	}
+	d, err := time.ParseDuration(m.value.text)
+	if err != nil || d%time.Second != 0 || strings.ContainsAny(m.value.text, "+-.µμn") {
+		t.mustBe(key, want)
+		return s.otherwise
+	}
+	if (d < s.min || d > s.max) && (d != 0 || !s.orZero) {
+		zeroOr := ""
+		if s.orZero {
+			zeroOr = "0 or "
+		}
+		t.mustBe(key, zeroOr+"from "+short(s.min)+" to "+short(s.max))
+		return s.otherwise
+	}
+	return d
+}
+
+// short writes a duration as an operator would: 5m, not 5m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+// A Rate is so many events per second or minute. The zero value is no limit.
+type Rate struct {
+	Events int
+	Per    time.Duration // time.Second or time.Minute
+}
+
+// Unlimited reports whether the rate sets no limit.
+func (r Rate) Unlimited() bool { return r.Events == 0 }
+
+// PerSecond is the rate in events per second.
+func (r Rate) PerSecond() float64 {
+	if r.Unlimited() {
+		return 0
+	}
+	return float64(r.Events) / r.Per.Seconds()
+}
+
+const maxRate = 1_000_000
+
+// rate reads N/s or N/m, or 0 for no limit.
+func (t *table) rate(key string, otherwise Rate) Rate {
+	m, there := t.members[key]
+	if !there {
+		return otherwise
+	}
+	v := m.value
+	if (v.kind == number || v.kind == text) && v.text == "0" {
+		return Rate{}
+	}
+	digits, unit, _ := strings.Cut(v.text, "/")
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if v.kind != text || err != nil || n < 1 || n > maxRate || unit != "s" && unit != "m" {
+		t.mustBe(key, "0 for no limit, or a rate such as 200/s or 6000/m (at most 1000000)")
+		return otherwise
+	}
+	if unit == "m" {
+		return Rate{int(n), time.Minute}
+	}
+	return Rate{int(n), time.Second}
+}
+
+// address reads host:port. An empty host is every address of the machine.
+func (t *table) address(key string) string {
+	const want = "an address such as 127.0.0.1:8443 (port 0 takes a free one)"
+	s, ok := t.text(key, want)
+	if !ok {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || !goodHost(host) || !goodPort(port) {
+		t.mustBe(key, want)
+		return ""
+	}
+	return s
+}
+
+func goodHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return true
+	}
+	return len(host) <= 253 && !strings.ContainsFunc(host, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+	})
+}
+
+func goodPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && len(port) <= 5
+}
+
+// loopback reports whether host names this machine and nothing else: localhost
+// by its name, 127.0.0.0/8 and ::1.
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// maxURI is the longest URI and client identifier read from a configuration.
+const maxURI = 2048
+
+// printable reports whether s is 1 to 2048 printable ASCII characters without a
+// space (VSCHAR of RFC 6749 appendix A, less the space).
+func printable(s string) bool {
+	return s != "" && len(s) <= maxURI && !strings.ContainsFunc(s, func(r rune) bool { return r <= 0x20 || r > 0x7e })
+}
+
+// A urlForm says what an https URL may have besides a host, a port and a path.
+type urlForm struct {
+	query     bool
+	plainPath bool // no percent-encoding, dot or empty segments
+}
+
+// httpsURL reads an https URL and returns it as it is written, since what is
+// compared later is compared byte for byte. The query, fragment and user
+// information are looked for in the bytes: an empty one is there, too.
+func (t *table) httpsURL(key string, form urlForm) (raw string, u *url.URL) {
+	const want = "an https URL"
+	raw, ok := t.text(key, want)
+	if !ok {
+		return "", nil
+	}
+	if strings.Contains(raw, "@") {
+		// Not repeated: what stands there may be a password.
+		t.r.fault(t.place(key), "%s must be a URL without user information, and without @", t.name(key))
+		return "", nil
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case !printable(raw) || !strings.HasPrefix(raw, "https://") || err != nil || badAuthority(u):
+		t.mustBe(key, want)
+	case strings.Contains(raw, "#"):
+		t.mustBe(key, want+" without a fragment")
+	case !form.query && strings.Contains(raw, "?"):
+		t.mustBe(key, want+" without a query")
+	case form.plainPath && oddPath(u, raw):
+		t.mustBe(key, want+" whose path has no dot segment, no empty segment and no percent-encoding")
+	default:
+		return raw, u
+	}
+	return "", nil
+}
+
+func badAuthority(u *url.URL) bool {
+	return u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || u.Port() != "" && !goodPort(u.Port())
+}
+
+// oddPath reports a path that HTTP libraries rewrite on the way, so that the
+// endpoints below it would not be found where the metadata says they are.
+func oddPath(u *url.URL, raw string) bool {
+	if strings.ContainsAny(raw, `%\`) {
+		return true
+	}
+	path := strings.TrimSuffix(strings.TrimPrefix(u.Path, "/"), "/")
+	if path == "" {
+		return u.Path != "" && u.Path != "/"
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// badResource reports whether s is not the absolute URI without a fragment that
+// RFC 8707 section 2 wants.
+func badResource(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || !printable(s) || !u.IsAbs() || strings.Contains(s, "#") {
+		return true
+	}
+	if u.Scheme == "https" || u.Scheme == "http" {
+		return badAuthority(u)
+	}
+	return u.Opaque == "" && u.Host == "" && u.Path == ""
+}
+
+// badScope reports whether s is not a scope token of RFC 6749 section 3.3.
+func badScope(s string) bool {
+	return s == "" || strings.ContainsFunc(s, func(r rune) bool {
+		return r <= 0x20 || r > 0x7e || r == '"' || r == '\\'
+	})
+}

@@ -1,0 +1,98 @@
+package grant
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// An Authorization is what a caller asks for under a grant. Only this package
+// makes one; the zero value asks for nothing.
+type Authorization struct {
+	caller    clientauth.Caller
+	grantType oauth.GrantType
+	subject   string
+	resources []string
+	scope     []string
+}
+
+// Granted reports whether a grant made the authorization.
+func (a Authorization) Granted() bool { return a.grantType != "" && a.caller.Authenticated() }
+
+// Caller is the authenticated client.
+func (a Authorization) Caller() clientauth.Caller { return a.caller }
+
+// GrantType is the grant in use.
+func (a Authorization) GrantType() oauth.GrantType { return a.grantType }
+
+// Subject is the sub of the token.
+func (a Authorization) Subject() string { return a.subject }
+
+// Question is what policy is asked.
+func (a Authorization) Question() policy.Question {
+	_, _, certificate := a.caller.Certificate()
+	return policy.Question{
+		ClientID:    a.caller.Client().ID(),
+		TrustDomain: a.caller.Identity().SPIFFEID().TrustDomain().Name(),
+		Methods:     a.caller.Client().Methods(),
+		GrantType:   a.grantType,
+		Resources:   a.resources,
+		Scope:       a.scope,
+		Certificate: certificate,
+	}
+}
+
+// A Grant authorizes a caller for what its request asks. The error is an
+// *oauth.Error.
+type Grant func(clientauth.Caller, *tokenrequest.Request) (Authorization, error)
+
+// grants are those that work.
+var grants = map[oauth.GrantType]Grant{
+	oauth.GrantClientCredentials: clientCredentials,
+}
+
+// Types are the grant types that work, for the metadata.
+func Types() []oauth.GrantType { return []oauth.GrantType{oauth.GrantClientCredentials} }
+
+// For returns the grant of a grant_type (TK-1). The error is an *oauth.Error.
+func For(t oauth.GrantType) (Grant, error) {
+	if g, ok := grants[t]; ok {
+		return g, nil
+	}
+	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", string(oauth.GrantClientCredentials), oauth.Shown(string(t)))
+}
+
+// parseScope reads scope (RFC 6749 section 3.3): tokens of printable ASCII
+// without quote and backslash, one space between two. One that stands twice counts
+// once.
+func parseScope(s string) ([]string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	var tokens []string
+	for token := range strings.SplitSeq(s, " ") {
+		if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c < 0x21 || c > 0x7e || c == '"' || c == '\\' }) {
+			return nil, oauth.Refuse(oauth.InvalidScope, oauth.ReasonScopeMalformed, "TK-5", "scope tokens with one space between two", oauth.Shown(s))
+		}
+		if !slices.Contains(tokens, token) {
+			tokens = append(tokens, token)
+		}
+	}
+	return tokens, nil
+}
+
+// checkResources is RFC 8707 section 2: absolute URIs without a fragment.
+func checkResources(resources []string) error {
+	for _, r := range resources {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || strings.Contains(r, "#") {
+			return oauth.Refuse(oauth.InvalidTarget, oauth.ReasonResourceUnknown, "TK-5", "an absolute URI without a fragment", oauth.Shown(r))
+		}
+	}
+	return nil
+}

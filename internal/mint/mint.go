@@ -1,0 +1,131 @@
+package mint
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// A Token is a minted access token that nobody has seen yet: it is recorded
+// first. Only a Mint makes one; the zero value is no token.
+type Token struct {
+	encoded   oauth.AccessToken
+	id        string
+	keyID     string
+	issuedAt  time.Time
+	expiresAt time.Time
+	scope     string
+	resource  string
+	binding   oauth.Binding
+}
+
+// Minted reports whether a Mint made the token.
+func (t Token) Minted() bool { return t.id != "" }
+
+// ID is the jti.
+func (t Token) ID() string { return t.id }
+
+// KeyID is the kid of the signing key.
+func (t Token) KeyID() string { return t.keyID }
+
+// Scope is the granted scope, as in the token.
+func (t Token) Scope() string { return t.scope }
+
+// Resource is the aud.
+func (t Token) Resource() string { return t.resource }
+
+// Binding is what the token is bound to.
+func (t Token) Binding() oauth.Binding { return t.binding }
+
+// ExpiresAt is the exp.
+func (t Token) ExpiresAt() time.Time { return t.expiresAt }
+
+// Response is the answer that carries the token (TK-6). There is no refresh
+// token in it (TK-8).
+func (t Token) Response() oauth.TokenResponse {
+	return oauth.TokenResponse{
+		AccessToken: t.encoded,
+		TokenType:   oauth.TokenTypeBearer,
+		ExpiresIn:   int64(t.expiresAt.Sub(t.issuedAt) / time.Second),
+		Scope:       t.scope,
+	}
+}
+
+// A Mint signs tokens of one issuer.
+type Mint struct {
+	Issuer string
+	Signer func() keys.Signer // the key in use at this moment
+	Now    func() time.Time
+}
+
+// claims in the order in which a person reads them.
+type claims struct {
+	Issuer   string        `json:"iss"`
+	Subject  string        `json:"sub"`
+	Audience string        `json:"aud"`
+	ClientID string        `json:"client_id"`
+	IssuedAt int64         `json:"iat"`
+	Expiry   int64         `json:"exp"`
+	ID       string        `json:"jti"`
+	Scope    string        `json:"scope,omitempty"`
+	Confirm  *confirmation `json:"cnf,omitempty"`
+}
+
+type confirmation struct {
+	CertificateThumbprint string `json:"x5t#S256"`
+}
+
+// Mint makes the token that was authorized and decided. The error is an
+// *oauth.Error: a server_error, or invalid_client when the certificate to bind
+// to ends before the token could live a second.
+func (m *Mint) Mint(a grant.Authorization, d policy.Decision) (Token, error) {
+	if !a.Granted() || !d.Permits() || d.Resource() == "" { // CC-4: no aud, no token
+		return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-4", "an authorization and a decision", "none")
+	}
+	now := m.Now().Truncate(time.Second)
+	token := Token{
+		id: rand.Text(), issuedAt: now, expiresAt: now.Add(d.Lifetime()),
+		scope: strings.Join(d.Scope(), " "), resource: d.Resource(), binding: d.Binding(),
+	}
+	c := claims{
+		Issuer: m.Issuer, Subject: a.Subject(), Audience: d.Resource(), ClientID: a.Caller().Client().ID(),
+		IssuedAt: now.Unix(), ID: token.id, Scope: token.scope,
+	}
+	if d.Binding() == oauth.BindingCertificate {
+		thumbprint, notAfter, ok := a.Caller().Certificate()
+		if !ok {
+			return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a certificate to bind to", "none")
+		}
+		c.Confirm = &confirmation{base64.RawURLEncoding.EncodeToString(thumbprint[:])}
+		if notAfter.Before(token.expiresAt) { // AT-6, MT-4
+			token.expiresAt = notAfter.Truncate(time.Second)
+		}
+	}
+	if !token.expiresAt.After(now) {
+		return Token{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonExpired, "AT-6", "a certificate valid for another second", token.expiresAt.UTC().Format(time.RFC3339))
+	}
+	c.Expiry = token.expiresAt.Unix()
+
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return Token{}, oauth.AsError(fmt.Errorf("mint: %w", err))
+	}
+	signer := m.Signer()
+	token.keyID = signer.KeyID
+	header := fmt.Appendf(nil, `{"typ":"at+jwt","alg":%q,"kid":%q}`, signer.Algorithm, signer.KeyID)
+	encoded, err := jose.Sign(signer.Algorithm, signer.Key, header, payload)
+	if err != nil {
+		return Token{}, oauth.AsError(fmt.Errorf("mint: %w", err))
+	}
+	token.encoded = oauth.AccessToken(encoded)
+	return token, nil
+}

@@ -1,0 +1,83 @@
+// Package ratelimit keeps a token bucket per key, such as a peer's address or a
+// client, in a bounded memory (GL-16). A flood of keys makes it forget the ones
+// that were quiet longest, never grow.
+package ratelimit
+
+import (
+	"container/list"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxKeys bounds the memory: at about 200 bytes a key, some 13 MB.
+const maxKeys = 1 << 16
+
+// A Limiter limits the rate of events per key. The nil Limiter allows all. It is
+// safe for concurrent use.
+type Limiter struct {
+	limit rate.Limit
+	burst int
+	now   func() time.Time
+
+	mu    sync.Mutex
+	byKey map[string]*list.Element // guarded by mu; values are *bucket
+	order *list.List               // guarded by mu; the longest quiet one last
+}
+
+type bucket struct {
+	key string
+	*rate.Limiter
+}
+
+// New limits each key to perSecond events with a burst of as many, at least one.
+// A rate of 0 is no limit: New returns nil.
+func New(perSecond float64, now func() time.Time) *Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &Limiter{limit: rate.Limit(perSecond), burst: max(1, int(perSecond)), now: now, byKey: make(map[string]*list.Element), order: list.New()}
+}
+
+// Spent reports whether key has nothing left, and how long it has to wait.
+func (l *Limiter) Spent(key string) (wait time.Duration, spent bool) {
+	if l == nil {
+		return 0, false
+	}
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.byKey[key]
+	if !ok {
+		return 0, false
+	}
+	left := e.Value.(*bucket).TokensAt(now)
+	if left >= 1 {
+		return 0, false
+	}
+	return time.Duration((1 - left) / float64(l.limit) * float64(time.Second)), true
+}
+
+// Take takes one event from key and reports whether there was one.
+func (l *Limiter) Take(key string) bool {
+	if l == nil {
+		return true
+	}
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.byKey[key]
+	if !ok {
+		if l.order.Len() >= maxKeys {
+			oldest := l.order.Back()
+			delete(l.byKey, oldest.Value.(*bucket).key)
+			l.order.Remove(oldest)
+		}
+		e = l.order.PushFront(&bucket{key, rate.NewLimiter(l.limit, l.burst)})
+		l.byKey[key] = e
+	} else {
+		l.order.MoveToFront(e)
+	}
+	return e.Value.(*bucket).AllowN(now, 1)
+}

@@ -1,0 +1,43 @@
+package server
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// makeMetadata writes the RFC 8414 document. It lists what works and nothing
+// else (AM-3, AM-4, MD-1).
+func (s *Server) makeMetadata() ([]byte, error) {
+	c := s.config
+	base := strings.TrimSuffix(c.Issuer, "/")
+	m := oauth.Metadata{
+		Issuer:                            c.Issuer,
+		TokenEndpoint:                     base + oauth.PathToken,
+		JWKSURI:                           base + oauth.PathJWKS,
+		GrantTypesSupported:               grant.Types(),
+		TokenEndpointAuthMethodsSupported: c.Methods,
+	}
+	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
+		for _, alg := range jose.SVIDAlgorithms {
+			m.TokenEndpointAuthSigningAlgs = append(m.TokenEndpointAuthSigningAlgs, string(alg))
+		}
+	}
+	for _, r := range c.Resources {
+		m.ProtectedResources = append(m.ProtectedResources, r.Resource)
+		for _, scope := range r.Scopes {
+			if !slices.Contains(m.ScopesSupported, scope) {
+				m.ScopesSupported = append(m.ScopesSupported, scope)
+			}
+		}
+	}
+	if c.MTLSURL != "" { // AM-5
+		m.MTLSEndpointAliases = map[string]string{"token_endpoint": strings.TrimSuffix(c.MTLSURL, "/") + oauth.PathToken}
+	}
+	m.TLSClientCertificateBoundAccessTokens = c.MTLSURL != "" || c.PublicCertificates // MT-3
+	return json.MarshalIndent(m, "", "  ")
+}

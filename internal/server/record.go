@@ -1,0 +1,124 @@
+package server
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/mint"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// A record is the one event of a request, filled as the pipeline learns, and
+// written once at its end. Nothing is decided by it.
+type record struct {
+	event    audit.Event
+	source   netip.Addr
+	scheme   string // of an Authorization header
+	started  time.Time
+	recorded bool
+}
+
+func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request) *record {
+	rec := &record{started: s.config.Now()}
+	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		rec.source = peer.Addr().Unmap()
+	}
+	rec.event = audit.Event{
+		Event: endpoint.Name, RequestID: requestID(r.Context()), Endpoint: r.URL.Path,
+		Source: rec.source.String(), Txn: rand.Text(),
+	}
+	return rec
+}
+
+// request notes what the peer said; none of it is proven.
+func (rec *record) request(req *tokenrequest.Request) {
+	rec.scheme = req.AuthorizationScheme()
+	e := &rec.event
+	e.ClientID = req.ClientID()
+	e.GrantType = string(req.GrantType())
+	e.Scope = req.Scope()
+	e.Resource = strings.Join(req.Resources(), " ")
+	switch {
+	case req.Assertion() != "":
+		e.SVIDDigest = hexDigest([]byte(req.Assertion()))
+	case len(req.Certificates()) > 0:
+		e.SVIDDigest = hexDigest(req.Certificates()[0].Raw)
+	}
+}
+
+func (rec *record) method(m oauth.AuthMethod) { rec.event.AuthMethod = string(m) }
+
+// caller notes who it is, which from here on is proven.
+func (rec *record) caller(c clientauth.Caller) {
+	e := &rec.event
+	id := c.Identity().SPIFFEID()
+	e.ClientID = c.Client().ID()
+	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
+	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
+	e.ProfileLegacyUse = c.LegacyUse()
+}
+
+func (rec *record) minted(t mint.Token, d policy.Decision) {
+	e := &rec.event
+	e.Resource, e.Scope, e.JTI = t.Resource(), t.Scope(), t.ID()
+	e.KeyID, e.Binding, e.Expires, e.PolicyRule = t.KeyID(), string(t.Binding()), t.ExpiresAt(), d.Rule()
+}
+
+// refused notes why. What was minted, if anything, never left.
+func (rec *record) refused(err *oauth.Error) {
+	e := &rec.event
+	e.Outcome = audit.Refused
+	e.Reason, e.Rule, e.Expected, e.Presented = string(err.Reason), err.Rule, err.Expected, err.Presented
+	e.JTI, e.KeyID, e.Binding, e.Expires, e.PolicyRule = "", "", "", time.Time{}, ""
+	if err.Subject != "" && e.SPIFFEID == "" {
+		if id, parseErr := spiffeid.FromString(err.Subject); parseErr == nil {
+			e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
+		}
+	}
+}
+
+func hexDigest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// attrs are the log attributes of the request, by the names the audit record
+// has.
+func (rec *record) attrs() []slog.Attr {
+	e := &rec.event
+	attrs := []slog.Attr{slog.String("request_id", e.RequestID), slog.String("event", e.Event), slog.String("source", e.Source)}
+	for _, a := range [...]struct{ key, value string }{
+		{"client_id", e.ClientID}, {"spiffe_id", e.SPIFFEID}, {"trust_domain", e.TrustDomain},
+		{"auth_method", e.AuthMethod}, {"grant_type", e.GrantType}, {"resource", e.Resource}, {"scope", e.Scope},
+		{"jti", e.JTI}, {"txn", e.Txn},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, slog.String(a.key, oauth.Shown(a.value)))
+		}
+	}
+	return attrs
+}
+
+// refusalAttrs are what an operator needs to understand and mend a refusal.
+func refusalAttrs(e *oauth.Error) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("oauth_error", string(e.Code)), slog.String("reason", string(e.Reason)), slog.String("rule", e.Rule),
+		slog.String("expected", e.Expected), slog.String("presented", e.Presented), slog.String("next", e.Reason.Next()),
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("cause", oauth.Shown(e.Err.Error())))
+	}
+	return attrs
+}

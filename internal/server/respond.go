@@ -1,0 +1,102 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+const levelGranted = slog.LevelDebug // the audit record has it; a log line each would only repeat it
+
+// refuse is the one door through which a refusal leaves. Inside: the audit line,
+// the log line, the metric. Outside: the code and its one sentence.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, rec *record, e *oauth.Error) {
+	s.failed(rec.source, e)
+	rec.refused(e)
+	if e.Reason != oauth.ReasonAuditUnavailable {
+		if _, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), rec.event); err != nil {
+			// A decision that cannot be recorded is not given (GL-15).
+			e = oauth.AsError(err)
+			rec.refused(e)
+		}
+	}
+	s.metrics.refused(rec)
+	level := slog.LevelInfo
+	if e.Code == oauth.ServerError || e.Code == oauth.Unavailable {
+		level = slog.LevelError
+	}
+	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
+	writeRefusal(w, r, rec, e)
+}
+
+func writeRefusal(w http.ResponseWriter, r *http.Request, rec *record, e *oauth.Error) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store") // GL-6
+	if e.Code == oauth.InvalidClient {
+		// ER-2: a challenge only to one who used the Authorization header.
+		switch rec.scheme {
+		case "basic":
+			h.Set("WWW-Authenticate", `Basic realm="token endpoint"`)
+		case "bearer":
+			h.Set("WWW-Authenticate", `Bearer realm="token endpoint"`)
+		}
+	}
+	switch e.Code {
+	case oauth.Unavailable, oauth.TooMany:
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	case oauth.TooLarge:
+		h.Set("Connection", "close") // the rest of the body is not read
+	}
+	if !e.Code.HasBody() {
+		w.WriteHeader(e.Code.Status())
+		return
+	}
+	writeJSON(w, e.Code.Status(), oauth.ErrorResponse{Error: e.Code, Description: e.Code.Description()})
+}
+
+// writeJSON answers with what must not be cached (GL-6).
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	encoded, err := json.Marshal(body)
+	if err != nil { // cannot be: the bodies are structs of strings and numbers
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	h.Set("Content-Length", strconv.Itoa(len(encoded)+1))
+	w.WriteHeader(status)
+	w.Write(append(encoded, '\n')) // an error here is the peer's
+}
+
+// cached serves a public document that may be kept for five minutes (AM-9).
+func (s *Server) cached(document func() []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		body := document()
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "public, max-age=300")
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		w.Write(body)
+	})
+}
+
+func methodNotAllowed(allow string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if allow == http.MethodGet {
+			allow = "GET, HEAD"
+		}
+		w.Header().Set("Allow", allow)
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	})
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNotFound)
+}

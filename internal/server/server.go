@@ -1,0 +1,122 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/mint"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/ratelimit"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// Config is what a Server is made of. All of it is required unless said
+// otherwise.
+type Config struct {
+	Issuer string
+	// MTLSURL is the base URL of the listener that asks for certificates; empty
+	// when there is none.
+	MTLSURL string
+	// PublicCertificates says that the public listener asks for certificates too.
+	PublicCertificates bool
+
+	Authenticator *clientauth.Authenticator
+	Policy        *policy.Table
+	Keys          *keys.Ring
+	Audit         *audit.Log
+	Bundles       *bundle.Set
+
+	// Methods are the client authentication methods that work, for the metadata.
+	Methods   []oauth.AuthMethod
+	Resources []policy.Resource
+
+	// FailuresPerSource and RequestsPerClient are rates per second; 0 is no
+	// limit (GL-16).
+	FailuresPerSource float64
+	RequestsPerClient float64
+
+	Log *slog.Logger
+	Now func() time.Time
+}
+
+// A Server answers OAuth requests. It is safe for concurrent use.
+type Server struct {
+	config   Config
+	mint     *mint.Mint
+	failures *ratelimit.Limiter
+	requests *ratelimit.Limiter
+	metrics  *metrics
+	metadata []byte
+	stopping atomic.Bool
+}
+
+// New makes a server.
+func New(c Config) (*Server, error) {
+	if c.Issuer == "" || c.Authenticator == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Log == nil || c.Now == nil {
+		return nil, errors.New("server: the configuration is not complete")
+	}
+	s := &Server{
+		config:   c,
+		mint:     &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now},
+		failures: ratelimit.New(c.FailuresPerSource, c.Now),
+		requests: ratelimit.New(c.RequestsPerClient, c.Now),
+		metrics:  newMetrics(c.Bundles, c.Now),
+	}
+	var err error
+	if s.metadata, err = s.makeMetadata(); err != nil {
+		return nil, fmt.Errorf("server: metadata: %w", err)
+	}
+	return s, nil
+}
+
+// Stopping takes readiness away; requests go on being answered.
+func (s *Server) Stopping() { s.stopping.Store(true) }
+
+// Public is the handler of the listener at the issuer's URL.
+func (s *Server) Public() http.Handler {
+	return s.routes(s.config.Issuer, s.config.PublicCertificates)
+}
+
+// MTLS is the handler of the listener that asks for client certificates: the
+// same endpoints under the alias URLs.
+func (s *Server) MTLS() http.Handler { return s.routes(s.config.MTLSURL, true) }
+
+// routes serves the endpoints below a base URL. The URL of the endpoint called
+// is the one under this base and no other (AM-6, EC-4).
+func (s *Server) routes(base string, certificates bool) http.Handler {
+	base = strings.TrimSuffix(base, "/")
+	prefix := ""
+	if u, err := url.Parse(base); err == nil {
+		prefix = u.Path
+	}
+	mux := http.NewServeMux()
+	handle := func(method, path string, h http.Handler) {
+		mux.Handle(method+" "+path, s.measured(path, h))
+		mux.Handle(path, s.measured(path, methodNotAllowed(method)))
+	}
+	handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
+	handle(http.MethodGet, prefix+oauth.PathJWKS, s.cached(s.config.Keys.JWKS))
+	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(func() []byte { return s.metadata }))
+	mux.Handle("/", s.measured("other", http.HandlerFunc(notFound)))
+	return withRequestID(mux)
+}
+
+// wellKnown is where the metadata of an issuer lives: the well-known name
+// between host and path (AM-1).
+func wellKnown(issuer string) string {
+	path := ""
+	if u, err := url.Parse(issuer); err == nil {
+		path = strings.TrimSuffix(u.Path, "/")
+	}
+	return oauth.PathASMetadata + path
+}

@@ -1,0 +1,93 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// tokenHandler is the token endpoint. It knows itself by url, which comes from
+// the configuration.
+func (s *Server) tokenHandler(url string) http.Handler {
+	endpoint := tokenrequest.Endpoint{Name: audit.EventToken, URL: url}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := s.newRecord(endpoint, r)
+		response, err := s.token(w, r, endpoint, rec)
+		if err != nil {
+			s.refuse(w, r, rec, oauth.AsError(err))
+			return
+		}
+		writeJSON(w, http.StatusOK, response)
+	})
+}
+
+// token is the whole way of a request, in order. Each stage takes what the one
+// before made and adds the one fact it alone can establish; each refuses a value
+// that was not made there. The token leaves only after its event is recorded.
+func (s *Server) token(w http.ResponseWriter, r *http.Request, endpoint tokenrequest.Endpoint, rec *record) (oauth.TokenResponse, error) {
+	ctx := r.Context()
+	none := oauth.TokenResponse{}
+
+	if err := s.admitSource(rec.source); err != nil {
+		return none, err
+	}
+	// 1. The request has a sound shape.
+	request, err := tokenrequest.Parse(w, r, endpoint)
+	rec.request(&request)
+	if err != nil {
+		return none, err
+	}
+	authorize, err := grant.For(request.GrantType())
+	if err != nil {
+		return none, err
+	}
+	// 2. The identity is proven, and 3. belongs to a registered client.
+	caller, method, err := s.config.Authenticator.Authenticate(ctx, &request)
+	rec.method(method)
+	if err != nil {
+		return none, err
+	}
+	rec.caller(caller)
+	if err := s.admitClient(caller.Client().ID()); err != nil {
+		return none, err
+	}
+	// 4. The grant says what is asked for.
+	authorization, err := authorize(caller, &request)
+	if err != nil {
+		return none, err
+	}
+	// 5. Policy decides.
+	decision, err := s.config.Policy.Decide(authorization.Question())
+	if err != nil {
+		return none, err
+	}
+	// 6. The token is made.
+	token, err := s.mint.Mint(authorization, decision)
+	if err != nil {
+		return none, err
+	}
+	// 7. The event is recorded.
+	rec.minted(token, decision)
+	if err := s.grantRecorded(ctx, rec); err != nil {
+		return none, err
+	}
+	// 8. The answer.
+	return token.Response(), nil
+}
+
+// grantRecorded writes the event of a granted request and counts it. Without a
+// written event there is no token (GL-15, TK-9).
+func (s *Server) grantRecorded(ctx context.Context, rec *record) error {
+	rec.event.Outcome = audit.Granted
+	if _, err := s.config.Audit.Record(context.WithoutCancel(ctx), rec.event); err != nil {
+		return err
+	}
+	rec.recorded = true
+	s.metrics.granted(rec)
+	s.config.Log.LogAttrs(ctx, levelGranted, "granted", rec.attrs()...)
+	return nil
+}

@@ -1,0 +1,177 @@
+package svidgate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/strictid"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// judgement is the part of a state that all methods share: identifier, trust
+// domain, bundle, clock.
+type judgement struct {
+	v     *Verifier
+	now   time.Time
+	facts fact
+	cause error
+
+	idText    string
+	id        spiffeid.ID
+	settings  Settings
+	snapshot  *bundle.Snapshot
+	refreshed bool // a fetch on demand was tried
+}
+
+func newJudgement(v *Verifier) judgement {
+	return judgement{v: v, now: v.now(), settings: v.settings}
+}
+
+func (j *judgement) shared() *judgement { return j }
+
+// idRules are the rules on the identifier's bytes, for the list of a method.
+// reason maps a rule's id to the method's reason code.
+func idRules[S judged](path strictid.Rule, reason func(id string) oauth.Reason) []rule[S] {
+	var rules []rule[S]
+	all := append(append([]strictid.Rule(nil), strictid.Rules...), path)
+	for i, r := range all {
+		rules = append(rules, rule[S]{
+			id: r.ID, source: r.Source, what: idRuleTexts[r.ID], needs: factIDText,
+			judge: func(_ context.Context, s S) oauth.Reason {
+				j := s.shared()
+				if i == 0 {
+					j.readID()
+				}
+				if what := r.Broken(strictid.Cut(j.idText)); what != "" {
+					j.cause = errors.New(what)
+					return reason(r.ID)
+				}
+				return ""
+			},
+			expected:  func(S) string { return idRuleTexts[r.ID] },
+			presented: func(s S) string { return oauth.Shown(s.shared().idText) },
+		})
+	}
+	return rules
+}
+
+var idRuleTexts = map[string]string{
+	"SI-9":  "at most 2048 bytes",
+	"SI-1":  "a URI that begins with spiffe://",
+	"SI-10": "the scheme in lower case",
+	"SI-2":  "no query and no fragment, not even an empty one",
+	"SI-3":  "a trust domain without user information and port",
+	"SI-4":  "a trust domain of a-z 0-9 . - _ only",
+	"SI-6":  "a trust domain of at most 255 bytes",
+	"SI-7":  "a path of segments of a-z A-Z 0-9 . - _, none empty, none a dot segment",
+	"SI-12": "a path: a workload, not a trust domain",
+	"XS-2":  "a path: a workload, not a trust domain",
+}
+
+// readID establishes the SPIFFE ID. What our rules on the bytes refuse is no
+// ID here either; they refuse right after.
+func (j *judgement) readID() {
+	if id, err := strictid.Parse(j.idText); err == nil {
+		j.id = id
+		j.settings = j.v.Settings(id.TrustDomain())
+		j.facts |= factID
+	}
+}
+
+// bundleRules are the rules on the trust domain and its bundle, for SVIDs that
+// are verified with entries of this use.
+func bundleRules[S judged](use bundle.Use) []rule[S] {
+	td := func(s S) string { return s.shared().id.TrustDomain().Name() }
+	return []rule[S]{
+		{
+			id: "JS-13", source: "SPIFFE Workload API 6.3; draft section 6", what: "the trust domain is configured", needs: factID,
+			judge: func(_ context.Context, s S) oauth.Reason {
+				j := s.shared()
+				snapshot, err := j.v.bundles.Bundle(j.id.TrustDomain())
+				switch {
+				case err == nil:
+					j.snapshot = snapshot
+					j.facts |= factBundle
+				case errors.Is(err, bundle.ErrNotReady): // the next rule's affair
+				default:
+					j.cause = err
+					return oauth.ReasonTDUnknown
+				}
+				return ""
+			},
+			expected:  func(S) string { return "a trust domain of the configuration" },
+			presented: td,
+		},
+		{
+			id: "GL-15", source: "client-authentication section 14", what: "a bundle was obtained", needs: factID,
+			judge: func(_ context.Context, s S) oauth.Reason {
+				if s.shared().facts&factBundle == 0 {
+					return oauth.ReasonTDNotReady
+				}
+				return ""
+			},
+			expected: func(s S) string { return "a bundle of " + td(s) },
+			presented: func(s S) string {
+				if s.shared().snapshot == nil {
+					return "none was obtained yet"
+				}
+				return "generation " + fmt.Sprint(s.shared().snapshot.Generation())
+			},
+		},
+		{
+			id: "BE-15", source: "SPIFFE Federation 4.2", what: "the bundle is not too old", needs: factBundle,
+			judge: func(_ context.Context, s S) oauth.Reason {
+				j := s.shared()
+				if limit := j.settings.MaxBundleAge; limit > 0 && j.now.Sub(j.snapshot.FetchedAt()) > limit {
+					return oauth.ReasonBundleTooOld
+				}
+				return ""
+			},
+			expected: func(s S) string {
+				if limit := s.shared().settings.MaxBundleAge; limit > 0 {
+					return "confirmed by its source within " + limit.String()
+				}
+				return "any age"
+			},
+			presented: func(s S) string {
+				j := s.shared()
+				return j.now.Sub(j.snapshot.FetchedAt()).Round(time.Second).String() + " old"
+			},
+		},
+		{
+			id: "BU-12", source: "JWT-SVID 6.2; X509-SVID 6.2", what: "the bundle verifies this kind of SVID", needs: factBundle,
+			judge: func(_ context.Context, s S) oauth.Reason {
+				if !s.shared().snapshot.Supports(use) {
+					return oauth.ReasonBundleNoKeys
+				}
+				return ""
+			},
+			expected: func(S) string { return "an entry with use " + string(use) },
+			presented: func(s S) string {
+				b := s.shared().snapshot
+				return fmt.Sprintf("%d x509-svid, %d jwt-svid, %d wit-svid", len(b.Anchors()), len(b.Keys(bundle.UseJWT)), len(b.Keys(bundle.UseWIT)))
+			},
+		},
+	}
+}
+
+// fetchAgain asks for a newer bundle once per credential, and reports whether
+// one with other content came (JS-15, BE-17).
+func (j *judgement) fetchAgain(ctx context.Context) bool {
+	if j.v.refresh == nil || j.refreshed {
+		return false
+	}
+	j.refreshed = true
+	before := j.snapshot.Generation()
+	snapshot, err := j.v.refresh(ctx, j.id.TrustDomain())
+	if err != nil || snapshot == nil {
+		return false
+	}
+	j.snapshot = snapshot
+	return snapshot.Generation() != before
+}

@@ -1,0 +1,85 @@
+package oauth
+
+// A ReasonText says to an operator what a reason means and what to do about it.
+// docs/reason-codes.md is made of these.
+type ReasonText struct {
+	Reason Reason
+	Cause  string // what happened
+	Next   string // the next thing to do
+}
+
+// Next is the next thing to do about a refusal for this reason.
+func (r Reason) Next() string {
+	for _, t := range reasonTexts {
+		if t.Reason == r {
+			return t.Next
+		}
+	}
+	return ""
+}
+
+// ReasonTexts are all reasons, in the order in which a request meets them.
+func ReasonTexts() []ReasonText { return append([]ReasonText(nil), reasonTexts...) }
+
+var reasonTexts = []ReasonText{
+	{ReasonRequestMalformed, "The request breaks a rule of its shape: method, content type, encoding, a parameter that is missing, repeated or in the query.", "Compare the request with the rule named; send each parameter once, in the form body, over TLS."},
+	{ReasonRequestTooLarge, "The body is longer than 64 KiB.", "Send only the parameters of the grant; a JWT-SVID has at most 16 KiB."},
+	{ReasonRateLimited, "The source failed too often, or the client asked too often, for the configured limits.", "Look for a loop in the caller; if the load is meant, raise limits in the configuration."},
+	{ReasonMixedCredentials, "The request authenticates in two ways, or its certificate belongs to another workload than its assertion.", "Send one credential; over mutual TLS use a certificate of the same SPIFFE ID as the assertion."},
+	{ReasonMethodNotAllowed, "The client authenticates by a method that it is not registered for or that this server does not offer.", "Compare token_endpoint_auth_method of the client with what the caller sends."},
+	{ReasonAssertionMissing, "There is no client authentication in the request, or an assertion type without an assertion.", "Send client_assertion with client_assertion_type, or connect with an X.509-SVID."},
+	{ReasonAssertionMalformed, "The assertion is not one compact JWS of strict base64url and strict JSON.", "Check that client_assertion holds the JWT-SVID whole and nothing else."},
+	{ReasonAssertionTooLarge, "The JWT is longer than 16 KiB.", "Ask the issuer for an SVID without large extra claims."},
+	{ReasonWrongTokenType, "The JWT's typ says that it is another kind of token than the one wanted here.", "Send the token that belongs in this place: a JWT-SVID to authenticate, an access token to an API."},
+	{ReasonAlgNotAllowed, "The algorithm is not allowed for this use, or does not go with the key.", "Have the SVID or token signed with an algorithm from the list named in expected."},
+	{ReasonHeaderNotAllowed, "The JWT's header has a member that is not allowed there.", "Find out who made the token: a JWT-SVID has alg, kid and typ only."},
+	{ReasonClaimMalformed, "A claim is of the wrong JSON type.", "Find out who made the token; times are numbers, aud is a string or an array of strings."},
+	{ReasonSubNotSPIFFEID, "sub is missing or is not the SPIFFE ID of a workload.", "Check that the token is a JWT-SVID and that its sub obeys the rule named."},
+	{ReasonAudMissing, "The JWT has no audience.", "Fetch the SVID for the audience named in expected."},
+	{ReasonAudMultiple, "The JWT-SVID is for more than one audience.", "Fetch the SVID for one audience only: this server's issuer."},
+	{ReasonAudMismatch, "The audience is not this server, letter for letter.", "Fetch the SVID with exactly the audience named in expected; mind the trailing slash and the host's name inside and outside the cluster."},
+	{ReasonExpMissing, "The JWT has no exp.", "Find out who made the token; every SVID and access token expires."},
+	{ReasonExpired, "The credential has expired at this server's clock.", "Compare the clocks; then check that the caller fetches a fresh SVID instead of keeping an old one."},
+	{ReasonNotYetValid, "The credential is not valid yet at this server's clock.", "Compare the clocks: presented says how far apart they are."},
+	{ReasonLifetimeTooLong, "The JWT-SVID lives longer than this server allows.", "Shorten the SVID's life at its issuer, or raise svid.max_assertion_lifetime."},
+	{ReasonAssertionReplayed, "The trust domain's JWT-SVIDs count once, and this one was used before.", "Fetch a new SVID for every request, or drop single_use for the trust domain."},
+	{ReasonTDUnknown, "The trust domain is not configured here.", "Add it under trust_domains, or find out why the workload belongs to that trust domain."},
+	{ReasonTDNotReady, "No bundle was ever obtained for the trust domain.", "Look at /readyz for the error of the bundle's source."},
+	{ReasonBundleTooOld, "The bundle's source has not confirmed it for longer than max_stale.", "Look at /readyz for the error of the bundle's source; mend the source rather than raise max_stale."},
+	{ReasonBundleNoKeys, "The bundle has no key for this kind of SVID.", "Check what the trust domain publishes; an empty bundle means that it withdrew all keys."},
+	{ReasonKIDMissing, "The JWT has no kid, and one is required or the key would be a guess.", "Have the issuer set kid."},
+	{ReasonKIDUnknown, "The kid names no key that is known here.", "Check that the token comes from the trust domain or issuer it names, and that its keys are published."},
+	{ReasonKIDUnknownAfterRefresh, "The kid names no key in the bundle, though the bundle was just fetched again or may not be fetched more often.", "Check that the trust domain publishes the key before it signs with it."},
+	{ReasonKeyWrongUse, "The key with that kid is published for another kind of SVID.", "Find out why the issuer signs with that key."},
+	{ReasonKeyTooWeak, "The key is shorter than this server accepts.", "Use RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519."},
+	{ReasonSignatureBad, "The signature is not by the key that it names.", "Check for a token changed on its way, or a trust domain whose keys were replaced under the same kid."},
+	{ReasonCertMissing, "There is no client certificate on the connection.", "Connect to the listener that asks for certificates (mtls_endpoint_aliases) with the X.509-SVID."},
+	{ReasonCertURISANCount, "The certificate has no URI name, or more than one.", "Have the leaf issued with exactly one URI: its SPIFFE ID."},
+	{ReasonCertIDMalformed, "The certificate's URI is not the SPIFFE ID of a workload.", "Have the leaf issued with an identifier that obeys the rule named."},
+	{ReasonCertIDNotCanonical, "The certificate's URI has its scheme in another case than spiffe://.", "Have the leaf issued with the identifier in its canonical spelling."},
+	{ReasonCertNotLeaf, "The certificate is a CA's.", "Send the workload's own certificate first, then its intermediates."},
+	{ReasonCertKeyUsage, "The certificate's key usage lacks digitalSignature.", "Have the leaf issued with key usage digitalSignature."},
+	{ReasonCertKeyUsageSigns, "The certificate's key usage lets it sign certificates or revocation lists.", "Have the leaf issued without keyCertSign and cRLSign."},
+	{ReasonCertExtKeyUsage, "The certificate's extended key usage does not allow client authentication.", "Have the leaf issued with clientAuth among its extended key usages, or with none."},
+	{ReasonCertChainBad, "No valid path leads from the certificate to an anchor of its own trust domain.", "Check that the intermediates are sent, that the bundle is current, and what cause says."},
+	{ReasonClientIDMissing, "client_id is missing where the method or the profile requires it.", "Send client_id, form-encoded."},
+	{ReasonClientNotFound, "No client is registered under that client_id, or none with exactly that SPIFFE ID.", "Register the client, or send the client_id of the one that the SPIFFE ID belongs to."},
+	{ReasonClientIDMismatch, "The proven SPIFFE ID does not belong to the client that the request names.", "Compare spiffe_id of the client with the SPIFFE ID presented: case, slash, segment."},
+	{ReasonClientAmbiguous, "Several clients have that SPIFFE ID, and the request names none.", "Send client_id."},
+	{ReasonGrantUnsupported, "The grant type is not one this server offers.", "Use a grant type of grant_types_supported in the metadata."},
+	{ReasonGrantDenied, "The client may not use this grant.", "Add the grant to grant_types of the client."},
+	{ReasonScopeMalformed, "scope is not a list of scope tokens with one space between two.", "Mend the caller."},
+	{ReasonScopeDenied, "The scope asked for is more than the client may have at that resource.", "Ask for less, or add the scope to the client and to the resource."},
+	{ReasonResourceUnknown, "The resource is not configured here.", "Compare resource with the resources of the configuration, letter for letter."},
+	{ReasonResourceDenied, "The client may not have tokens for that resource.", "Add the resource to the client."},
+	{ReasonResourceMissing, "The client has several resources, or none, and asked for none.", "Send resource."},
+	{ReasonResourceMultiple, "The request names more than one resource.", "Ask for one token a resource."},
+	{ReasonBindingRequired, "The token must be bound to a certificate, and there is none on the connection.", "Connect to the listener that asks for certificates with an X.509-SVID of the same SPIFFE ID."},
+	{ReasonTokenMissing, "There is no access token in the request.", "Send Authorization: Bearer with a token for this resource."},
+	{ReasonTokenMalformed, "The access token is not one compact JWS with the claims of RFC 9068.", "Check that the header holds the token whole and nothing else."},
+	{ReasonIssuerMismatch, "The access token is not by an issuer that this resource trusts.", "Compare iss with the configured issuers, letter for letter."},
+	{ReasonCnfMismatch, "The token is bound to another certificate than the connection's, or there is none.", "Call with the certificate that the token was obtained with; after a rotation fetch a new token."},
+	{ReasonKeysUnavailable, "The issuer's keys could not be had, or are too old.", "Check that the resource server reaches the issuer's jwks_uri."},
+	{ReasonAuditUnavailable, "The decision could not be recorded, so it was not given.", "Look at the audit file: is the disk full, is the file writable?"},
+	{ReasonInternal, "The server failed.", "Look at cause in the log line with this request_id, and report it."},
+}

@@ -1,0 +1,126 @@
+package resource
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+const (
+	// maxChain and maxChainBytes bound what a caller's TLS stack sent (MT-8).
+	maxChain      = 5
+	maxChainBytes = 32 << 10
+)
+
+// bindingRules hold a bound token to the certificate of the connection. For a
+// bearer token they pass.
+var bindingRules = []rule{
+	{
+		// To skip a confirmation that we cannot check, such as the jkt of a DPoP
+		// key, would turn a stolen token into a bearer token (DP-5, AK-27). So
+		// there is one we know and nothing may stand beside it.
+		id: "AT-5", source: "RFC 8705 3.1; RFC 7800 3.1", what: "cnf, if there, is x5t#S256 alone", needs: factParsed,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			cnf := s.claim("cnf")
+			if cnf == nil {
+				s.facts |= factCnf
+				return ""
+			}
+			members, err := cnf.Object()
+			if err != nil {
+				return oauth.ReasonClaimMalformed
+			}
+			value, ok := members.Get(string(oauth.BindingCertificate))
+			if !ok || len(members) != 1 {
+				return oauth.ReasonCnfMismatch
+			}
+			if s.cnf, ok = value.Text(); !ok || s.cnf == "" {
+				return oauth.ReasonClaimMalformed
+			}
+			s.caller.bound = true
+			s.facts |= factCnf
+			return ""
+		},
+		expected:  func(*attempt) string { return "no cnf, or one with x5t#S256 and nothing else" },
+		presented: func(s *attempt) string { return "cnf " + shown(s.claim("cnf")) },
+	},
+	{
+		id: "MT-8", source: "RFC 8705 7.5", what: "the certificates of the connection are few and small", needs: factCnf,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			if n, bytes := s.chainSize(); s.cnf != "" && (n > maxChain || bytes > maxChainBytes) {
+				return oauth.ReasonCertChainBad
+			}
+			s.facts |= factPeer
+			return ""
+		},
+		expected: func(*attempt) string {
+			return fmt.Sprintf("at most %d certificates of %d bytes together", maxChain, maxChainBytes)
+		},
+		presented: func(s *attempt) string {
+			n, bytes := s.chainSize()
+			return fmt.Sprintf("%d certificates of %d bytes together", n, bytes)
+		},
+	},
+	{
+		id: "MT-2", source: "RS-4; RFC 8705 3", what: "the token is bound to the certificate of this connection", needs: factPeer,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			if s.cnf != "" && (len(s.peers) == 0 || subtle.ConstantTimeCompare([]byte(s.cnf), []byte(s.thumbprint())) != 1) {
+				return oauth.ReasonCnfMismatch
+			}
+			return ""
+		},
+		expected: func(s *attempt) string {
+			if s.cnf == "" {
+				return "nothing, it is a bearer token"
+			}
+			return "a certificate with x5t#S256 " + oauth.Shown(s.cnf)
+		},
+		presented: func(s *attempt) string {
+			if len(s.peers) == 0 {
+				return "no client certificate"
+			}
+			return "a certificate with x5t#S256 " + s.thumbprint()
+		},
+	},
+	{
+		// A resumed TLS session brings back a certificate that may have ended
+		// since. Certificates get no leeway.
+		id: "MT-7", source: "RFC 8446 4.6.1; RFC 5280 4.1.2.5", what: "that certificate is valid now", needs: factPeer,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			if s.cnf == "" {
+				return ""
+			}
+			if len(s.peers) == 0 {
+				return oauth.ReasonCnfMismatch // MT-2 has refused before
+			}
+			if peer := s.peers[0]; s.now.Before(peer.NotBefore) || s.now.After(peer.NotAfter) {
+				return oauth.ReasonCertChainBad
+			}
+			return ""
+		},
+		expected: func(s *attempt) string { return "notBefore and notAfter around " + stamp(s.now) },
+		presented: func(s *attempt) string {
+			if len(s.peers) == 0 {
+				return "no client certificate"
+			}
+			return "from " + stamp(s.peers[0].NotBefore) + " to " + stamp(s.peers[0].NotAfter)
+		},
+	},
+}
+
+func (s *attempt) chainSize() (n, bytes int) {
+	for _, cert := range s.peers {
+		bytes += len(cert.Raw)
+	}
+	return len(s.peers), bytes
+}
+
+// thumbprint is the x5t#S256 of the peer's certificate (MT-1).
+func (s *attempt) thumbprint() string {
+	sum := sha256.Sum256(s.peers[0].Raw)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}

@@ -1,0 +1,110 @@
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// keyRules lead from the issuer to its key to the signature.
+var keyRules = []rule{
+	{
+		id: "GL-14", source: "RFC 9068 4", what: "the issuer is one of those accepted", needs: factParsed,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			iss, _ := s.claim("iss").Text()
+			source, ok := s.v.issuers[iss]
+			if !ok {
+				return oauth.ReasonIssuerMismatch
+			}
+			s.source, s.caller.issuer = source, iss
+			s.facts |= factIssuer
+			return ""
+		},
+		expected: func(s *attempt) string {
+			names := make([]string, 0, len(s.v.issuers))
+			for name := range s.v.issuers {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			return "iss " + strings.Join(names, " or ")
+		},
+		presented: func(s *attempt) string { return "iss " + shown(s.claim("iss")) },
+	},
+	{
+		id: "LD-3", source: "local decisions", what: "the issuer's keys are at hand and not too old", needs: factIssuer,
+		judge: func(ctx context.Context, s *attempt) oauth.Reason {
+			keys, err := s.source.KeySet(ctx, s.kid)
+			if err == nil && keys == nil {
+				err = ErrKeysUnavailable
+			}
+			if err != nil {
+				s.cause = err
+				return oauth.ReasonKeysUnavailable
+			}
+			s.keys = keys
+			s.facts |= factKeys
+			return ""
+		},
+		expected: func(s *attempt) string { return "keys of " + s.caller.issuer },
+		presented: func(s *attempt) string {
+			if s.keys == nil {
+				return "none that may be used"
+			}
+			return fmt.Sprintf("%d keys", s.keys.Len())
+		},
+	},
+	{
+		id: "KR-7", source: "KR-6; RFC 9068 4; RFC 7517 4.5", what: "the issuer has the key that kid names", needs: factKeys | factAlg,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			if s.kid == "" {
+				// Trying one key after the other would let a caller make us work.
+				if s.key = s.keys.only(s.alg); s.key == nil {
+					return oauth.ReasonKIDMissing
+				}
+			} else if s.key = s.keys.byID[s.kid]; s.key == nil {
+				if !s.keys.fetchedAt.Before(s.now) {
+					return oauth.ReasonKIDUnknownAfterRefresh
+				}
+				return oauth.ReasonKIDUnknown
+			}
+			s.facts |= factKey
+			return ""
+		},
+		expected: func(s *attempt) string {
+			if s.kid == "" {
+				return "kid, or one key only that " + oauth.Shown(string(s.alg)) + " goes with"
+			}
+			return "a key of " + oauth.Shown(s.caller.issuer)
+		},
+		presented: func(s *attempt) string { return "kid " + shown(s.header("kid")) },
+	},
+	{
+		id: "AT-8", source: "RFC 9068 4; RFC 8725 3.1, 3.3", what: "the signature is that key's, by its algorithm", needs: factKey | factAlg,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			if s.key.algorithm != "" && s.key.algorithm != s.alg {
+				return oauth.ReasonAlgNotAllowed
+			}
+			switch err := s.jws.Verify(s.alg, s.key.public); {
+			case err == nil:
+				return ""
+			case errors.Is(err, jose.ErrSignature):
+				return oauth.ReasonSignatureBad
+			default: // the key is not one for this algorithm
+				s.cause = err
+				return oauth.ReasonAlgNotAllowed
+			}
+		},
+		expected: func(s *attempt) string {
+			if s.key == nil {
+				return "a signature of the key"
+			}
+			return "a signature of the key, which is " + s.key.String()
+		},
+		presented: func(s *attempt) string { return "one by " + shown(s.header("alg")) },
+	},
+}

@@ -1,0 +1,151 @@
+package resource
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// presentationRules get at the token: size, header, parts.
+var presentationRules = []rule{
+	{
+		id: "GL-8", source: "denial of service; RFC 8725 3.10", what: "the token is not too long",
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			if s.size() > MaxToken {
+				return oauth.ReasonAssertionTooLarge
+			}
+			s.facts |= factSized
+			return ""
+		},
+		expected:  func(*attempt) string { return fmt.Sprintf("at most %d bytes", MaxToken) },
+		presented: func(s *attempt) string { return fmt.Sprintf("%d bytes", s.size()) },
+	},
+	{
+		id: "LR-2", source: "RFC 6750 2, 2.1", what: "one Authorization header holds one Bearer token", needs: factSized,
+		judge:     func(_ context.Context, s *attempt) oauth.Reason { return s.judgeAuthorization() },
+		expected:  func(*attempt) string { return "Authorization: Bearer and one token, and no token elsewhere" },
+		presented: (*attempt).shownAuthorization,
+	},
+	{
+		id: "GL-11", source: "RFC 7515 7.1; RFC 8725 3.11", what: "the token is a compact JWS of strict JSON", needs: factToken,
+		judge: func(_ context.Context, s *attempt) oauth.Reason {
+			jws, err := jose.ParseCompact(s.token)
+			if err != nil {
+				s.cause = err
+				return oauth.ReasonTokenMalformed
+			}
+			s.jws = jws
+			s.facts |= factParsed
+			return ""
+		},
+		expected: func(*attempt) string { return "three base64url parts, the first two JSON objects" },
+		presented: func(s *attempt) string {
+			if s.jws == nil {
+				return "something else"
+			}
+			return "a compact JWS"
+		},
+	},
+}
+
+const scheme = "Bearer"
+
+// size bounds all that the header rule will look at, by the length of the token
+// in it.
+func (s *attempt) size() int {
+	if !s.request {
+		return len(s.token)
+	}
+	n := 0
+	for _, value := range s.authorization {
+		n += len(value)
+	}
+	return max(0, n-len(scheme+" "))
+}
+
+// judgeAuthorization reads the credentials. With none, or with another scheme,
+// the caller has not tried to use a token and is told no error code (RFC 6750
+// section 3.1); anything half right is a malformed request.
+func (s *attempt) judgeAuthorization() oauth.Reason {
+	if !s.request {
+		s.facts |= factToken
+		return ""
+	}
+	if len(s.authorization) > 1 {
+		// Which one counts would be for each hop to guess.
+		return oauth.ReasonRequestMalformed
+	}
+	token, ok := s.bearer()
+	if !ok {
+		return oauth.ReasonTokenMissing
+	}
+	if !b64token(token) || s.queryToken() {
+		return oauth.ReasonRequestMalformed
+	}
+	s.token = token
+	s.facts |= factToken
+	return ""
+}
+
+// bearer is what follows the scheme; false when there is no such scheme.
+func (s *attempt) bearer() (string, bool) {
+	if len(s.authorization) == 0 {
+		return "", false
+	}
+	name, rest, _ := strings.Cut(s.authorization[0], " ")
+	return strings.TrimLeft(rest, " "), strings.EqualFold(name, scheme)
+}
+
+// b64token reports whether s has the form of RFC 6750 section 2.1. A comma, with
+// which a proxy joins two headers, is not in it.
+func b64token(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case strings.IndexByte("-._~+/", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// queryToken reports whether the query also has a token, by the name of RFC 6750
+// section 2.3. It is never read, and two methods are one too many.
+func (s *attempt) queryToken() bool {
+	if s.query == "" || !strings.Contains(s.query, "access_token") && !strings.Contains(s.query, "%") {
+		return false
+	}
+	values, err := url.ParseQuery(s.query)
+	return err != nil && strings.Contains(s.query, "access_token") || values.Has("access_token")
+}
+
+// shownAuthorization repeats nothing of the header: a token without its scheme
+// would be taken for one.
+func (s *attempt) shownAuthorization() string {
+	token, ok := s.bearer()
+	var is string
+	switch {
+	case !s.request:
+		return "a token without a request"
+	case len(s.authorization) == 0:
+		is = "no Authorization header"
+	case len(s.authorization) > 1:
+		is = fmt.Sprintf("%d Authorization headers", len(s.authorization))
+	case !ok:
+		is = "an Authorization header of another scheme"
+	case !b64token(token):
+		is = "a Bearer token with a character that no token has, or none"
+	default:
+		is = "one Bearer token"
+	}
+	if s.queryToken() {
+		is += ", and access_token in the query"
+	}
+	return is
+}

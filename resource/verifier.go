@@ -1,0 +1,129 @@
+package resource
+
+import (
+	"context"
+	"crypto/x509"
+	"net/http"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/strictjson"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// MaxToken is the longest access token accepted, in bytes (GL-8).
+const MaxToken = 16 << 10
+
+// Verify judges the access token of a request, its binding to the certificate of
+// the request's own TLS connection, and whether it has all these scopes.
+//
+// The error is an *oauth.Error: invalid_token, insufficient_scope,
+// invalid_request for a malformed or doubled Authorization header, or
+// oauth.Unavailable while the keys of the issuer are not at hand. Challenge
+// makes the answer of it.
+//
+// Not checked: the body, which may hold a second token; the chain of the client
+// certificate (RS-4); revocation.
+func (v *Verifier) Verify(ctx context.Context, r *http.Request, scopes ...string) (Caller, error) {
+	return v.requestAttempt(r, scopes).verify(ctx)
+}
+
+// VerifyToken is Verify where there is no HTTP request: peer is the certificate
+// that the caller proved to own on this very connection, or nil.
+func (v *Verifier) VerifyToken(ctx context.Context, token string, peer *x509.Certificate, scopes ...string) (Caller, error) {
+	return v.tokenAttempt(token, peer, scopes).verify(ctx)
+}
+
+// Explain judges a request by every rule, for an operator to read. It grants
+// nothing; what it says must not go to the caller.
+func (v *Verifier) Explain(ctx context.Context, r *http.Request, scopes ...string) Explanation {
+	return v.requestAttempt(r, scopes).explain(ctx)
+}
+
+// ExplainToken is Explain for what VerifyToken judges.
+func (v *Verifier) ExplainToken(ctx context.Context, token string, peer *x509.Certificate, scopes ...string) Explanation {
+	return v.tokenAttempt(token, peer, scopes).explain(ctx)
+}
+
+// An attempt is what one caller presented while it is judged. It only grows.
+type attempt struct {
+	v     *Verifier
+	now   time.Time
+	facts fact
+	cause error
+
+	request       bool // it came as an HTTP request
+	authorization []string
+	query         string
+	peers         []*x509.Certificate
+	scopes        []string // demanded
+
+	token  string
+	jws    *jose.Compact
+	alg    jose.Algorithm
+	kid    string
+	source KeySource
+	keys   *KeySet
+	key    *verifyingKey
+	cnf    string // x5t#S256, empty for a bearer token
+	caller Caller // handed out only after the last rule
+}
+
+func (v *Verifier) requestAttempt(r *http.Request, scopes []string) *attempt {
+	s := &attempt{v: v, now: v.now(), request: true, authorization: r.Header["Authorization"], scopes: scopes}
+	if r.URL != nil {
+		s.query = r.URL.RawQuery
+	}
+	if r.TLS != nil {
+		s.peers = r.TLS.PeerCertificates
+	}
+	return s
+}
+
+func (v *Verifier) tokenAttempt(token string, peer *x509.Certificate, scopes []string) *attempt {
+	s := &attempt{v: v, now: v.now(), token: token, scopes: scopes}
+	if peer != nil {
+		s.peers = []*x509.Certificate{peer}
+	}
+	return s
+}
+
+func (s *attempt) verify(ctx context.Context) (Caller, error) {
+	if refusal := s.firstRefusal(ctx); refusal != nil {
+		return Caller{}, refusal
+	}
+	return s.caller, nil
+}
+
+func (s *attempt) claim(name string) strictjson.Value {
+	if s.jws == nil {
+		return nil
+	}
+	v, _ := s.jws.Payload.Get(name)
+	return v
+}
+
+func (s *attempt) header(name string) strictjson.Value {
+	if s.jws == nil {
+		return nil
+	}
+	v, _ := s.jws.Header.Get(name)
+	return v
+}
+
+// text is a claim that must be a string with something in it.
+func (s *attempt) text(name string) (string, bool) {
+	text, ok := s.claim(name).Text()
+	return text, ok && text != ""
+}
+
+// shown is a claim or header member for an operator's eyes.
+func shown(v strictjson.Value) string {
+	if v == nil {
+		return "none"
+	}
+	if text, ok := v.Text(); ok {
+		return oauth.Shown(text)
+	}
+	return oauth.Shown(string(v))
+}

@@ -1,0 +1,188 @@
+package svidgate
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// Bundles gives the trust bundle of a trust domain. It returns
+// bundle.ErrUnknownTrustDomain for one that is not configured and
+// bundle.ErrNotReady while none was obtained; it never fetches. *bundle.Set is
+// one.
+type Bundles interface {
+	Bundle(spiffeid.TrustDomain) (*bundle.Snapshot, error)
+}
+
+// Settings are what an operator may choose about SVIDs. None of them turns a
+// check off.
+type Settings struct {
+	// Profile is the edition whose rules apply; empty is Transition.
+	Profile Profile
+	// Leeway is the clock skew forgiven on the times in a JWT-SVID, 0 to 300 s
+	// (JS-10). Certificates get none.
+	Leeway time.Duration
+	// MaxLifetime bounds what is left of a JWT-SVID's life; 0 is no bound (JS-19).
+	MaxLifetime time.Duration
+	// MaxBundleAge is how long a bundle is trusted after its source last
+	// confirmed it; 0 is for ever (BE-15).
+	MaxBundleAge time.Duration
+	// RequireKeyID refuses a JWT-SVID without kid (JS-14).
+	RequireKeyID bool
+}
+
+// DefaultSettings are what PRODUCT's contract gives when nothing is written.
+func DefaultSettings() Settings {
+	return Settings{Profile: Transition, Leeway: 60 * time.Second, MaxLifetime: time.Hour, MaxBundleAge: 24 * time.Hour}
+}
+
+// Config configures a Verifier.
+type Config struct {
+	// Issuer is the authorization server's issuer identifier, byte for byte as
+	// assertions must name it (CJ-6).
+	Issuer string
+	// Settings apply where TrustDomains has no entry.
+	Settings     Settings
+	TrustDomains map[spiffeid.TrustDomain]Settings
+	// Bundles are the trust bundles; never the system roots (XS-12).
+	Bundles Bundles
+	// Refresh fetches a trust domain's bundle on demand, when a credential names
+	// a key or an issuer that the bundle at hand has not (BE-17). The
+	// implementation limits its rate and its time. Nil never fetches.
+	Refresh func(context.Context, spiffeid.TrustDomain) (*bundle.Snapshot, error)
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Log is told what is tolerated but odd; nil is silent.
+	Log *slog.Logger
+}
+
+// A Verifier judges SVIDs. It is safe for concurrent use and holds no state of
+// its own between calls.
+type Verifier struct {
+	issuer   string
+	settings Settings
+	perTD    map[spiffeid.TrustDomain]Settings
+	bundles  Bundles
+	refresh  func(context.Context, spiffeid.TrustDomain) (*bundle.Snapshot, error)
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// NewVerifier checks the whole configuration and reports every fault at once.
+func NewVerifier(c Config) (*Verifier, error) {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("svidgate: "+format, args...))
+	}
+	if u, err := url.Parse(c.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
+		fault("the issuer must be an https URL without query, fragment and user information (AM-2)")
+	}
+	if c.Bundles == nil {
+		fault("bundles are missing")
+	}
+	check := func(where string, s *Settings) {
+		if s.Profile == "" {
+			s.Profile = Transition
+		}
+		if _, err := ParseProfile(string(s.Profile)); err != nil {
+			fault("%s: %w", where, err)
+		}
+		if s.Leeway < 0 || s.Leeway > 300*time.Second {
+			fault("%s: leeway must lie between 0 and 300 s (JS-10)", where)
+		}
+		if s.MaxLifetime < 0 || s.MaxBundleAge < 0 {
+			fault("%s: a bound on a time must not be negative", where)
+		}
+	}
+	check("settings", &c.Settings)
+	perTD := make(map[spiffeid.TrustDomain]Settings, len(c.TrustDomains))
+	for td, s := range c.TrustDomains {
+		check(td.Name(), &s)
+		perTD[td] = s
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	v := &Verifier{c.Issuer, c.Settings, perTD, c.Bundles, c.Refresh, c.Now, c.Log}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	if v.log == nil {
+		v.log = slog.New(slog.DiscardHandler)
+	}
+	return v, nil
+}
+
+// Profile is the profile that applies to a trust domain's SVIDs unless a client
+// has its own.
+func (v *Verifier) Profile(td spiffeid.TrustDomain) Profile { return v.Settings(td).Profile }
+
+// Settings are what applies to a trust domain's SVIDs.
+func (v *Verifier) Settings(td spiffeid.TrustDomain) Settings {
+	if s, ok := v.perTD[td]; ok {
+		return s
+	}
+	return v.settings
+}
+
+// A JWTPresentation is a JWT-SVID and the circumstances it was shown in.
+type JWTPresentation struct {
+	// Assertion is the value of client_assertion.
+	Assertion string
+	// EndpointURL is the URL of the endpoint that was called, built from
+	// configuration and never from the request (CJ-7). Empty accepts none.
+	EndpointURL string
+	// Profile gives the profile that the client behind an identity is held to;
+	// nil, or an empty answer, takes the trust domain's. It is asked after the
+	// signature was checked.
+	Profile func(spiffeid.ID) Profile
+}
+
+// VerifyJWTSVID judges a JWT-SVID by rules JS-*, SI-* and CJ-4 to CJ-8. The error
+// is an *oauth.Error: invalid_client, or oauth.Unavailable when no bundle was
+// ever obtained for a configured trust domain.
+//
+// Not checked here: that the identity belongs to a client, and whether the
+// assertion was used before.
+func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identity, error) {
+	s := newJWTState(v, p)
+	if e := firstRefusal(ctx, jwtRules, s); e != nil {
+		return Identity{}, e
+	}
+	return s.identity(), nil
+}
+
+// ExplainJWTSVID judges every rule it can and says what each found.
+func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) Explanation {
+	return explain(ctx, oauth.MethodJWT, jwtRules, newJWTState(v, p))
+}
+
+// VerifyX509SVID judges the certificates that a TLS peer sent, leaf first, by
+// rules XS-*. The TLS library must have proven that the peer holds the leaf's
+// key; nothing else is taken from it, so the answer holds for the moment of the
+// call, on a connection however old or resumed (XS-21, XS-22). The error is an
+// *oauth.Error as for VerifyJWTSVID.
+//
+// Not checked here: that the identity belongs to a client, and revocation
+// lists (XS-19).
+func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate) (Identity, error) {
+	s := newX509State(v, chain)
+	if e := firstRefusal(ctx, x509Rules, s); e != nil {
+		return Identity{}, e
+	}
+	return s.identity(), nil
+}
+
+// ExplainX509SVID judges every rule it can and says what each found.
+func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificate) Explanation {
+	return explain(ctx, oauth.MethodX509, x509Rules, newX509State(v, chain))
+}

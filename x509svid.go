@@ -1,0 +1,365 @@
+package svidgate
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/strictid"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// Bounds on what a TLS peer may send (MT-8).
+const (
+	maxChain      = 5
+	maxChainBytes = 32 << 10
+)
+
+// x509State is one certificate chain while it is judged.
+type x509State struct {
+	judgement
+	sent    []*x509.Certificate
+	leaf    *x509.Certificate
+	names   []string // the raw URIs of its subject alternative name
+	nameErr error
+	chains  [][]*x509.Certificate
+	chain   []*x509.Certificate // the one that was accepted
+}
+
+func newX509State(v *Verifier, sent []*x509.Certificate) *x509State {
+	return &x509State{judgement: newJudgement(v), sent: sent}
+}
+
+func (s *x509State) identity() Identity {
+	sequence, sequenced := s.snapshot.Sequence()
+	thumbprint := sha256.Sum256(s.leaf.Raw)
+	return Identity{
+		id: s.id, method: oauth.MethodX509, expiresAt: s.leaf.NotAfter,
+		digest: thumbprint, thumbprint: thumbprint,
+		keyID: "serial " + s.leaf.SerialNumber.Text(16), sequence: sequence, sequenced: sequenced,
+	}
+}
+
+// x509Rules are X.509-SVID validation: the leaf, its trust domain, the path.
+var x509Rules = slices.Concat(
+	x509ShapeRules,
+	idRules[*x509State](strictid.Rule{ID: "XS-2", Source: "X509-SVID 3.1, 5.2", Broken: strictid.PathRule.Broken}, certIDReason),
+	x509LeafRules,
+	bundleRules[*x509State](bundle.UseX509),
+	x509PathRules,
+)
+
+// certIDReason tells a spelling that would be fine in lower case from the rest.
+func certIDReason(id string) oauth.Reason {
+	if id == "SI-10" {
+		return oauth.ReasonCertIDNotCanonical
+	}
+	return oauth.ReasonCertIDMalformed
+}
+
+var x509ShapeRules = []rule[*x509State]{
+	{
+		id: "CX-1", source: "draft section 3.2", what: "there is a client certificate",
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if len(s.sent) == 0 || s.sent[0] == nil {
+				return oauth.ReasonCertMissing
+			}
+			s.leaf = s.sent[0]
+			s.facts |= factParsed
+			return ""
+		},
+		expected:  func(*x509State) string { return "an X.509-SVID on the connection" },
+		presented: func(s *x509State) string { return fmt.Sprintf("%d certificates", len(s.sent)) },
+	},
+	{
+		id: "MT-8", source: "RFC 8705 7.5", what: "the chain is not too large", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if len(s.sent) > maxChain || s.bytes() > maxChainBytes {
+				return oauth.ReasonCertChainBad
+			}
+			return ""
+		},
+		expected: func(*x509State) string {
+			return fmt.Sprintf("at most %d certificates and %d bytes", maxChain, maxChainBytes)
+		},
+		presented: func(s *x509State) string { return fmt.Sprintf("%d certificates, %d bytes", len(s.sent), s.bytes()) },
+	},
+	{
+		id: "XS-1", source: "X509-SVID 2, 5.2; draft section 3.2 step 2", what: "there is exactly one URI name", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			s.names, s.nameErr = strictid.URINames(s.leaf)
+			if s.cause = s.nameErr; s.cause != nil || len(s.names) == 0 {
+				return oauth.ReasonCertURISANCount
+			}
+			s.idText = s.names[0] // so that explain can go on
+			s.facts |= factIDText
+			if len(s.names) > 1 {
+				return oauth.ReasonCertURISANCount
+			}
+			return ""
+		},
+		expected: func(*x509State) string { return "one URI" },
+		presented: func(s *x509State) string {
+			return oauth.Shown(fmt.Sprintf("%d: %s", len(s.names), strings.Join(s.names, ", ")))
+		},
+	},
+}
+
+func (s *x509State) bytes() int {
+	n := 0
+	for _, c := range s.sent {
+		n += len(c.Raw)
+	}
+	return n
+}
+
+var x509LeafRules = []rule[*x509State]{
+	{
+		id: "XS-3", source: "X509-SVID 4.1, 5.2; draft section 3.2 step 3", what: "it is not a CA", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if s.leaf.IsCA {
+				return oauth.ReasonCertNotLeaf
+			}
+			return ""
+		},
+		expected:  func(*x509State) string { return "cA false or absent" },
+		presented: func(s *x509State) string { return fmt.Sprintf("cA %t", s.leaf.IsCA) },
+	},
+	{
+		id: "XS-4", source: "X509-SVID 4.3; draft section 3.2 step 4", what: "its key usage has digitalSignature", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if s.leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+				return oauth.ReasonCertKeyUsage
+			}
+			return ""
+		},
+		expected:  func(*x509State) string { return "digitalSignature" },
+		presented: func(s *x509State) string { return keyUsage(s.leaf) },
+	},
+	{
+		id: "XS-5", source: "X509-SVID 4.3, 5.2", what: "its key usage signs no certificates and no lists", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if s.leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
+				return oauth.ReasonCertKeyUsageSigns
+			}
+			return ""
+		},
+		expected:  func(*x509State) string { return "neither keyCertSign nor cRLSign" },
+		presented: func(s *x509State) string { return keyUsage(s.leaf) },
+	},
+	{
+		id: "XS-6", source: "X509-SVID 4.3", what: "its key usage is marked critical (told, not refused)", needs: factParsed,
+		judge: func(ctx context.Context, s *x509State) oauth.Reason {
+			if !keyUsageCritical(s.leaf) {
+				s.v.log.WarnContext(ctx, "x509-svid has a key usage that is not critical", "spiffe_id", oauth.Shown(s.idText), "rule", "XS-6")
+			}
+			return ""
+		},
+		expected:  func(*x509State) string { return "critical" },
+		presented: func(s *x509State) string { return fmt.Sprintf("critical %t", keyUsageCritical(s.leaf)) },
+	},
+	{
+		id: "XS-7", source: "X509-SVID 4.4", what: "its extended key usage, if there, allows client authentication", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if !allowsClientAuth(s.leaf) {
+				return oauth.ReasonCertExtKeyUsage
+			}
+			return ""
+		},
+		expected:  func(*x509State) string { return "none, or clientAuth among them" },
+		presented: func(s *x509State) string { return extKeyUsage(s.leaf) },
+	},
+	{
+		id: "XS-18", source: "RFC 8725; client-authentication XS-18", what: "its key is strong enough", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if !strong(s.leaf) {
+				return oauth.ReasonKeyTooWeak
+			}
+			return ""
+		},
+		expected:  func(*x509State) string { return "RSA of 2048 bits or more, EC P-256, P-384, P-521, or Ed25519" },
+		presented: func(s *x509State) string { return jose.KeyType(s.leaf.PublicKey) },
+	},
+	{
+		id: "XS-22", source: "RFC 5280 6.1.3", what: "it is valid now", needs: factParsed,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			switch {
+			case s.now.Before(s.leaf.NotBefore):
+				return oauth.ReasonNotYetValid
+			case s.now.After(s.leaf.NotAfter):
+				return oauth.ReasonExpired
+			}
+			return ""
+		},
+		expected: func(s *x509State) string { return "valid at " + stamp(s.now) },
+		presented: func(s *x509State) string {
+			return "from " + stamp(s.leaf.NotBefore) + " (" + offset(s.now, s.leaf.NotBefore) + ") to " + stamp(s.leaf.NotAfter) + " (" + offset(s.now, s.leaf.NotAfter) + ")"
+		},
+	},
+}
+
+var x509PathRules = []rule[*x509State]{
+	{
+		id: "XS-10", source: "RFC 5280 6; X509-SVID 5.1; XS-11, XS-12, XS-13, XS-16", what: "a path leads to an anchor of its own trust domain", needs: factParsed | factBundle,
+		judge: func(ctx context.Context, s *x509State) oauth.Reason {
+			s.buildPaths()
+			if unknown := (x509.UnknownAuthorityError{}); errors.As(s.cause, &unknown) && s.fetchAgain(ctx) {
+				s.buildPaths()
+			}
+			if s.cause != nil {
+				return oauth.ReasonCertChainBad
+			}
+			s.facts |= factChain
+			return ""
+		},
+		expected: func(s *x509State) string {
+			return fmt.Sprintf("a path to one of %d anchors of %s", len(s.snapshot.Anchors()), s.id.TrustDomain().Name())
+		},
+		presented: func(s *x509State) string {
+			return oauth.Shown(fmt.Sprintf("%d certificates, the leaf issued by %s", len(s.sent), s.leaf.Issuer))
+		},
+	},
+	{
+		id: "XS-14", source: "X509-SVID 3.2, 4.1, 4.3", what: "every signing certificate of the path may sign for workloads", needs: factChain,
+		judge: func(_ context.Context, s *x509State) oauth.Reason {
+			i := slices.IndexFunc(s.chains, func(chain []*x509.Certificate) bool {
+				return !slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return !maySign(c) })
+			})
+			if i < 0 {
+				s.chain = s.chains[0]
+				return oauth.ReasonCertChainBad
+			}
+			s.chain = s.chains[i]
+			return ""
+		},
+		expected: func(*x509State) string {
+			return "cA true, keyCertSign, a strong key, no workload's SPIFFE ID, no extended key usage that rules clients out"
+		},
+		presented: func(s *x509State) string {
+			var parts []string
+			for _, c := range s.chain[1:] {
+				parts = append(parts, fmt.Sprintf("cA %t, %s, %s", c.IsCA, keyUsage(c), jose.KeyType(c.PublicKey)))
+			}
+			return strings.Join(parts, "; ")
+		},
+	},
+}
+
+// buildPaths is RFC 5280 path validation by the standard library, with this
+// trust domain's anchors only, and with what the peer sent as intermediates
+// only: what it sends is never an anchor (XS-13).
+func (s *x509State) buildPaths() {
+	anchors := s.snapshot.AnchorPool()
+	if anchors == nil { // nil would mean the system's store (XS-12)
+		s.cause = errors.New("the bundle has no anchor pool")
+		return
+	}
+	intermediates := x509.NewCertPool()
+	for _, c := range s.sent[1:] {
+		intermediates.AddCert(c)
+	}
+	s.chains, s.cause = s.leaf.Verify(x509.VerifyOptions{
+		Roots:         anchors,
+		Intermediates: intermediates,
+		CurrentTime:   s.now,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // XS-7 and XS-14 judge it
+	})
+}
+
+// maySign is XS-14 for one certificate above the leaf. One that names a workload
+// authenticates nobody and vouches for nobody.
+func maySign(c *x509.Certificate) bool {
+	if !c.BasicConstraintsValid || !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 || !strong(c) || !allowsClientAuth(c) {
+		return false
+	}
+	names, err := strictid.URINames(c)
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(names, func(name string) bool {
+		return strictid.Cut(name).Path != "" // not a SPIFFE ID at all: no path, no harm
+	})
+}
+
+// strong is XS-18 for one certificate's key.
+func strong(c *x509.Certificate) bool {
+	switch k := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return k.N.BitLen() >= jose.MinRSABits
+	case *ecdsa.PublicKey:
+		return k.Curve.Params().BitSize >= 256
+	case ed25519.PublicKey:
+		return true
+	}
+	return false
+}
+
+// allowsClientAuth is XS-7: no extended key usage at all, or one for clients.
+func allowsClientAuth(c *x509.Certificate) bool {
+	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+var oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
+
+func keyUsageCritical(c *x509.Certificate) bool {
+	for _, ext := range c.Extensions {
+		if ext.Id.Equal(oidKeyUsage) {
+			return ext.Critical
+		}
+	}
+	return false
+}
+
+var keyUsageNames = []string{
+	"digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment",
+	"keyAgreement", "keyCertSign", "cRLSign", "encipherOnly", "decipherOnly",
+}
+
+func keyUsage(c *x509.Certificate) string {
+	var names []string
+	for i, name := range keyUsageNames {
+		if c.KeyUsage&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "no key usage"
+	}
+	return strings.Join(names, ", ")
+}
+
+func extKeyUsage(c *x509.Certificate) string {
+	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
+		return "none"
+	}
+	var names []string
+	for _, u := range c.ExtKeyUsage {
+		switch u {
+		case x509.ExtKeyUsageAny:
+			names = append(names, "any")
+		case x509.ExtKeyUsageServerAuth:
+			names = append(names, "serverAuth")
+		case x509.ExtKeyUsageClientAuth:
+			names = append(names, "clientAuth")
+		default:
+			names = append(names, "another")
+		}
+	}
+	if n := len(c.UnknownExtKeyUsage); n > 0 {
+		names = append(names, fmt.Sprintf("%d unknown", n))
+	}
+	return strings.Join(names, ", ")
+}
