@@ -94,10 +94,13 @@ func bundleRules[S judged](use bundle.Use) []rule[S] {
 				j := s.shared()
 				snapshot, err := j.v.bundles.Bundle(j.id.TrustDomain())
 				switch {
+				case err == nil && !j.isOwn(snapshot):
+					return oauth.ReasonInternal
 				case err == nil:
 					j.snapshot = snapshot
-					j.facts |= factBundle
+					j.facts |= factConfigured | factBundle
 				case errors.Is(err, bundle.ErrNotReady): // the next rule's affair
+					j.facts |= factConfigured
 				default:
 					j.cause = err
 					return oauth.ReasonTDUnknown
@@ -108,7 +111,7 @@ func bundleRules[S judged](use bundle.Use) []rule[S] {
 			presented: td,
 		},
 		{
-			id: "GL-15", source: "client-authentication section 14", what: "a bundle was obtained", needs: factID,
+			id: "GL-15", source: "client-authentication section 14", what: "a bundle was obtained", needs: factConfigured,
 			judge: func(_ context.Context, s S) oauth.Reason {
 				if s.shared().facts&factBundle == 0 {
 					return oauth.ReasonTDNotReady
@@ -161,17 +164,23 @@ func bundleRules[S judged](use bundle.Use) []rule[S] {
 }
 
 // fetchAgain asks for a newer bundle once per credential, and reports whether
-// one with other content came (JS-15, BE-17).
+// another one came (JS-15, BE-17).
 func (j *judgement) fetchAgain(ctx context.Context) bool {
 	if j.v.refresh == nil || j.refreshed {
 		return false
 	}
 	j.refreshed = true
-	before := j.snapshot.Generation()
+	before := j.snapshot
 	snapshot, err := j.v.refresh(ctx, j.id.TrustDomain())
-	if err != nil || snapshot == nil {
+	if err != nil || !j.isOwn(snapshot) {
 		return false
 	}
 	j.snapshot = snapshot
-	return snapshot.Generation() != before
+	return snapshot != before
+}
+
+// isOwn is the second half of MT-9: the trust domain that chose the bundle is
+// the one the bundle is of, whatever whoever keeps the bundles believes.
+func (j *judgement) isOwn(s *bundle.Snapshot) bool {
+	return s != nil && s.TrustDomain() == j.id.TrustDomain()
 }

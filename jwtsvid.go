@@ -58,6 +58,9 @@ func shown(v strictjson.Value) string {
 		return "none"
 	}
 	if text, ok := v.Text(); ok {
+		if text == "" {
+			return "an empty string"
+		}
 		return oauth.Shown(text)
 	}
 	return oauth.Shown(strings.ReplaceAll(string(v), `"`, "'"))
@@ -314,6 +317,9 @@ var jwtKeyRules = []rule[*jwtState]{
 			return oauth.ReasonKIDUnknown
 		},
 		expected: func(s *jwtState) string {
+			if s.snapshot == nil { // explain asks even when no bundle was found
+				return "the kid of a key in the bundle"
+			}
 			var ids []string
 			for _, k := range s.snapshot.Keys(bundle.UseJWT) {
 				ids = append(ids, k.ID)

@@ -2,7 +2,6 @@ package svidgate
 
 import (
 	"context"
-	"errors"
 
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -36,6 +35,7 @@ const (
 	factParsed   fact = 1 << iota // the credential was taken apart
 	factIDText                    // there is one text that claims to be its SPIFFE ID
 	factID                        // that text is a SPIFFE ID
+	factConfigured                // its trust domain is configured
 	factBundle                    // the trust domain's bundle is at hand
 	factKey                       // the verifying key is chosen
 	factAudience                  // there is exactly one audience
@@ -151,6 +151,3 @@ func refusal[S judged](r *rule[S], s S, reason oauth.Reason) *oauth.Error {
 	e.Err = j.cause
 	return e
 }
-
-// errUnproven is what a stage returns that was handed a zero Identity.
-var errUnproven = errors.New("svidgate: the identity was not proven")

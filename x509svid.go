@@ -71,7 +71,7 @@ var x509ShapeRules = []rule[*x509State]{
 	{
 		id: "CX-1", source: "draft section 3.2", what: "there is a client certificate",
 		judge: func(_ context.Context, s *x509State) oauth.Reason {
-			if len(s.sent) == 0 || s.sent[0] == nil {
+			if len(s.sent) == 0 || slices.Contains(s.sent, nil) {
 				return oauth.ReasonCertMissing
 			}
 			s.leaf = s.sent[0]
@@ -223,6 +223,9 @@ var x509PathRules = []rule[*x509State]{
 			return ""
 		},
 		expected: func(s *x509State) string {
+			if s.snapshot == nil { // explain asks even when no bundle was found
+				return "a path to an anchor of its own trust domain"
+			}
 			return fmt.Sprintf("a path to one of %d anchors of %s", len(s.snapshot.Anchors()), s.id.TrustDomain().Name())
 		},
 		presented: func(s *x509State) string {

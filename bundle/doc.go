@@ -8,5 +8,9 @@
 // never to one derived from a URL, a certificate or a token (BU-18). Bundles of
 // two trust domains are never merged (BU-19), and there is no system store.
 //
+// A server makes a [Set], calls [Set.Load] once and lets [Set.Run] poll.
+// [Set.Bundle] is for every request, [Set.Refresh] for the rare one whose key is
+// not in the bundle. How old a bundle may be is for its user to judge.
+//
 // Sources: SPIFFE Trust Domain and Bundle, SPIFFE Federation (July 2026).
 package bundle

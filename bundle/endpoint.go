@@ -161,10 +161,12 @@ func (e *Endpoint) get(ctx context.Context, at *url.URL) ([]byte, *url.URL, erro
 	defer response.Body.Close()
 	switch response.StatusCode {
 	case http.StatusOK:
-		if response.ContentLength > maxDocument {
-			return nil, nil, errTooLong
-		}
 		data, err := readDocument(response.Body)
+		if err == nil {
+			// Our hanging up can make a server end its answer in good order but
+			// halfway, so what ends after the deadline does not count.
+			err = ctx.Err()
+		}
 		if err != nil && !errors.Is(err, errTooLong) {
 			err = shownError{err}
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 )
 
+var errNotRegular = errors.New("it is not a regular file")
+
 // A File is a bundle document that the operator keeps on this machine
 // (bundle_file). The path may be a symbolic link, as it is where a platform
 // swaps a whole directory of mounted files.
@@ -41,7 +43,7 @@ func (f *File) read() ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
+		return nil, errNotRegular
 	}
 	file, err := os.Open(f.path)
 	if err != nil {

@@ -23,6 +23,9 @@ const (
 func (r Refresh) checked() (Refresh, error) {
 	if r.Min == 0 {
 		r.Min = defaultMin
+		if r.Max > 0 {
+			r.Min = min(defaultMin, r.Max)
+		}
 	}
 	if r.Max == 0 {
 		r.Max = max(defaultMax, r.Min)

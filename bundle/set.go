@@ -41,8 +41,8 @@ type TrustDomain struct {
 
 // Refresh bounds the time between two polls (BU-16).
 type Refresh struct {
-	Min time.Duration // 0 means 30 s; at least 1 s
-	Max time.Duration // 0 means 1 h; at least Min
+	Min time.Duration // 0 means 30 s, or Max when that is shorter; at least 1 s
+	Max time.Duration // 0 means 1 h, or Min when that is longer; at least Min
 }
 
 // A Set keeps the newest good bundle of each configured trust domain. Bundle is

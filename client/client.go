@@ -76,38 +76,27 @@ type entry struct {
 // says what else went wrong: no SVID, no connection. After a failure the server
 // is not asked again at once; until then the same error comes back.
 func (c *Client) Token(ctx context.Context, request Request) (*Token, error) {
-	s, _, err := c.sessions()
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	t, err := c.token(ctx, request, s)
+	t, _, err := c.pair(ctx, request, false)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	return &t, nil
 }
 
-func (c *Client) token(ctx context.Context, request Request, s *session) (Token, error) {
-	e, err := c.entry(request, s)
-	if err != nil {
-		return Token{}, err
-	}
-	return e.get(ctx)
-}
-
 // pair returns a token and the session of the certificate that it may be bound
-// to. After a rotation the old pair serves until there is a new one, so that the
-// rotation costs no caller anything (MT-4c, F23).
-func (c *Client) pair(ctx context.Context, request Request) (Token, *session, error) {
+// to. With overlap the old pair serves after a rotation until there is a new one,
+// so that the rotation costs no caller anything (MT-4c, F23); that is for callers
+// who can present the old certificate.
+func (c *Client) pair(ctx context.Context, request Request, overlap bool) (Token, *session, error) {
 	s, previous, err := c.sessions()
 	if err != nil {
 		return Token{}, nil, err
 	}
-	if previous != nil {
-		e, err := c.entry(request, s)
-		if err != nil {
-			return Token{}, nil, err
-		}
+	e, err := c.entry(request, s)
+	if err != nil {
+		return Token{}, nil, err
+	}
+	if previous != nil && overlap {
 		if _, ok := e.peek(); !ok {
 			if t, ok := c.peek(request, previous); ok {
 				e.prepare(ctx)
@@ -115,7 +104,7 @@ func (c *Client) pair(ctx context.Context, request Request) (Token, *session, er
 			}
 		}
 	}
-	t, err := c.token(ctx, request, s)
+	t, err := e.get(ctx)
 	return t, s, err
 }
 

@@ -83,7 +83,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("client: transport: a token for %q is not sent to %s (LC-4)",
 			oauth.Shown(t.request.Resource), oauth.Shown(req.URL.Scheme+"://"+req.URL.Host))
 	}
-	token, s, err := t.client.pair(req.Context(), t.request)
+	token, s, err := t.client.pair(req.Context(), t.request, t.template != nil)
 	if err != nil {
 		closeBody(req)
 		return nil, fmt.Errorf("client: %w", err)

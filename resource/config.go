@@ -130,7 +130,7 @@ func checkIssuer(s string) error {
 // checkURL holds a URL that is fetched from to what FX-1 allows.
 func checkURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Contains(s, "#") || strings.Contains(s, " ") || !quotable(s) {
+	if err != nil || !strings.HasPrefix(s, "https://") || u.Hostname() == "" || u.User != nil || strings.Contains(s, "#") || strings.Contains(s, " ") || !quotable(s) {
 		return errors.New("must be an https URL without user information and fragment")
 	}
 	return nil

@@ -26,7 +26,7 @@ func newHTTPClient(roots *x509.CertPool, now func() time.Time) *http.Client {
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, Time: now},
 			TLSHandshakeTimeout:    fetchTime,
 			ResponseHeaderTimeout:  fetchTime,
-			IdleConnTimeout:        10 * time.Second,
+			DisableKeepAlives:      true, // minutes lie between two fetches
 			MaxResponseHeaderBytes: 32 << 10,
 			MaxConnsPerHost:        2,
 		},

@@ -122,14 +122,13 @@ func readKey(entry strictjson.Value) (key *verifyingKey, rule string, err error)
 	case jwk.Algorithm == "" && has(entry, "alg"):
 		return nil, "GL-9", errors.New("its alg is no string or empty")
 	}
-	fits := func(a jose.Algorithm) bool { err = jose.Fits(a, jwk.Key); return err == nil }
-	if !slices.ContainsFunc(algorithms, fits) {
-		if jose.Fits(jose.RS256, jwk.Key) != nil && errors.Is(jose.Fits(jose.RS256, jwk.Key), jose.ErrKeyTooWeak) {
-			return nil, "KR-4", jose.ErrKeyTooWeak
-		}
+	fits := func(a jose.Algorithm) bool { return jose.Fits(a, jwk.Key) == nil }
+	switch {
+	case errors.Is(jose.Fits(jose.RS256, jwk.Key), jose.ErrKeyTooWeak):
+		return nil, "KR-4", jose.ErrKeyTooWeak
+	case !slices.ContainsFunc(algorithms, fits): // such as a curve of no algorithm
 		return nil, "GL-9", errors.New("no allowed algorithm goes with it")
-	}
-	if jwk.Algorithm != "" && (!slices.Contains(algorithms, jwk.Algorithm) || !fits(jwk.Algorithm)) {
+	case jwk.Algorithm != "" && !(slices.Contains(algorithms, jwk.Algorithm) && fits(jwk.Algorithm)):
 		return nil, "GL-9", errors.New("its alg is not allowed or not one for its key")
 	}
 	return &verifyingKey{jwk.KeyID, jwk.Algorithm, jwk.Key}, "", nil

@@ -71,9 +71,10 @@ type RemoteKeys struct {
 	now         func() time.Time
 	log         *slog.Logger
 	http        *http.Client
-	// sleep waits, or returns early with the context's error; tests replace it.
-	sleep     func(context.Context, time.Duration) error
-	fetchTime time.Duration
+	// For tests to replace: sleep waits or returns early with the context's error.
+	sleep      func(context.Context, time.Duration) error
+	fetchTime  time.Duration
+	demandWait time.Duration
 
 	started atomic.Bool
 	current atomic.Pointer[KeySet]
@@ -100,7 +101,7 @@ func NewRemoteKeys(c RemoteKeysConfig) (*RemoteKeys, error) {
 	}
 	k := &RemoteKeys{
 		issuer: c.Issuer, jwksURL: c.JWKSURL, refresh: c.Refresh, expireAfter: c.ExpireAfter,
-		now: c.Now, log: c.Log, sleep: sleep, fetchTime: fetchTime,
+		now: c.Now, log: c.Log, sleep: sleep, fetchTime: fetchTime, demandWait: demandWait,
 	}
 	if err := checkIssuer(c.Issuer); err != nil {
 		fault("the issuer %w", err)
@@ -119,7 +120,7 @@ func NewRemoteKeys(c RemoteKeysConfig) (*RemoteKeys, error) {
 	if k.expireAfter == 0 {
 		k.expireAfter = DefaultExpireAfter
 	}
-	if k.expireAfter < k.refresh || k.expireAfter > MaxExpireAfter {
+	if k.expireAfter < max(k.refresh, MinRefresh) || k.expireAfter > MaxExpireAfter {
 		fault("expire-after must lie between refresh and %v (LD-3)", MaxExpireAfter)
 	}
 	if k.now == nil {
@@ -185,7 +186,7 @@ func (k *RemoteKeys) demand(ctx context.Context) {
 		f = k.begin(ctx)
 	}
 	k.mu.Unlock()
-	timer := time.NewTimer(demandWait)
+	timer := time.NewTimer(k.demandWait)
 	defer timer.Stop()
 	select {
 	case <-f.done:
@@ -203,7 +204,6 @@ func (k *RemoteKeys) Run(ctx context.Context) error {
 	if !k.started.CompareAndSwap(false, true) {
 		return errors.New("resource: remote keys: Run was called twice")
 	}
-	defer k.http.CloseIdleConnections()
 	for {
 		k.mu.Lock()
 		f := k.flight

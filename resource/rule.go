@@ -87,7 +87,7 @@ func Rules() []RuleInfo {
 }
 
 // firstRefusal judges rule by rule and stops at the first refusal.
-func (s *attempt) firstRefusal(ctx context.Context) *oauth.Error {
+func (s *attempt) firstRefusal(ctx context.Context, rules []rule) *oauth.Error {
 	for i := range rules {
 		r := &rules[i]
 		if s.facts&r.needs != r.needs {
@@ -102,7 +102,7 @@ func (s *attempt) firstRefusal(ctx context.Context) *oauth.Error {
 }
 
 // explain judges every rule it can.
-func (s *attempt) explain(ctx context.Context) Explanation {
+func (s *attempt) explain(ctx context.Context, rules []rule) Explanation {
 	e := Explanation{Findings: make([]Finding, 0, len(rules))}
 	for i := range rules {
 		r := &rules[i]

@@ -37,12 +37,12 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string, peer *x509.Cer
 // Explain judges a request by every rule, for an operator to read. It grants
 // nothing; what it says must not go to the caller.
 func (v *Verifier) Explain(ctx context.Context, r *http.Request, scopes ...string) Explanation {
-	return v.requestAttempt(r, scopes).explain(ctx)
+	return v.requestAttempt(r, scopes).explain(ctx, rules)
 }
 
 // ExplainToken is Explain for what VerifyToken judges.
 func (v *Verifier) ExplainToken(ctx context.Context, token string, peer *x509.Certificate, scopes ...string) Explanation {
-	return v.tokenAttempt(token, peer, scopes).explain(ctx)
+	return v.tokenAttempt(token, peer, scopes).explain(ctx, rules)
 }
 
 // An attempt is what one caller presented while it is judged. It only grows.
@@ -89,7 +89,7 @@ func (v *Verifier) tokenAttempt(token string, peer *x509.Certificate, scopes []s
 }
 
 func (s *attempt) verify(ctx context.Context) (Caller, error) {
-	if refusal := s.firstRefusal(ctx); refusal != nil {
+	if refusal := s.firstRefusal(ctx, rules); refusal != nil {
 		return Caller{}, refusal
 	}
 	return s.caller, nil

@@ -101,8 +101,9 @@ var (
 // server_error. In one case the line stands in the file in spite of the error:
 // when it was written and the sync failed.
 //
-// ctx bounds only the wait for the writers before this one. Callers give it a
-// deadline, and take off the request's cancellation: what was decided is
+// ctx bounds the wait for the writers before this one, and its deadline that for
+// a FIFO's reader; a write to a disk that hangs cannot be bounded. Callers give
+// it a deadline, and take off the request's cancellation: what was decided is
 // recorded even when the peer has gone.
 func (l *Log) Record(ctx context.Context, e Event) (seq uint64, err error) {
 	if err := e.check(); err != nil {
@@ -141,10 +142,10 @@ func (l *Log) recordLine(ctx context.Context, ln *line) (seq, ticket uint64, err
 	}
 	// The line that tells of a gap stands before the first one after it.
 	if l.failure.Load() != nil {
-		err = l.resume()
+		err = l.resume(ctx)
 	}
 	if err == nil {
-		ticket, err = l.write(ln)
+		ticket, err = l.write(ctx, ln)
 	}
 	if err != nil {
 		l.fail(err)
@@ -173,7 +174,13 @@ func (l *Log) release() { <-l.turn }
 
 // write puts one line behind the tip, and moves the tip only if all of it was
 // taken. The ticket is for durable. The caller has the turn.
-func (l *Log) write(ln *line) (ticket uint64, err error) {
+func (l *Log) write(ctx context.Context, ln *line) (ticket uint64, err error) {
+	// A full FIFO is waited for until ctx's deadline. What knows no deadlines,
+	// as regular files do not, says so and is written without one.
+	if f, ok := l.file.(interface{ SetWriteDeadline(time.Time) error }); ok && !l.regular {
+		deadline, _ := ctx.Deadline()
+		_ = f.SetWriteDeadline(deadline)
+	}
 	next := tip{seq: l.tip.seq + 1}
 	mend := l.torn && !l.regular // a stream's torn line is ended, it cannot be cut off
 	b := ln.seal(next.seq, &l.tip.prev, mend)

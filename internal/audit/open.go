@@ -110,7 +110,7 @@ func (l *Log) begin(f *os.File, path string) error {
 	}
 	var ln line
 	ln.fill(&recovered, l.now(), l.node)
-	if _, err = l.write(&ln); err == nil {
+	if _, err = l.write(context.Background(), &ln); err == nil {
 		err = f.Sync()
 	}
 	if err != nil {

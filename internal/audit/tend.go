@@ -37,9 +37,11 @@ func (l *Log) tend(ctx context.Context) {
 				return
 			}
 			if !l.closed && l.failure.Load() != nil {
-				if err := l.resume(); err != nil {
+				probe, cancel := context.WithTimeout(ctx, 2*tendPause)
+				if err := l.resume(probe); err != nil {
 					l.fail(err)
 				}
+				cancel()
 			}
 			l.release()
 		}
@@ -67,7 +69,7 @@ func (l *Log) settle(ctx context.Context) {
 
 // resume ends the failed state: it repairs the end of the file, and writes and
 // syncs a line that says how many events failed. The caller has the turn.
-func (l *Log) resume() error {
+func (l *Log) resume(ctx context.Context) error {
 	if l.regular {
 		if l.torn {
 			l.cutBack()
@@ -83,7 +85,7 @@ func (l *Log) resume() error {
 	var ln line
 	ln.fill(&Event{Event: eventResumed, failedEvents: lost}, l.now(), l.node)
 	before := l.tip
-	ticket, err := l.write(&ln)
+	ticket, err := l.write(ctx, &ln)
 	if err != nil {
 		return err
 	}

@@ -113,6 +113,11 @@ func names(keys []key) []string {
 	return all
 }
 
+// usable are the names of the keys that are not refused.
+func usable(keys []key) []string {
+	return names(slices.DeleteFunc(slices.Clone(keys), func(k key) bool { return k.refused != "" }))
+}
+
 // nearest returns the name that a slip of the pen most likely meant, or nothing
 // when none is near. Case and the choice between - and _ do not count.
 func nearest(written string, names []string) string {

@@ -13,6 +13,8 @@ import (
 type reader struct {
 	faults   Faults
 	warnings Faults
+	// certificates says that some listener asks for client certificates.
+	certificates bool
 }
 
 func (r *reader) fault(at position, format string, args ...any) {
@@ -26,20 +28,23 @@ func (r *reader) warn(at position, format string, args ...any) {
 // A table is an opened mapping: its keys are known ones, each there once.
 type table struct {
 	r       *reader
+	opened  bool   // there was a mapping to open
 	label   string // as messages name it, such as trust_domains.example.org.svid
 	folder  string // to which relative paths are relative
 	at      position
 	members map[string]member
+	subs    map[string]*table // opened once, so that each fault is reported once
 }
 
 // open reads a mapping by the keys of tables[place]. Missing keys are reported
 // at the parent, which is where at points.
 func (r *reader) open(place, label, folder string, at position, n *node) *table {
-	t := &table{r: r, label: label, folder: folder, at: at, members: map[string]member{}}
+	t := &table{r: r, label: label, folder: folder, at: at, members: map[string]member{}, subs: map[string]*table{}}
 	if n.kind != mapping {
 		r.fault(valuePlace(at, n), "%s must be a table of keys, not %s", label, n.written())
 		return t
 	}
+	t.opened = true
 	keys := tables[place]
 	slips := map[string]bool{}
 	for _, m := range n.members {
@@ -48,7 +53,7 @@ func (r *reader) open(place, label, folder string, at position, n *node) *table 
 		case !isKey(keys, m.name):
 			meant := nearest(m.name, names(keys))
 			if meant == "" {
-				r.fault(m.at, "unknown key %s; the keys here are %s", quoted(m.name), strings.Join(names(keys), ", "))
+				r.fault(m.at, "unknown key %s; the keys here are %s", quoted(m.name), strings.Join(usable(keys), ", "))
 				continue
 			}
 			slips[meant] = true
@@ -113,11 +118,15 @@ func (t *table) mustBe(key, want string) {
 
 // sub opens the table that stands under a key; an absent one is an empty table.
 func (t *table) sub(place, key string) *table {
-	m, there := t.members[key]
-	if !there {
-		return &table{r: t.r, label: t.name(key), folder: t.folder, at: t.at}
+	if opened, done := t.subs[key]; done {
+		return opened
 	}
-	return t.r.open(place, t.name(key), t.folder, m.at, m.value)
+	s := &table{r: t.r, label: t.name(key), folder: t.folder, at: t.at, subs: map[string]*table{}}
+	if m, there := t.members[key]; there {
+		s = t.r.open(place, t.name(key), t.folder, m.at, m.value)
+	}
+	t.subs[key] = s
+	return s
 }
 
 // text returns a key's text, and false when it is absent or another kind.
@@ -145,8 +154,8 @@ func (t *table) boolean(key string, otherwise bool) bool {
 	return m.value.text == "true"
 }
 
-// oneOf returns a key's text, which must be one of the allowed; the first is
-// the default. It is a function because methods have no type parameters.
+// oneOf returns a key's text, which must be one of the allowed. It is a function
+// because methods have no type parameters.
 func oneOf[T ~string](t *table, key string, otherwise T, allowed ...T) T {
 	all := make([]string, len(allowed))
 	for i, a := range allowed {

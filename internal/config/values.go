@@ -29,7 +29,7 @@ func (t *table) duration(key string, s span) time.Duration {
 		return s.otherwise
 	}
 	d, err := time.ParseDuration(m.value.text)
-	if err != nil || d%time.Second != 0 || strings.ContainsAny(m.value.text, "+-.µμn") {
+	if err != nil || d%time.Second != 0 || strings.Trim(m.value.text, "0123456789hms") != "" || strings.Contains(m.value.text, "ms") {
 		t.mustBe(key, want)
 		return s.otherwise
 	}
@@ -160,9 +160,9 @@ func (t *table) httpsURL(key string, form urlForm) (raw string, u *url.URL) {
 	if !ok {
 		return "", nil
 	}
-	if strings.Contains(raw, "@") {
+	if strings.Contains(authority(raw), "@") {
 		// Not repeated: what stands there may be a password.
-		t.r.fault(t.place(key), "%s must be a URL without user information, and without @", t.name(key))
+		t.r.fault(t.place(key), "%s must be %s without user information before the host", t.name(key), want)
 		return "", nil
 	}
 	u, err := url.Parse(raw)
@@ -179,6 +179,18 @@ func (t *table) httpsURL(key string, form urlForm) (raw string, u *url.URL) {
 		return raw, u
 	}
 	return "", nil
+}
+
+// authority is what stands between the scheme and the path; of a text without
+// a scheme, everything.
+func authority(raw string) string {
+	if _, rest, ok := strings.Cut(raw, "//"); ok {
+		raw = rest
+	}
+	if i := strings.IndexAny(raw, "/?#"); i >= 0 {
+		raw = raw[:i]
+	}
+	return raw
 }
 
 func badAuthority(u *url.URL) bool {

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 )
@@ -93,3 +95,16 @@ func (c *ServerCA) Pool() *x509.CertPool {
 
 // PEM is the CA's certificate in PEM, as ca_file wants it.
 func (c *ServerCA) PEM() []byte { return certificatesPEM(c.cert) }
+
+// ServerPEM is a server certificate and its key in PEM and PKCS #8, as the files
+// of a configuration's tls want them.
+func ServerPEM(pair tls.Certificate) (chain, key []byte, err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("devca: server key: %w", err)
+	}
+	for _, cert := range pair.Certificate {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})...)
+	}
+	return chain, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}

@@ -82,8 +82,7 @@ func (c *Config) check() ([]identity, error) {
 	if c.BundleAddress == "" {
 		c.BundleAddress = "127.0.0.1:0"
 	}
-	// The private keys behind this are of no worth, but a development machine is
-	// no public server either.
+	// A name is refused too: it could come to mean another address.
 	if host, _, err := net.SplitHostPort(c.BundleAddress); err != nil || !net.ParseIP(host).IsLoopback() {
 		faults = append(faults, fmt.Errorf("the bundle address %q is not a loopback IP address with a port", c.BundleAddress))
 	}

@@ -16,8 +16,7 @@ import (
 	"github.com/svidgate/svidgate/internal/devdomain"
 )
 
-// start runs a domain with two identities until the test ends, and checks that
-// nothing of it stays behind.
+// start runs a domain with two identities until the test ends.
 func start(t *testing.T, change ...func(*devdomain.Config)) *devdomain.Domain {
 	t.Helper()
 	config := devdomain.Config{
@@ -36,7 +35,6 @@ func start(t *testing.T, change ...func(*devdomain.Config)) *devdomain.Domain {
 		if err := d.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		nothingRuns(t)
 	})
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -44,15 +42,24 @@ func start(t *testing.T, change ...func(*devdomain.Config)) *devdomain.Domain {
 	return d
 }
 
-// nothingRuns waits until no goroutine has to do with gRPC, HTTP or the domain.
-func nothingRuns(t *testing.T) {
-	t.Helper()
-	var left string
-	if !eventually(func() bool {
-		buf := make([]byte, 1<<20)
+// Every test closes what it started, so at the end of them all nothing runs.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if left := leftRunning(); left != "" {
+		fmt.Fprintf(os.Stderr, "goroutines left behind by the tests:\n%s", left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leftRunning waits until no goroutine has to do with gRPC, HTTP or the domain,
+// and returns those that stay.
+func leftRunning() (left string) {
+	eventually(func() bool {
 		left = ""
-		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "nothingRuns") { // the one that asks
+		buf := make([]byte, 1<<20)
+		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(g, "leftRunning") { // the one that asks
 				continue
 			}
 			if strings.Contains(g, "google.golang.org/grpc") || strings.Contains(g, "net/http.") || strings.Contains(g, "/internal/devdomain.") {
@@ -60,9 +67,8 @@ func nothingRuns(t *testing.T) {
 			}
 		}
 		return left == ""
-	}) {
-		t.Errorf("goroutines left behind:\n%s", left)
-	}
+	})
+	return left
 }
 
 // eventually polls with real sockets in play; false after ten seconds.
@@ -253,7 +259,9 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if err := d.Start(t.Context()); err == nil {
 		t.Error("started twice")
 	}
-	nothingRuns(t)
+	if left := leftRunning(); left != "" {
+		t.Errorf("goroutines left behind:\n%s", left)
+	}
 }
 
 func TestCloseBeforeStart(t *testing.T) {

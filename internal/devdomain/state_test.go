@@ -1,9 +1,14 @@
 package devdomain
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/svidgate/svidgate/internal/devca"
 )
@@ -105,6 +110,78 @@ func TestRotationOfTheAuthorityIsFollowed(t *testing.T) {
 		synctest.Wait()
 		if now, _ = d.current(); now.wits[0] == first.wits[0] {
 			t.Error("the new key for WIT-SVIDs was not put to work")
+		}
+	})
+}
+
+func TestStreamIsSilentWhenNothingChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDomain(t, devca.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var sent []*workload.JWTBundlesResponse
+		ended := make(chan error, 1)
+		go func() {
+			ended <- stream(ctx, d, func(m *workload.JWTBundlesResponse) error { sent = append(sent, m); return nil },
+				func(s *state) (*workload.JWTBundlesResponse, error) {
+					set, err := keySet(s.own.jwt, "jwt-svid")
+					return &workload.JWTBundlesResponse{Bundles: map[string][]byte{"td": set}}, err
+				})
+		}()
+		for _, step := range []struct {
+			name   string
+			change func() error
+			want   int
+		}{
+			{"nothing", func() error { return nil }, 1},
+			{"new SVIDs", d.Reissue, 1},
+			{"another root", d.authority.RotateX509, 1},
+			{"another JWT key", func() error { _, err := d.authority.RotateJWTKey(); return err }, 2},
+			{"the old JWT key gone", d.authority.RemoveOld, 3},
+		} {
+			if err := step.change(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if len(sent) != step.want {
+				t.Errorf("after %s: %d messages about the JWT keys, want %d", step.name, len(sent), step.want)
+			}
+		}
+		cancel()
+		if err := <-ended; status.Code(err) != codes.Canceled {
+			t.Errorf("the end: %v", err)
+		}
+	})
+}
+
+func FuzzValidate(f *testing.F) {
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	d, err := New(Config{
+		TrustDomain: "example.org", Identities: []Identity{{Path: "/a"}}, CA: devca.Options{Now: func() time.Time { return now }},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := d.authority.JWTSVID("/a", []string{"x"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	foreign, err := d.authority.JWTSVID("/a", []string{"y"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{good, foreign, "", "..", "e30.e30.e30", good + "=", good[:len(good)-1]} {
+		f.Add(seed)
+	}
+	s, _ := d.current()
+	f.Fuzz(func(t *testing.T, token string) {
+		id, _, err := s.validate(token, "x", now)
+		again, _, errAgain := s.validate(token, "x", now)
+		if id != again || (err == nil) != (errAgain == nil) {
+			t.Error("another answer the second time")
+		}
+		// Nobody but the authority signs, and it signed one token for this audience.
+		if (err == nil) != (token == good) {
+			t.Errorf("accepted: %v", err == nil)
 		}
 	})
 }

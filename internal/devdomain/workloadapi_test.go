@@ -296,36 +296,6 @@ func TestSecurityHeader(t *testing.T) {
 	}
 }
 
-func TestStreamIsSilentWhenNothingChanged(t *testing.T) {
-	d := start(t)
-	c, ctx := raw(t, d)
-	stream, err := c.FetchJWTBundles(ctx, &workload.JWTBundlesRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := stream.Recv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// New SVIDs are no change of the JWT keys, so the next message is that of the
-	// new key.
-	if err := d.Reissue(); err != nil {
-		t.Fatal(err)
-	}
-	kid, err := d.Authority().RotateJWTKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := stream.Recv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := "spiffe://example.org"
-	if strings.Contains(string(first.Bundles[id]), kid) || !strings.Contains(string(second.Bundles[id]), kid) {
-		t.Errorf("first %s, second %s", first.Bundles[id], second.Bundles[id])
-	}
-}
-
 func TestFederatedBundles(t *testing.T) {
 	d := start(t)
 	foreign, err := devca.New("other.test", devca.Options{WIT: true})

@@ -3,6 +3,7 @@ package jose
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/svidgate/svidgate/internal/strictjson"
@@ -58,10 +59,10 @@ func ParseCompact(token string) (*Compact, error) {
 	}
 	var err error
 	if c.Header, err = strictjson.Object(buf[:cuts[0]]); err != nil {
-		return nil, errors.Join(errors.New("header"), err)
+		return nil, fmt.Errorf("header: %w", err)
 	}
 	if c.Payload, err = strictjson.Object(buf[cuts[0]:cuts[1]]); err != nil {
-		return nil, errors.Join(errors.New("payload"), err)
+		return nil, fmt.Errorf("payload: %w", err)
 	}
 	return c, nil
 }

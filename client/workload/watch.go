@@ -1,0 +1,122 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// A watcher is what the Workload API's stream is read into.
+type watcher struct{ s *Source }
+
+// OnX509ContextUpdate is called by the watch for each message, which replaces
+// everything before it: an identity that is missing is withdrawn (CL-4).
+func (w watcher) OnX509ContextUpdate(update *workloadapi.X509Context) {
+	s := w.s
+	var offered []string
+	for _, svid := range update.SVIDs {
+		if !s.fits(svid.ID, svid.Hint) {
+			offered = append(offered, describe(svid.ID, svid.Hint))
+			continue
+		}
+		s.mu.Lock()
+		news := s.svid == nil || s.troubled
+		s.svid, s.err, s.troubled = svid, nil, false
+		s.mu.Unlock()
+		if news {
+			s.log.Info("X.509-SVID received from the Workload API", "spiffe_id", svid.ID.String())
+		}
+		s.settle()
+		return
+	}
+	s.mu.Lock()
+	s.svid = nil
+	s.mu.Unlock()
+	s.trouble(s.notOffered(offered))
+}
+
+// OnX509ContextWatchError is called by the watch, which then tries again after a
+// while. What was received before is kept: a node's agent that restarts must not
+// take the identity away from its workloads.
+func (w watcher) OnX509ContextWatchError(err error) {
+	s := w.s
+	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+		return
+	}
+	// CL-3: a Workload API without this profile will not get it by being asked.
+	if status.Code(err) == codes.Unimplemented {
+		s.mu.Lock()
+		s.noX509 = true
+		s.mu.Unlock()
+		s.cancel()
+	}
+	s.trouble(explain(err))
+}
+
+// trouble keeps the reason, and logs it once until things are well again (F46).
+func (s *Source) trouble(err error) {
+	s.mu.Lock()
+	before, have := s.troubled, s.svid != nil
+	s.err, s.troubled = err, true
+	s.mu.Unlock()
+	switch {
+	case before:
+		s.log.Debug("the Workload API is still not ready", "address", s.address, "error", err)
+	case have:
+		s.log.Warn("the Workload API is away; the last X.509-SVID is used until it ends", "address", s.address, "error", err)
+	default:
+		s.log.Warn("waiting for the Workload API", "address", s.address, "error", err)
+	}
+}
+
+// end is called when the watch is over for good.
+func (s *Source) end(err error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = fmt.Errorf("the connection is closed: %w", err)
+	}
+	s.mu.Unlock()
+	s.settle()
+}
+
+// explain adds to what gRPC says what to do about it.
+func explain(err error) error {
+	switch status.Code(err) {
+	case codes.PermissionDenied:
+		return fmt.Errorf("%w; the agent knows no identity for this process: is the workload registered?", err)
+	case codes.Unavailable:
+		return fmt.Errorf("%w; is the agent running, is the socket mounted, may this user open it?", err)
+	case codes.Unimplemented:
+		return fmt.Errorf("%w; this Workload API does not have that kind of SVID", err)
+	}
+	return err
+}
+
+const (
+	firstDelay = 250 * time.Millisecond
+	maxDelay   = 5 * time.Second
+)
+
+// strategy is the back-off of the watch: go-spiffe's own grows to 30 seconds,
+// which is long for a workload that cannot start.
+type strategy struct{}
+
+func (strategy) NewBackoff() workloadapi.Backoff { return &delays{} }
+
+type delays struct{ n int }
+
+// Next is the delay before the next attempt, each a fifth shorter or longer by
+// chance: all workloads of a node lose their agent in the same moment.
+func (d *delays) Next() time.Duration {
+	delay := min(firstDelay<<min(d.n, 10), maxDelay)
+	d.n++
+	return time.Duration(float64(delay) * (0.8 + 0.4*rand.Float64()))
+}
+
+func (d *delays) Reset() { d.n = 0 }

@@ -1,0 +1,47 @@
+// Command svidgate gives SPIFFE workloads OAuth 2.0 access tokens: the
+// authorization server, and the tools around it. `svidgate help` lists them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newRoot().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		if !errors.Is(err, errSilent) {
+			fmt.Fprintln(os.Stderr, "svidgate: "+err.Error())
+		}
+		os.Exit(1)
+	}
+}
+
+// errSilent ends a command whose output has said already what is wrong.
+var errSilent = errors.New("failed")
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "svidgate",
+		Short: "OAuth 2.0 access tokens for SPIFFE workloads, with no client secret anywhere",
+		Long: `Svidgate gives SPIFFE workloads OAuth 2.0 access tokens with no client secret
+anywhere. A workload shows the SVID it already holds; the server checks it
+against the bundle of its trust domain and answers with a short-lived token,
+which the API verifies by itself.
+
+See it work:  svidgate demo
+Try it out:   svidgate dev`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(), newVersion())
+	return root
+}

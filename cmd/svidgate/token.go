@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svidgate/svidgate/client"
+	"github.com/svidgate/svidgate/client/workload"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// tokenFlags are the flags of `svidgate token`.
+type tokenFlags struct {
+	issuer, clientID, caFile   string
+	socket, spiffeID, hint     string
+	jwtFile, certFile, keyFile string
+	method, resource, scope    string
+	endpointAudience           bool
+	printClaims, asJSON        bool
+	timeout                    time.Duration
+}
+
+func newToken() *cobra.Command {
+	var f tokenFlags
+	cmd := &cobra.Command{
+		Use:   "token --issuer URL",
+		Short: "Get an access token for this workload and print it",
+		Long: `Get an access token for this workload and print it on standard output.
+
+The SVID comes from the SPIFFE Workload API (--socket or SPIFFE_ENDPOINT_SOCKET),
+or from files: --jwt-svid-file, or --x509-svid-file with --x509-key-file. The
+server is verified by the system's certificate authorities, or by --ca-file; the
+SPIFFE trust bundle has no part in that.
+
+Who sees a bearer token can use it: mind where the output goes.`,
+		Example: `  svidgate token --issuer https://as.example.com --resource https://api.example.com/
+  svidgate token --issuer https://as.example.com --method spiffe_x509 --print-claims
+  svidgate token --issuer https://as.example.com --jwt-svid-file jwt_svid.token --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+			defer cancel()
+			return f.run(ctx, cmd)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.issuer, "issuer", "", "issuer identifier of the authorization server (required)")
+	flags.StringVar(&f.clientID, "client-id", "", "client identifier (default: the SPIFFE ID)")
+	flags.StringVar(&f.caFile, "ca-file", "", "PEM file of the authorities that vouch for the server (default: the system's)")
+	flags.StringVar(&f.socket, "socket", "", "address of the Workload API, such as unix:///run/spire/agent.sock (default: SPIFFE_ENDPOINT_SOCKET)")
+	flags.StringVar(&f.spiffeID, "spiffe-id", "", "which identity to use when the Workload API has several")
+	flags.StringVar(&f.hint, "hint", "", "which identity to use, by its hint")
+	flags.StringVar(&f.jwtFile, "jwt-svid-file", "", "file that holds a JWT-SVID whose audience is the issuer")
+	flags.StringVar(&f.certFile, "x509-svid-file", "", "PEM file of the X.509-SVID and its intermediates")
+	flags.StringVar(&f.keyFile, "x509-key-file", "", "PEM file of the X.509-SVID's private key")
+	flags.StringVar(&f.method, "method", "", "spiffe_jwt or spiffe_x509 (default: the best that server and workload both have)")
+	flags.StringVar(&f.resource, "resource", "", "API that the token is for (default: the client's only one)")
+	flags.StringVar(&f.scope, "scope", "", "scope, separated by spaces (default: all that the client may have)")
+	flags.BoolVar(&f.endpointAudience, "endpoint-audience", false, "ask for a JWT-SVID whose audience is the token endpoint, for servers with profile seed")
+	flags.BoolVar(&f.printClaims, "print-claims", false, "print the claims of the token instead of the token")
+	flags.BoolVar(&f.asJSON, "json", false, "print the token with its scope and end as JSON")
+	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up after this time")
+	cmd.MarkFlagRequired("issuer")
+	cmd.MarkFlagsMutuallyExclusive("print-claims", "json")
+	cmd.MarkFlagsRequiredTogether("x509-svid-file", "x509-key-file")
+	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file"} {
+		cmd.MarkFlagFilename(name)
+	}
+	cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions([]string{string(oauth.MethodJWT), string(oauth.MethodX509)}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (f *tokenFlags) run(ctx context.Context, cmd *cobra.Command) error {
+	config := client.Config{
+		Issuer: f.issuer, ClientID: f.clientID, Method: oauth.AuthMethod(f.method), EndpointAudience: f.endpointAudience,
+	}
+	if f.caFile != "" {
+		pem, err := os.ReadFile(f.caFile)
+		if err != nil {
+			return fmt.Errorf("--ca-file: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("--ca-file: %s holds no certificate", f.caFile)
+		}
+	}
+	closeSource, err := f.credentials(ctx, &config)
+	if err != nil {
+		return err
+	}
+	defer closeSource()
+	c, err := client.New(ctx, config)
+	if err != nil {
+		return err
+	}
+	token, err := c.Token(ctx, client.Request{Resource: f.resource, Scope: f.scope})
+	if err != nil {
+		return err
+	}
+	return f.print(cmd, token)
+}
+
+// credentials takes the SVIDs from files, or from the Workload API when no file
+// is named.
+func (f *tokenFlags) credentials(ctx context.Context, config *client.Config) (closeSource func(), err error) {
+	if f.jwtFile != "" {
+		config.Credentials = append(config.Credentials, client.JWTSVID(client.JWTSVIDFile(f.jwtFile)))
+	}
+	if f.certFile != "" {
+		config.Credentials = append(config.Credentials, client.X509SVID(client.X509SVIDFiles(f.certFile, f.keyFile)))
+	}
+	if len(config.Credentials) > 0 {
+		return func() {}, nil
+	}
+	source, err := workload.Open(ctx, workload.Config{Address: f.socket, SPIFFEID: f.spiffeID, Hint: f.hint})
+	if err != nil {
+		return nil, err
+	}
+	switch config.Method {
+	case oauth.MethodJWT: // a certificate would bind the token, which a command cannot use
+		config.Credentials = []client.Credential{client.JWTSVID(source)}
+	case oauth.MethodX509:
+		config.Credentials = []client.Credential{client.X509SVID(source)}
+	default:
+		config.Credentials = source.Credentials()
+	}
+	return func() { source.Close() }, nil
+}
+
+func (f *tokenFlags) print(cmd *cobra.Command, token *client.Token) error {
+	out := cmd.OutOrStdout()
+	switch {
+	case f.printClaims:
+		claims, err := claimsOf(string(token.AccessToken))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, claims)
+		return err
+	case f.asJSON:
+		return json.NewEncoder(out).Encode(map[string]any{
+			"access_token": token.AccessToken, "token_type": token.TokenType,
+			"scope": token.Scope, "expires_at": token.ExpiresAt.UTC().Format(time.RFC3339),
+		})
+	}
+	_, err := fmt.Fprintln(out, string(token.AccessToken))
+	return err
+}
+
+// claimsOf shows what a token says. Nothing is verified: the token has just come
+// from the server that made it.
+func claimsOf(token string) (string, error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return "", errors.New("the token is not a JWT, so its claims cannot be shown")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return "", errors.New("the token is not a JWT, so its claims cannot be shown")
+	}
+	var claims json.RawMessage = payload
+	indented, err := json.MarshalIndent(claims, "", "  ")
+	if err != nil {
+		return "", errors.New("the token is not a JWT, so its claims cannot be shown")
+	}
+	return string(indented), nil
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/strictid"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// A Client is one entry of `clients`. Member names are those of RFC 7591 and of
+// the SPIFFE drafts.
+type Client struct {
+	// ClientID, `client_id`, required: 1 to 2048 printable ASCII characters
+	// without a space, unique. Without spiffe_id it is itself a workload's
+	// SPIFFE ID (CA-9).
+	ClientID string
+	// SPIFFEID, `spiffe_id` and `spiffe_id_depth`, default the SPIFFE ID that
+	// client_id is: whose SVIDs are this client's. A wildcard stands for every
+	// workload below its prefix, to any depth unless spiffe_id_depth (1 to 100)
+	// narrows it (MD-15 to MD-19). Danger: each of them may do what the client
+	// may do. Two clients may have the same exact SPIFFE ID; requests must then
+	// carry client_id (CA-10).
+	SPIFFEID svidgate.Pattern
+	// Methods, `token_endpoint_auth_method` (one) or `auth_methods` (a list), one
+	// of the two required: spiffe_jwt, spiffe_x509. Danger: with spiffe_jwt alone
+	// and binding auto the client gets bearer tokens.
+	Methods []oauth.AuthMethod
+	// GrantTypes, `grant_types`, default [client_credentials].
+	GrantTypes []oauth.GrantType
+	// Resources, `resources`, default none: the APIs it may get tokens for, each
+	// an entry of the configuration's resources. A client with exactly one gets
+	// it when it asks for none; one without any gets no token (warned).
+	Resources []string
+	// Scope, `scope`, one string of words separated by single spaces, default
+	// empty: the most it may get. Each word is a scope of some resource.
+	Scope []string
+	// Binding, `binding`, default empty: it says nothing.
+	Binding policy.BindingMode
+	// Profile, `profile`, default that of its trust domain.
+	Profile svidgate.Profile
+}
+
+// A clientReader reads clients, each against all that was read before it.
+type clientReader struct {
+	cfg       *Config
+	domains   trustDomains
+	resources resources
+	lines     map[string]int // of each client_id
+}
+
+func (r *reader) readClients(t *table, cfg *Config, domains trustDomains, resources resources) {
+	cr := &clientReader{cfg: cfg, domains: domains, resources: resources, lines: map[string]int{}}
+	t.each("clients", func(t *table) {
+		if t.opened {
+			cfg.Clients = append(cfg.Clients, cr.read(t))
+		}
+	})
+}
+
+func (cr *clientReader) read(t *table) Client {
+	c := Client{Binding: t.binding("")}
+	cr.identity(t, &c)
+	c.Methods = readMethods(t)
+	c.GrantTypes = readGrantTypes(t)
+	cr.access(t, &c)
+
+	c.Profile = cr.cfg.Profile
+	if own, known := cr.domains.profiles[c.SPIFFEID.TrustDomain()]; known {
+		c.Profile = own
+	} else if !c.SPIFFEID.IsZero() && !cr.domains.unreadable {
+		t.r.fault(identityPlace(t), "the trust domain %s of this client is not configured under trust_domains", quoted(c.SPIFFEID.TrustDomain().Name()))
+	}
+	c.Profile = t.profile(c.Profile)
+	cr.methods(t, &c)
+	return c
+}
+
+// identityPlace is where the client's SPIFFE ID stands.
+func identityPlace(t *table) position {
+	if t.has("spiffe_id") {
+		return t.place("spiffe_id")
+	}
+	return t.place("client_id")
+}
+
+// identity reads who the client is.
+func (cr *clientReader) identity(t *table, c *Client) {
+	const want = "1 to 2048 printable ASCII characters without a space"
+	id, ok := t.text("client_id", want)
+	switch {
+	case ok && !printable(id):
+		t.mustBe("client_id", want)
+		ok = false
+	case ok:
+		c.ClientID = id
+		if first, twice := cr.lines[id]; twice {
+			t.r.fault(t.place("client_id"), "the client %s is configured twice; the first is on line %d", quoted(id), first)
+		} else {
+			cr.lines[id] = t.place("client_id").line
+		}
+	}
+	switch {
+	case t.has("spiffe_id"):
+		const want = "a workload's SPIFFE ID, or a SPIFFE ID followed by /*"
+		s, ok := t.text("spiffe_id", want)
+		if !ok {
+			return
+		}
+		pattern, err := svidgate.ParsePattern(s)
+		if err != nil {
+			t.r.fault(t.place("spiffe_id"), "%s must be %s, not %s: %v", t.name("spiffe_id"), want, quoted(s), err)
+			return
+		}
+		c.SPIFFEID = pattern
+	case ok:
+		if _, err := strictid.Workload(id); err != nil {
+			t.r.fault(t.place("client_id"), "%s is not a workload's SPIFFE ID, so this client needs spiffe_id (CA-9)", quoted(id))
+			return
+		}
+		c.SPIFFEID, _ = svidgate.ParsePattern(id) // a workload's SPIFFE ID is an exact pattern
+	}
+	if depth := t.depth(); depth > 0 && !c.SPIFFEID.Wildcard() && !c.SPIFFEID.IsZero() {
+		t.r.fault(t.place("spiffe_id_depth"), "%s narrows a wildcard, but %s is none", t.name("spiffe_id_depth"), quoted(c.SPIFFEID.String()))
+	} else if depth > 0 {
+		c.SPIFFEID = c.SPIFFEID.WithDepth(depth)
+	}
+	if c.SPIFFEID.WholeTrustDomain() {
+		t.r.warn(identityPlace(t), "%s stands for every workload of the trust domain (MD-21)", quoted(c.SPIFFEID.String()))
+	}
+}
+
+func (t *table) depth() int {
+	const most = 100
+	m, there := t.members["spiffe_id_depth"]
+	if !there {
+		return 0
+	}
+	n, err := strconv.ParseUint(m.value.text, 10, 8)
+	if m.value.kind != number || err != nil || n < 1 || n > most {
+		t.mustBe("spiffe_id_depth", "a number from 1 to 100")
+		return 0
+	}
+	return int(n)
+}
+
+// access reads what the client may get tokens for. A name that no entry of
+// resources has is a fault, because it would be refused at every request.
+func (cr *clientReader) access(t *table, c *Client) {
+	scopes := map[string]bool{}
+	for _, e := range t.list("resources", "resources") {
+		own, known := cr.resources.byURI[e.text]
+		if !known && !cr.resources.unreadable {
+			t.r.fault(e.at, "%s names %s, which no entry of resources is", t.name("resources"), quoted(e.text))
+		}
+		for s := range own {
+			scopes[s] = true
+		}
+		c.Resources = append(c.Resources, e.text)
+	}
+	if len(c.Resources) == 0 {
+		t.r.warn(t.at, "the client %s has no resources and so gets no token", quoted(c.ClientID))
+	}
+	const want = "words of printable ASCII separated by single spaces"
+	s, ok := t.text("scope", want)
+	if !ok || s == "" {
+		return
+	}
+	for word := range strings.SplitSeq(s, " ") {
+		switch {
+		case badScope(word):
+			t.mustBe("scope", want)
+			return
+		case slices.Contains(c.Scope, word):
+			t.r.fault(t.place("scope"), "%s names %s a second time", t.name("scope"), quoted(word))
+			continue
+		case !cr.resources.scopes[word] && !cr.resources.unreadable:
+			t.r.fault(t.place("scope"), "%s names %s, which no entry of resources has", t.name("scope"), quoted(word))
+		case !scopes[word] && len(c.Resources) > 0:
+			t.r.warn(t.place("scope"), "%s names %s, which none of the client's own resources has", t.name("scope"), quoted(word))
+		}
+		c.Scope = append(c.Scope, word)
+	}
+}

@@ -1,0 +1,72 @@
+package config_test
+
+import "testing"
+
+// above has the trust domains and resources that clients name: ten lines.
+const above = mutual + `trust_domains:
+  example.org: {bundle_file: b.json}
+  old.test: {bundle_file: b.json, profile: seed}
+resources:
+  - {resource: https://a/, scopes: [read, write]}
+clients:
+`
+
+// TestWrongClient has rows of one client, on line 11.
+func TestWrongClient(t *testing.T) {
+	client := func(s string) string { return "  - {resources: [https://a/], " + s + "}\n" }
+	const id = "client_id: spiffe://example.org/a"
+	const jwt = id + ", token_endpoint_auth_method: spiffe_jwt"
+	const wild = `client_id: fleet, spiffe_id: "spiffe://example.org/ci/*", token_endpoint_auth_method: spiffe_x509`
+	check(t, above, []wrong{
+		{"client_id left out", client(jwt), client("spiffe_id: spiffe://example.org/a, auth_methods: [spiffe_jwt]"), `11:5: the required key "clients[].client_id" is missing`},
+		{"client_id a number", client("client_id: \"7\", spiffe_id: spiffe://example.org/a, auth_methods: [spiffe_jwt]"), client("client_id: 7, spiffe_id: spiffe://example.org/a, auth_methods: [spiffe_jwt]"), `11:42: clients[].client_id must be 1 to 2048 printable ASCII characters without a space, not the number 7`},
+		{"client_id with a space", client(jwt), client("client_id: a b, spiffe_id: spiffe://example.org/a, auth_methods: [spiffe_jwt]"), `11:42: clients[].client_id must be 1 to 2048 printable ASCII characters without a space, not "a b"`},
+		{"client_id outside ASCII", client(jwt), client("client_id: ä, spiffe_id: spiffe://example.org/a, auth_methods: [spiffe_jwt]"), `11:42: clients[].client_id must be 1 to 2048 printable ASCII characters without a space, not "?"`},
+		{"client_id twice", client(jwt), client(jwt) + client(jwt), `12:42: the client "spiffe://example.org/a" is configured twice; the first is on line 11`},
+		{"CA-9 neither spiffe_id nor a SPIFFE ID", client(jwt), client("client_id: billing, token_endpoint_auth_method: spiffe_jwt"), `11:42: "billing" is not a workload's SPIFFE ID, so this client needs spiffe_id (CA-9)`},
+		{"SI-12 client_id without a path", client(jwt), client("client_id: spiffe://example.org, token_endpoint_auth_method: spiffe_jwt"), `11:42: "spiffe://example.org" is not a workload's SPIFFE ID, so this client needs spiffe_id (CA-9)`},
+		{"MD-15 wildcard within a segment", client(wild), client("client_id: f, spiffe_id: spiffe://example.org/ci*, auth_methods: [spiffe_jwt]"), `11:56: clients[].spiffe_id must be a workload's SPIFFE ID, or a SPIFFE ID followed by /*, not "spiffe://example.org/ci*": a wildcard is the two characters /* at the end, and nothing else (MD-15)`},
+		{"MD-16 wildcard of every trust domain", client(wild), client(`client_id: f, spiffe_id: "spiffe://*", auth_methods: [spiffe_jwt]`), `11:56: clients[].spiffe_id must be a workload's SPIFFE ID, or a SPIFFE ID followed by /*, not "spiffe://*": what precedes /* is not a SPIFFE ID: does not begin with spiffe:// (SI-1) (MD-16)`},
+		{"A-13 spiffe_id a list", client(wild), client("client_id: f, spiffe_id: [spiffe://example.org/a], auth_methods: [spiffe_jwt]"), `11:56: clients[].spiffe_id must be a workload's SPIFFE ID, or a SPIFFE ID followed by /*, not a list`},
+		{"MD-18 depth of an exact SPIFFE ID", client(wild + ", spiffe_id_depth: 1"), client(jwt + ", spiffe_id_depth: 1"), `11:123: clients[].spiffe_id_depth narrows a wildcard, but "spiffe://example.org/a" is none`},
+		{"MD-18 depth 0", client(wild + ", spiffe_id_depth: 100"), client(wild + ", spiffe_id_depth: 0"), `11:147: clients[].spiffe_id_depth must be a number from 1 to 100, not the number 0`},
+		{"trust domain not configured", client(jwt), client("client_id: spiffe://example.com/a, token_endpoint_auth_method: spiffe_jwt"), `11:42: the trust domain "example.com" of this client is not configured under trust_domains`},
+		{"trust domain of spiffe_id not configured", client(wild), client(`client_id: f, spiffe_id: "spiffe://example.com/*", auth_methods: [spiffe_jwt]`), `11:56: the trust domain "example.com" of this client is not configured under trust_domains`},
+		{"no method", client(jwt), client(id), `11:5: a client needs token_endpoint_auth_method or auth_methods`},
+		{"CA-7 both kinds of method", client(jwt), client(jwt + ", auth_methods: [spiffe_x509]"), `11:106: a client has token_endpoint_auth_method or auth_methods, not both`},
+		{"no method in the list", client(id + ", auth_methods: [spiffe_jwt, spiffe_x509]"), client(id + ", auth_methods: []"), `11:80: clients[].auth_methods must name at least one method`},
+		{"method a list", client(jwt), client(id + ", token_endpoint_auth_method: [spiffe_jwt]"), `11:94: clients[].token_endpoint_auth_method must be spiffe_jwt or spiffe_x509, not a list`},
+		{"method twice", client(id + ", auth_methods: [spiffe_jwt]"), client(id + ", auth_methods: [spiffe_jwt, spiffe_jwt]"), `11:93: clients[].auth_methods names "spiffe_jwt" a second time`},
+		{"MD-24 method with a secret", client(jwt), client(id + ", token_endpoint_auth_method: client_secret_basic"), `11:94: the method must be spiffe_jwt or spiffe_x509, not "client_secret_basic"`},
+		{"MD-24 client_secret", client(jwt), client(jwt + ", client_secret: hunter2"), `11:106: clients[].client_secret is not for this server: a client authenticates with its SVID and has no secret (MD-24)`},
+		{"spiffe_wit", client(jwt), client(id + ", token_endpoint_auth_method: spiffe_wit"), `11:94: the method spiffe_wit is not implemented in this version; use spiffe_jwt or spiffe_x509`},
+		{"introspects", client(jwt), client(jwt + ", introspects: [https://a/]"), `11:106: clients[].introspects is not implemented in this version`},
+		{"redirect_uris", client(jwt), client(jwt + ", redirect_uris: [https://a/]"), `11:106: clients[].redirect_uris is not implemented in this version`},
+		{"grant of a later version", client(jwt + ", grant_types: [client_credentials]"), client(jwt + ", grant_types: [refresh_token]"), `11:120: the grant type refresh_token is not implemented in this version; only client_credentials is`},
+		{"grant unknown", client(jwt), client(jwt + ", grant_types: [password]"), `11:120: the grant type must be client_credentials, not "password"`},
+		{"no grant", client(jwt), client(jwt + ", grant_types: []"), `11:119: clients[].grant_types must name at least one grant type`},
+		{"scope that no resource has", client(jwt + ", scope: read write"), client(jwt + ", scope: read admin"), `11:113: clients[].scope names "admin", which no entry of resources has`},
+		{"scope with two spaces", client(jwt + ", scope: \"\""), client(jwt + ", scope: read  write"), `11:113: clients[].scope must be words of printable ASCII separated by single spaces, not "read  write"`},
+		{"scope a list", client(jwt + ", scope: write"), client(jwt + ", scope: [write]"), `11:113: clients[].scope must be words of printable ASCII separated by single spaces, not a list`},
+		{"scope twice", client(jwt + ", scope: read"), client(jwt + ", scope: read read"), `11:113: clients[].scope names "read" a second time`},
+		{"resource that no entry is", "  - {" + jwt + ", resources: [https://a/]}\n", "  - {" + jwt + ", resources: [https://a]}\n", `11:93: clients[].resources names "https://a", which no entry of resources is`},
+		{"binding of a client", client(jwt + ", binding: required"), client(jwt + ", binding: always"), `11:115: clients[].binding must be auto, required or none, not "always"`},
+		{"profile of a client", client(jwt + ", profile: latest"), client(jwt + ", profile: last"), `11:115: clients[].profile must be transition, latest, ietf-02 or seed, not "last"`},
+		{"wildcard under profile seed", client(wild), client(wild + ", profile: seed"), `11:60: "spiffe://example.org/ci/*" is a wildcard, which profile seed does not allow with spiffe_x509`},
+		{"wildcard under the trust domain's profile seed", client(`client_id: f, spiffe_id: "spiffe://old.test/*", auth_methods: [spiffe_jwt], profile: latest`), client(`client_id: f, spiffe_id: "spiffe://old.test/*", auth_methods: [spiffe_jwt]`), `11:56: "spiffe://old.test/*" is a wildcard, which profile seed does not allow with spiffe_jwt`},
+		{"wildcard under ietf-02 with a certificate", client(`client_id: f, spiffe_id: "spiffe://example.org/*", auth_methods: [spiffe_jwt], profile: ietf-02`), client(`client_id: f, spiffe_id: "spiffe://example.org/*", auth_methods: [spiffe_jwt, spiffe_x509], profile: ietf-02`), `11:56: "spiffe://example.org/*" is a wildcard, which profile ietf-02 does not allow with spiffe_x509`},
+		{"unknown key resource", client(jwt), "  - {" + jwt + ", resource: https://a/}\n", `11:81: unknown key "resource"; did you mean "resources"?`},
+		{"client a text", client(jwt), "  - spiffe://example.org/a\n", `11:5: clients[] must be a table of keys, not "spiffe://example.org/a"`},
+	})
+}
+
+func TestWrongClientWithoutCertificates(t *testing.T) {
+	const rest = "trust_domains: {example.org: {bundle_file: b.json}}\n"
+	const client = "clients: [{client_id: spiffe://example.org/a, token_endpoint_auth_method: spiffe_x509}]\n"
+	const want = `5:75: spiffe_x509 needs a listener that asks for client certificates: listen.mtls or public_client_certificates`
+	check(t, server+rest, []wrong{
+		{"no listener", client + "public_client_certificates: true\n", client, want},
+		{"public listener told not to ask", client + "public_client_certificates: true\n", client + "public_client_certificates: false\n", want},
+	})
+	check(t, "", []wrong{{"mtls listener", mutual + rest + client, server + rest + client, want}})
+}

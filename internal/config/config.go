@@ -1,0 +1,159 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/policy"
+)
+
+// A Config is a configuration file as read: defaults filled in, relative paths
+// made absolute, every value within its limits. The key of each field stands
+// first; docs/configuration.md says the same at greater length.
+//
+// Only Load and Parse make one.
+type Config struct {
+	// Files are the files that were read, absolute, the configuration first. A
+	// change of any of them is a reason to load again.
+	Files []string
+
+	// Issuer, `issuer`, required: the one issuer identifier, an https URL
+	// without query, fragment and user information (AM-2). It is kept as it is
+	// written, with or without a slash at its end, because clients and APIs
+	// compare it byte for byte. Danger: changing it makes every token worthless
+	// and every client's audience wrong.
+	Issuer string
+
+	// Profile, `profile`, default transition: the edition of the client
+	// authentication draft whose rules apply where editions differ.
+	Profile svidgate.Profile
+
+	// Listen, `listen`: where the server listens.
+	Listen Listen
+
+	// MTLSURL, `mtls_url`: base of the endpoints that are advertised as
+	// mtls_endpoint_aliases, an https URL. Required with listen.mtls, unless the
+	// host of the issuer is loopback; then it may be empty here and is to be
+	// made from the address that listen.mtls is bound to.
+	MTLSURL string
+
+	// PublicClientCertificates, `public_client_certificates`, default false:
+	// the public listener asks for a client certificate, too. Danger: browsers
+	// then show a certificate dialogue on every page.
+	PublicClientCertificates bool
+
+	// TLS, `tls`, required: the certificate of the listeners.
+	TLS TLS
+
+	// Audit, `audit`: where decisions are recorded.
+	Audit Audit
+
+	// KeysFile, `keys.file`, default svidgate-keys.json: the private keys that
+	// sign tokens; made on the first start. Danger: whoever reads it can make
+	// tokens, whoever loses it makes every token unverifiable.
+	KeysFile string
+
+	// LogLevel, `log.level`, default info: info or debug.
+	LogLevel slog.Level
+
+	// SVID, `svid`: how JWT-SVIDs are judged where a trust domain does not say.
+	SVID SVID
+
+	// AccessToken, `access_token`: the tokens that are issued.
+	AccessToken AccessToken
+
+	// Binding, `binding`, default auto: whether a token is bound to the
+	// certificate of its client. Trust domains, resources and clients may say so,
+	// too, and the strictest word counts: required before none before auto.
+	// Danger of none: whoever sees a token can use it (warned).
+	Binding policy.BindingMode
+
+	// Limits, `limits`: how much one caller may ask for.
+	Limits Limits
+
+	// TrustDomains, `trust_domains`, default none: in the order of the file.
+	TrustDomains []TrustDomain
+
+	// Resources, `resources`, default none: the APIs that tokens are for, in the
+	// order of the file. Which resource a client gets that names none is settled
+	// by the client's own list.
+	Resources []Resource
+
+	// Clients, `clients`, default none: in the order of the file.
+	Clients []Client
+
+	// Warnings are what an operator may do and should know about, in the form
+	// and order of faults. The daemon logs each at start.
+	Warnings []Fault
+}
+
+// Listen is where the server listens. An address is host:port; the host may be
+// empty, which is every address of the machine, and port 0 takes a free port.
+type Listen struct {
+	// Public, `listen.public`, required: all OAuth endpoints, over TLS.
+	Public string
+	// MTLS, `listen.mtls`, default off: the same endpoints, asking for a client
+	// certificate. Without it (and without PublicClientCertificates) X.509-SVIDs
+	// and certificate-bound tokens are off.
+	MTLS string
+	// Status, `listen.status`, default off: /livez, /readyz and /metrics.
+	Status string
+	// StatusTLS says that the status listener is not on loopback, and so must
+	// serve TLS with the certificate of TLS. Danger: its answers name trust
+	// domains and clients to whoever can reach it.
+	StatusTLS bool
+}
+
+// TLS is a certificate chain and its key, in PEM files that are read again when
+// they change. The files are not opened here.
+type TLS struct {
+	Certificate string // `tls.certificate`, required
+	Key         string // `tls.key`, required
+}
+
+// Audit is where decisions are recorded: one JSON object a line.
+type Audit struct {
+	// File, `audit.file`, default audit.jsonl; "-" is standard output.
+	File string
+	// SyncEvery, `audit.fsync: every`, default false: sync the file before each
+	// answer leaves instead of at most 1 s later. Danger when false: a machine
+	// that loses power may lose the last second of decisions, not the order of
+	// the rest. When true, each answer waits for the disk.
+	SyncEvery bool
+}
+
+// SVID is how a JWT-SVID is judged.
+type SVID struct {
+	// Leeway, `leeway`, default 60s, 0s to 5m: clock skew forgiven on exp, nbf
+	// and iat (JS-10). Danger: an expired SVID is good for that much longer.
+	Leeway time.Duration
+	// MaxAssertionLifetime, `max_assertion_lifetime`, default 1h, 1s to 8760h; 0
+	// is no bound: an SVID that is valid for longer than this from now on is
+	// refused (JS-19). Danger of 0: a stolen SVID may be good for years.
+	MaxAssertionLifetime time.Duration
+	// RequireKID, `require_kid`, default false: refuse an SVID without kid even
+	// where only one key fits (JS-14).
+	RequireKID bool
+}
+
+// AccessToken is what is issued.
+type AccessToken struct {
+	// Lifetime, `access_token.lifetime`, default 5m, 1s to 24h. A bearer token
+	// never lives longer than 5m, whatever stands here. Danger: a token cannot
+	// be taken back before it expires.
+	Lifetime time.Duration
+	// Alg, `access_token.alg`, default ES256: ES256, EdDSA, PS256 or RS256.
+	Alg jose.Algorithm
+}
+
+// Limits are rates; the zero Rate is no limit. Over a limit the answer is 429.
+type Limits struct {
+	// FailuresPerSource, `limits.failures_per_source`, default 200/s: failed
+	// authentications from one address, before signatures are checked (GL-16).
+	// Danger of 0: a flood of bad assertions costs a signature check each.
+	FailuresPerSource Rate
+	// RequestsPerClient, `limits.requests_per_client`, default 0 (no limit).
+	RequestsPerClient Rate
+}

@@ -1,0 +1,15 @@
+package config
+
+// EveryKey calls see with the path of each key of the contract, as the manual
+// spells it, and whether this version refuses it.
+func EveryKey(see func(path string, refused bool)) {
+	for place, keys := range tables {
+		for _, k := range keys {
+			path := k.name
+			if place != "" {
+				path = place + "." + k.name
+			}
+			see(path, k.refused != "")
+		}
+	}
+}

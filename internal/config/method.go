@@ -1,0 +1,98 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+var authMethods = []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509}
+
+// readMethods reads how the client authenticates (MD-22, CA-7).
+func readMethods(t *table) []oauth.AuthMethod {
+	const one, several = "token_endpoint_auth_method", "auth_methods"
+	var entries []entry
+	switch {
+	case t.has(one) && t.has(several):
+		t.r.fault(t.members[several].at, "a client has token_endpoint_auth_method or auth_methods, not both")
+		return nil
+	case t.has(one):
+		if s, ok := t.text(one, "spiffe_jwt or spiffe_x509"); ok {
+			entries = []entry{{s, t.place(one)}}
+		}
+	case t.has(several):
+		entries = t.list(several, "methods")
+		if m := t.members[several].value; m.kind == list && len(m.items) == 0 {
+			t.r.fault(m.at, "%s must name at least one method", t.name(several))
+		}
+	default:
+		t.r.fault(t.at, "a client needs token_endpoint_auth_method or auth_methods")
+	}
+	var methods []oauth.AuthMethod
+	for _, e := range entries {
+		method := oauth.AuthMethod(e.text)
+		switch {
+		case slices.Contains(authMethods, method):
+			methods = append(methods, method)
+		case method == oauth.MethodWIT:
+			t.r.fault(e.at, "the method spiffe_wit %s; use spiffe_jwt or spiffe_x509", later)
+		default:
+			t.r.fault(e.at, "the method must be spiffe_jwt or spiffe_x509, not %s", quoted(e.text))
+		}
+	}
+	return methods
+}
+
+// laterGrants are the grant types of the contract that are refused as such, not
+// as unknown words.
+var laterGrants = []string{
+	"authorization_code",
+	"refresh_token",
+	"urn:ietf:params:oauth:grant-type:device_code",
+	"urn:ietf:params:oauth:grant-type:jwt-bearer",
+	"urn:ietf:params:oauth:grant-type:token-exchange",
+}
+
+func readGrantTypes(t *table) []oauth.GrantType {
+	if !t.has("grant_types") {
+		return []oauth.GrantType{oauth.GrantClientCredentials}
+	}
+	if m := t.members["grant_types"].value; m.kind == list && len(m.items) == 0 {
+		t.r.fault(m.at, "%s must name at least one grant type", t.name("grant_types"))
+	}
+	var grants []oauth.GrantType
+	for _, e := range t.list("grant_types", "grant types") {
+		switch {
+		case e.text == string(oauth.GrantClientCredentials):
+			grants = append(grants, oauth.GrantClientCredentials)
+		case slices.Contains(laterGrants, e.text):
+			t.r.fault(e.at, "the grant type %s %s; only client_credentials is", e.text, later)
+		default:
+			t.r.fault(e.at, "the grant type must be client_credentials, not %s", quoted(e.text))
+		}
+	}
+	return grants
+}
+
+// methods judges each method against the listeners and the profile.
+func (cr *clientReader) methods(t *table, c *Client) {
+	place := "token_endpoint_auth_method"
+	if t.has("auth_methods") {
+		place = "auth_methods"
+	}
+	if slices.Contains(c.Methods, oauth.MethodX509) && !t.r.certificates {
+		t.r.fault(t.place(place), "spiffe_x509 needs a listener that asks for client certificates: listen.mtls or public_client_certificates")
+	}
+	if !c.SPIFFEID.Wildcard() {
+		if c.Profile.ClientIDIsSPIFFEID(oauth.MethodX509) && slices.Contains(c.Methods, oauth.MethodX509) && !c.SPIFFEID.IsZero() && c.ClientID != c.SPIFFEID.String() {
+			t.r.warn(t.place("client_id"), "profile %s wants a client_id that is the SPIFFE ID of the certificate, so %s cannot authenticate with spiffe_x509 (CX-3)", c.Profile, quoted(c.ClientID))
+		}
+		return
+	}
+	for _, m := range c.Methods {
+		if !c.Profile.AllowsWildcard(m) {
+			t.r.fault(t.place("spiffe_id"), "%s is a wildcard, which profile %s does not allow with %s", quoted(c.SPIFFEID.String()), c.Profile, m)
+			return
+		}
+	}
+}

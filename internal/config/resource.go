@@ -1,0 +1,69 @@
+package config
+
+import (
+	"time"
+
+	"github.com/svidgate/svidgate/internal/policy"
+)
+
+// A Resource is one entry of `resources`: an API that tokens are for.
+type Resource struct {
+	// Resource, `resource`, required: its identifier, an absolute URI without a
+	// fragment (RFC 8707 section 2). It is the audience of its tokens and is
+	// compared byte for byte.
+	Resource string
+	// Scopes, `scopes`, default none: the scopes the API knows.
+	Scopes []string
+	// Lifetime, `lifetime`, default access_token.lifetime and never longer: of
+	// its tokens.
+	Lifetime time.Duration
+	// Binding, `binding`, default empty: it says nothing.
+	Binding policy.BindingMode
+}
+
+// resources says what clients may name.
+type resources struct {
+	unreadable bool // the list could not be read, so nothing is known
+	scopes     map[string]bool
+	byURI      map[string]map[string]bool // the scopes of each
+}
+
+func (r *reader) readResources(t *table, cfg *Config) resources {
+	known := resources{scopes: map[string]bool{}, byURI: map[string]map[string]bool{}}
+	if m, there := t.members["resources"]; there && m.value.kind != list {
+		known.unreadable = true
+	}
+	lines := map[string]int{}
+	t.each("resources", func(t *table) {
+		res := Resource{
+			Lifetime: t.duration("lifetime", span{cfg.AccessToken.Lifetime, time.Second, cfg.AccessToken.Lifetime, false}),
+			Binding:  t.binding(""),
+		}
+		own := map[string]bool{}
+		for _, s := range t.list("scopes", "scopes") {
+			if badScope(s.text) {
+				r.fault(s.at, "%s must be words of printable ASCII without spaces, quotes and backslashes, not %s", t.name("scopes"), quoted(s.text))
+			}
+			// Known even when it is faulty: a client that names it is not wrong, too.
+			known.scopes[s.text], own[s.text] = true, true
+			res.Scopes = append(res.Scopes, s.text)
+		}
+		uri, ok := t.text("resource", "an absolute URI without a fragment")
+		if !ok {
+			known.unreadable = true // which clients may name it is not known
+			return
+		}
+		first, twice := lines[uri]
+		switch {
+		case badResource(uri):
+			t.mustBe("resource", "an absolute URI without a fragment")
+		case twice:
+			r.fault(t.place("resource"), "the resource %s is configured twice; the first is on line %d", quoted(uri), first)
+		}
+		res.Resource = uri
+		lines[uri] = t.place("resource").line
+		known.byURI[uri] = own
+		cfg.Resources = append(cfg.Resources, res)
+	})
+	return known
+}

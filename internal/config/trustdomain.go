@@ -1,0 +1,226 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/strictid"
+)
+
+// A TrustDomain is one entry of `trust_domains`. Its key is the name of the
+// trust domain, bare or with spiffe:// before it, which mean the same (SI-13).
+// Exactly one of BundleEndpoint and BundleFile is set; nothing about one trust
+// domain is inferred from another or from a URL (BE-1).
+type TrustDomain struct {
+	Name spiffeid.TrustDomain
+
+	// BundleEndpoint, `spiffe_bundle_endpoint`: where the bundle is fetched.
+	BundleEndpoint BundleEndpoint
+	// BundleFile, `bundle_file`: a file with the bundle. Danger: nobody renews
+	// it; when the trust domain rotates its keys, its workloads are refused
+	// (AV-2, warned).
+	BundleFile string
+
+	// Refresh, `refresh`: bounds of the time between two fetches.
+	Refresh Refresh
+	// MaxStale, `max_stale`, default 24h, 1m to 8760h; 0 is for ever (warned):
+	// how long the last good bundle is used while no newer one can be had; then
+	// every SVID of the trust domain is refused (BE-15). Danger: keys that were
+	// withdrawn during an outage are trusted for that long.
+	MaxStale time.Duration
+
+	// Profile, `profile`, default the global one.
+	Profile svidgate.Profile
+	// Binding, `binding`, default empty: it says nothing.
+	Binding policy.BindingMode
+	// SVID, `svid`: each of its keys defaults to the global one.
+	SVID SVID
+	// SingleUse, `single_use`, default false: refuse a JWT-SVID that was used
+	// before (CJ-13). Danger: issuers hand the same SVID to several callers, and
+	// workloads that cache theirs are then refused.
+	SingleUse bool
+}
+
+// A BundleEndpoint is a SPIFFE bundle endpoint with the profile https_web, the
+// only one of this version (BE-3).
+type BundleEndpoint struct {
+	// URL, `url`, required: an https URL without user information; port, path
+	// and query are free (BE-2). Empty when the trust domain has no endpoint.
+	URL string
+	// CAFile, `ca_file`, default the system's CAs: PEM certificates that the
+	// endpoint's own certificate must lead to. They never vouch for an SVID.
+	CAFile string
+	// Redirects, `redirects`, default true: follow up to 5 redirects, to https
+	// only (BE-10, BE-12).
+	Redirects bool
+}
+
+// Refresh bounds the time between two fetches, which is the bundle's own
+// spiffe_refresh_hint, or 300 s without one (BU-15).
+type Refresh struct {
+	// Min, `refresh.min`, default 30s (or max, when that is shorter), 1s to 24h.
+	Min time.Duration
+	// Max, `refresh.max`, default 1h (or min, when that is longer), min to 168h.
+	// Danger: a key that is withdrawn stays trusted for up to this long.
+	Max time.Duration
+}
+
+// trustDomains says which trust domains clients may lie in.
+type trustDomains struct {
+	unreadable bool // the table could not be read, so nothing is known
+	profiles   map[spiffeid.TrustDomain]svidgate.Profile
+}
+
+// readTrustDomains reads the table, which is a mapping or the name of a file
+// that holds one, in YAML or JSON.
+func (r *reader) readTrustDomains(t *table, cfg *Config) trustDomains {
+	known := trustDomains{profiles: map[spiffeid.TrustDomain]svidgate.Profile{}}
+	m, there := t.members["trust_domains"]
+	if !there {
+		return known
+	}
+	folder, n := t.folder, m.value
+	if n.kind == text {
+		folder, n = r.tableFile(t, cfg)
+	} else if n.kind != mapping {
+		t.mustBe("trust_domains", "a table of trust domains or the name of a file that holds one")
+		n = nil
+	}
+	if n == nil {
+		known.unreadable = true
+		return known
+	}
+	lines := map[spiffeid.TrustDomain]position{}
+	for _, entry := range n.members {
+		name, err := strictid.TrustDomain(entry.name)
+		if err != nil {
+			r.fault(entry.at, "%s is not the name of a trust domain: %v", quoted(entry.name), err)
+			continue
+		}
+		if first, twice := lines[name]; twice {
+			r.fault(entry.at, "the trust domain %s is configured twice; the first is on line %d", quoted(name.Name()), first.line)
+		} else {
+			lines[name] = entry.at
+		}
+		d := r.readTrustDomain(name, folder, entry, cfg)
+		known.profiles[name] = d.Profile
+		cfg.TrustDomains = append(cfg.TrustDomains, d)
+	}
+	return known
+}
+
+// tableFile reads the file that `trust_domains` names. Faults in it are reported
+// by its own name, and its paths are relative to its own folder.
+func (r *reader) tableFile(t *table, cfg *Config) (folder string, root *node) {
+	written := t.members["trust_domains"].value.text
+	path := t.path("trust_domains", "")
+	if path == "" {
+		return "", nil
+	}
+	data, err := readFile(path)
+	if err != nil {
+		var at *fs.PathError // without the path, which is said as it was written
+		if errors.As(err, &at) {
+			err = at.Err
+		}
+		r.fault(t.place("trust_domains"), "the table of trust domains in %s cannot be read: %v", quoted(written), err)
+		return "", nil
+	}
+	cfg.Files = append(cfg.Files, path)
+	// Named as the configuration is: relative if the caller's name was.
+	shown := written
+	if !filepath.IsAbs(written) {
+		shown = filepath.Join(filepath.Dir(t.at.file), written)
+	}
+	root, faults := parseYAML(shown, data)
+	if faults != nil {
+		r.faults = append(r.faults, faults...)
+		return "", nil
+	}
+	if root.kind != mapping {
+		r.fault(root.at, "the file must hold a table of trust domains, not %s", root.written())
+		return "", nil
+	}
+	return filepath.Dir(path), root
+}
+
+func (r *reader) readTrustDomain(name spiffeid.TrustDomain, folder string, entry member, cfg *Config) TrustDomain {
+	const place = "trust_domains.<name>"
+	t := r.open(place, "trust_domains."+name.Name(), folder, entry.at, entry.value)
+	d := TrustDomain{
+		Name:      name,
+		Profile:   t.profile(cfg.Profile),
+		Binding:   t.binding(""),
+		SVID:      readSVID(t.sub(place+".svid", "svid"), cfg.SVID),
+		SingleUse: t.boolean("single_use", false),
+		MaxStale:  t.duration("max_stale", span{24 * time.Hour, time.Minute, 8760 * time.Hour, true}),
+	}
+	d.Refresh = t.refresh()
+	if t.boolean("enable_wit", false) {
+		r.fault(t.place("enable_wit"), "%s must be false: WIT-SVID %s", t.name("enable_wit"), later)
+	}
+	registration := t.sub(place+".registration", "registration")
+	if mode := oneOf(registration, "mode", "preregistered", "preregistered", "first_use"); mode == "first_use" {
+		r.fault(registration.place("mode"), "%s must be preregistered: first_use %s", registration.name("mode"), later)
+	}
+	t.sources(&d, place)
+	if d.MaxStale == 0 && t.has("max_stale") {
+		r.warn(t.place("max_stale"), "%s is 0: the last bundle is trusted for ever when no newer one can be had", t.name("max_stale"))
+	}
+	if d.MaxStale > 0 && d.MaxStale < d.Refresh.Min {
+		r.fault(t.place("max_stale"), "%s must not be shorter than refresh.min (%s): every bundle would be too old before the next fetch", t.name("max_stale"), short(d.Refresh.Min))
+	}
+	return d
+}
+
+func (t *table) refresh() Refresh {
+	bounds := t.sub("trust_domains.<name>.refresh", "refresh")
+	min := bounds.duration("min", span{otherwise: 30 * time.Second, min: time.Second, max: 24 * time.Hour})
+	max := bounds.duration("max", span{otherwise: time.Hour, min: time.Second, max: 168 * time.Hour})
+	switch {
+	case min <= max:
+	case !bounds.has("min"):
+		min = max
+	case !bounds.has("max"):
+		max = min
+	default:
+		t.r.fault(bounds.place("max"), "%s must not be shorter than refresh.min (%s)", bounds.name("max"), short(min))
+	}
+	return Refresh{Min: min, Max: max}
+}
+
+// sources reads where the bundle comes from: exactly one place, never a second
+// one to fall back to (BE-4, AV-9).
+func (t *table) sources(d *TrustDomain, place string) {
+	if t.has("spiffe_bundle_endpoint") {
+		e := t.sub(place+".spiffe_bundle_endpoint", "spiffe_bundle_endpoint")
+		d.BundleEndpoint.URL, _ = e.httpsURL("url", urlForm{query: true})
+		d.BundleEndpoint.CAFile = e.path("ca_file", "")
+		d.BundleEndpoint.Redirects = e.boolean("redirects", true)
+		if oneOf(e, "profile", "https_web", "https_web", "https_spiffe") == "https_spiffe" {
+			t.r.fault(e.place("profile"), "%s must be https_web: https_spiffe %s", e.name("profile"), later)
+		}
+	}
+	if t.has("bundle_file") {
+		d.BundleFile = t.path("bundle_file", "")
+		t.r.warn(t.place("bundle_file"), "the bundle of %s is a file: nobody renews it when the trust domain rotates its keys (AV-2)", d.Name.Name())
+	}
+	var found []string
+	for _, key := range []string{"spiffe_bundle_endpoint", "bundle_file", "workload_api"} {
+		if t.has(key) {
+			found = append(found, key)
+		}
+	}
+	switch {
+	case len(found) == 0 && t.opened:
+		t.r.fault(t.at, "the trust domain %s needs a source for its bundle: spiffe_bundle_endpoint or bundle_file", quoted(d.Name.Name()))
+	case len(found) > 1:
+		t.r.fault(t.place(found[1]), "the trust domain %s has more than one source for its bundle (%s and %s); keep one", quoted(d.Name.Name()), found[0], found[1])
+	}
+}

@@ -1,0 +1,235 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/config"
+	"github.com/svidgate/svidgate/internal/server"
+)
+
+// Names of the listeners, in the log line "ready" and at /readyz.
+const (
+	Public = "public"
+	MTLS   = "mtls"
+	Status = "status"
+)
+
+const (
+	firstLoad    = 2 * time.Second  // how long starting waits for trust bundles
+	drainTimeout = 15 * time.Second // how long stopping waits for requests
+)
+
+// Options are what a process gives a daemon besides its configuration.
+type Options struct {
+	Log *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Listeners, by name, are used instead of the configured addresses, so that a
+	// caller can know a port before it writes the issuer.
+	Listeners map[string]net.Listener
+}
+
+// A Daemon is a running authorization server.
+type Daemon struct {
+	config  *config.Config
+	options Options
+	log     *slog.Logger
+	now     func() time.Time
+
+	bundles  *bundle.Set
+	verifier *svidgate.Verifier
+	audit    *audit.Log
+	server   *server.Server
+
+	addresses map[string]string
+	mtlsURL   string
+	servers   []*http.Server // in the order in which they stop
+	polling   context.CancelFunc
+	running   sync.WaitGroup
+	failed    chan error
+}
+
+// Start opens everything a configuration names and serves. When it returns
+// without an error every listener answers; trust domains may still be without a
+// bundle, which /readyz tells. On error nothing is left open.
+func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon, err error) {
+	d := &Daemon{config: cfg, options: options, log: options.Log, now: options.Now, addresses: map[string]string{}, failed: make(chan error, 3)}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	var opened []net.Listener
+	defer func() {
+		if err != nil {
+			for _, l := range opened {
+				l.Close()
+			}
+			if d.audit != nil {
+				d.audit.Close()
+			}
+		}
+	}()
+	for _, w := range cfg.Warnings {
+		d.log.Warn("configuration", "at", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column), "warning", w.Message)
+	}
+	cert, err := loadCertificate(cfg.TLS.Certificate, cfg.TLS.Key, d.now, d.log)
+	if err != nil {
+		return nil, err
+	}
+	listeners := map[string]net.Listener{}
+	for _, l := range []struct{ name, address string }{{Public, cfg.Listen.Public}, {MTLS, cfg.Listen.MTLS}, {Status, cfg.Listen.Status}} {
+		listener, ok := options.Listeners[l.name]
+		if !ok {
+			if l.address == "" {
+				continue
+			}
+			if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", l.address); err != nil {
+				return nil, fmt.Errorf("daemon: listen.%s: %w", l.name, err)
+			}
+		}
+		opened = append(opened, listener)
+		listeners[l.name] = listener
+		d.addresses[l.name] = listener.Addr().String()
+	}
+	if d.mtlsURL, err = aliasBase(cfg, listeners[MTLS]); err != nil {
+		return nil, err
+	}
+	if err := d.build(); err != nil {
+		return nil, err
+	}
+
+	// Bundles first, so that a request right after "ready" finds them; but one
+	// endpoint that hangs holds nobody up for long.
+	load, cancel := context.WithTimeout(ctx, firstLoad)
+	if err := d.bundles.Load(load); err != nil {
+		d.log.Warn("not every trust domain has a bundle yet", "error", err.Error())
+	}
+	cancel()
+	polling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.polling = stop
+	d.running.Go(func() { d.bundles.Run(polling) })
+
+	if l := listeners[Public]; l != nil {
+		d.serve(Public, tls.NewListener(l, tlsConfig(cert, cfg.PublicClientCertificates, d.now)), d.server.Public())
+	}
+	if l := listeners[MTLS]; l != nil {
+		d.serve(MTLS, tls.NewListener(l, tlsConfig(cert, true, d.now)), d.server.MTLS())
+	}
+	if l := listeners[Status]; l != nil {
+		if cfg.Listen.StatusTLS {
+			l = tls.NewListener(l, tlsConfig(cert, false, d.now))
+		}
+		d.serve(Status, l, d.server.Status(d.Addresses, !cfg.Listen.StatusTLS))
+	}
+	return d, nil
+}
+
+// aliasBase is the base URL of the mtls listener: the configured one, or for an
+// issuer on loopback the issuer's with the port that was bound.
+func aliasBase(cfg *config.Config, l net.Listener) (string, error) {
+	if l == nil || cfg.MTLSURL != "" {
+		return cfg.MTLSURL, nil
+	}
+	u, err := url.Parse(cfg.Issuer)
+	if err != nil {
+		return "", fmt.Errorf("daemon: issuer: %w", err)
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return "", fmt.Errorf("daemon: listen.mtls: %w", err)
+	}
+	u.Host = net.JoinHostPort(u.Hostname(), port)
+	return strings.TrimSuffix(u.String(), "/"), nil
+}
+
+func (d *Daemon) serve(name string, l net.Listener, h http.Handler) {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10, // GL-8
+		ErrorLog:          slog.NewLogLogger(d.log.With("listener", name).Handler(), slog.LevelDebug),
+	}
+	d.servers = append(d.servers, s)
+	d.running.Go(func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			d.failed <- fmt.Errorf("daemon: listener %s: %w", name, err)
+		}
+	})
+}
+
+// Addresses are the addresses really bound, by the names of the listeners.
+func (d *Daemon) Addresses() map[string]string { return d.addresses }
+
+// MTLSURL is the base of the alias URLs, empty without the mtls listener.
+func (d *Daemon) MTLSURL() string { return d.mtlsURL }
+
+// Bundles are the trust bundles in use.
+func (d *Daemon) Bundles() *bundle.Set { return d.bundles }
+
+// Verifier judges SVIDs as the server does, for explanations.
+func (d *Daemon) Verifier() *svidgate.Verifier { return d.verifier }
+
+// Failed delivers the error of a listener that died.
+func (d *Daemon) Failed() <-chan error { return d.failed }
+
+// Stop takes readiness away, lets requests end, and closes everything. It waits
+// at most 15 s for requests.
+func (d *Daemon) Stop() error {
+	d.server.Stopping()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	var errs []error
+	for _, s := range d.servers { // the status listener last: it tells of the stop
+		if err := s.Shutdown(ctx); err != nil {
+			s.Close()
+			errs = append(errs, err)
+		}
+	}
+	d.polling()
+	d.running.Wait()
+	if err := d.audit.Close(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Run starts a daemon, says so in one log line, and stops it when ctx ends.
+func Run(ctx context.Context, cfg *config.Config, options Options) error {
+	d, err := Start(ctx, cfg, options)
+	if err != nil {
+		return err
+	}
+	attrs := []any{"issuer", cfg.Issuer}
+	for _, name := range []string{Public, MTLS, Status} {
+		if a, ok := d.addresses[name]; ok {
+			attrs = append(attrs, name, a)
+		}
+	}
+	if d.mtlsURL != "" {
+		attrs = append(attrs, "mtls_url", d.mtlsURL)
+	}
+	d.log.Info("ready", attrs...)
+
+	select {
+	case <-ctx.Done():
+		d.log.Info("stopping")
+	case err = <-d.failed:
+		d.log.Error("stopping", "error", err.Error())
+	}
+	return errors.Join(err, d.Stop())
+}

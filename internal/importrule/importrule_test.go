@@ -1,0 +1,150 @@
+package importrule
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/svidgate/svidgate"
+
+// allowed is the partial order: each package with all of ours that its non-test
+// code may import. The pipeline's line reads backwards in it: a stage may import
+// earlier stages for their values, never a later one.
+var allowed = map[string][]string{
+	"oauth":               {},
+	"internal/strictjson": {},
+	"internal/strictid":   {},
+	"internal/jose":       {"internal/strictjson"},
+	"bundle":              {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"":                    {"oauth", "bundle", "internal/strictjson", "internal/strictid", "internal/jose"},
+
+	"internal/tokenrequest": {"oauth"},
+	"internal/replay":       {},
+	"internal/ratelimit":    {},
+	"internal/registration": {"", "oauth", "internal/tokenrequest"},
+	"internal/clientauth":   {"", "oauth", "internal/tokenrequest", "internal/registration", "internal/replay"},
+	"internal/policy":       {"oauth"},
+	"internal/grant":        {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy"},
+	"internal/keys":         {"oauth", "internal/jose", "internal/strictjson"},
+	"internal/mint":         {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy"},
+	"internal/audit":        {"oauth"},
+	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
+		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit"},
+
+	"internal/config": {"", "oauth", "internal/jose", "internal/strictid", "internal/policy"},
+	"internal/daemon": {"", "oauth", "bundle", "internal/config", "internal/audit", "internal/keys", "internal/policy",
+		"internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
+
+	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"client/workload": {"client", "oauth"},
+	"resource":        {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+
+	"internal/devca":     {"internal/jose", "internal/strictid"},
+	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},
+	"internal/devenv": {"", "oauth", "bundle", "client", "client/workload", "resource", "internal/config", "internal/daemon",
+		"internal/devca", "internal/devdomain"},
+	"internal/importrule": {},
+}
+
+// light are the libraries that others import. They link go-spiffe's id, bundle
+// and svid packages, go-jose and x/sync, and nothing of the kind below.
+var light = []string{"", "oauth", "bundle", "client", "resource"}
+
+var heavy = map[string]string{
+	"google.golang.org/grpc":              "gRPC adds 61 packages",
+	"google.golang.org/protobuf":          "comes with gRPC",
+	"github.com/prometheus/client_golang": "metrics are the server's",
+	"go.opentelemetry.io":                 "tracing is the server's",
+	"github.com/spf13/cobra":              "commands are cmd's",
+	"html/template":                       "it keeps the linker from dropping unused methods",
+	"github.com/goccy/go-yaml":            "configuration files are the server's",
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Imports,Deps"}, args...)...)
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var all []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func ours(path string) (string, bool) {
+	if path == module {
+		return "", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+func TestImportOrder(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name, ok := ours(p.ImportPath)
+		if !ok || strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "bench") || strings.HasPrefix(name, "examples/") || strings.HasPrefix(name, "e2e") {
+			continue // what wires everything together may import everything
+		}
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("package %q has no place in the import order", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			if dep, ok := ours(i); ok && !slices.Contains(may, dep) {
+				t.Errorf("package %q imports %q, which the import order does not allow", name, dep)
+			}
+		}
+	}
+}
+
+func TestOrderHasNoCycle(t *testing.T) {
+	var visit func(name string, path []string)
+	visit = func(name string, path []string) {
+		if slices.Contains(path, name) {
+			t.Fatalf("the import order has a cycle: %v", append(path, name))
+		}
+		for _, dep := range allowed[name] {
+			visit(dep, append(path, name))
+		}
+	}
+	for name := range allowed {
+		visit(name, nil)
+	}
+}
+
+func TestLightLibrariesStayLight(t *testing.T) {
+	for _, name := range light {
+		for _, p := range list(t, "./"+name) {
+			for _, dep := range p.Deps {
+				for prefix, why := range heavy {
+					if dep == prefix || strings.HasPrefix(dep, prefix+"/") {
+						t.Errorf("library %q links %s: %s", name, dep, why)
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package resource
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/svidgate/svidgate/internal/jose"
+)
+
+func jsonOf(v any) ([]byte, error) { return json.Marshal(v) }
+func encoded(b []byte) string      { return base64.RawURLEncoding.EncodeToString(b) }
+
+// Nothing but the token that was signed is accepted, whatever is done to it.
+// EdDSA, because its signatures have no second form.
+func FuzzVerifyToken(f *testing.F) {
+	v, mine := newVerifier(f), leaf(f)
+	p := newPresentation()
+	p.as(keyOf("eddsa", jose.EdDSA, "ed25519"))
+	p.bound(mine)
+	valid := p.sign()
+	if _, err := v.VerifyToken(f.Context(), valid, mine, "read"); err != nil {
+		f.Fatal(err)
+	}
+	dot := strings.IndexByte(valid, '.')
+	for _, seed := range []string{valid, "", ".", "..", "a.b.c", valid + "=", valid[1:], valid[:dot], valid[:len(valid)-1],
+		encoded([]byte(`{"alg":"none","typ":"at+jwt"}`)) + valid[dot:], strings.ToUpper(valid), strings.Replace(valid, ".", "..", 1)} {
+		f.Add(seed, 0, byte(0))
+	}
+	f.Add(valid, 3, byte(1))
+	f.Fuzz(func(t *testing.T, token string, at int, flip byte) {
+		if at >= 0 && at < len(token) { // a bit of the valid token, so that mutations stay near it
+			b := []byte(token)
+			b[at] ^= flip
+			token = string(b)
+		}
+		caller, err := v.VerifyToken(t.Context(), token, mine, "read")
+		if (err == nil) != (token == valid) {
+			t.Fatalf("%q: %v", token, err)
+		}
+		if caller.Proven() != (err == nil) {
+			t.Fatalf("%q: proven without acceptance", token)
+		}
+		if _, again := v.VerifyToken(t.Context(), token, mine, "read"); (again == nil) != (err == nil) || err != nil && again.Error() != err.Error() {
+			t.Fatalf("%q: %v, then %v", token, err, again)
+		}
+		if e := v.ExplainToken(t.Context(), token, mine, "read"); (e.Refusal == nil) != (err == nil) {
+			t.Fatalf("%q: verify %v, explain %v", token, err, e.Refusal)
+		}
+	})
+}
+
+// Every single character of a valid token matters.
+func TestEveryChangedCharacterIsRefused(t *testing.T) {
+	v := newVerifier(t)
+	valid := newPresentation().sign()
+	for i := range valid {
+		for _, flip := range []byte{1, 2, 4, 0x20} {
+			b := []byte(valid)
+			b[i] ^= flip
+			if _, err := v.VerifyToken(t.Context(), string(b), nil); err == nil {
+				t.Errorf("character %d changed by %d: accepted", i, flip)
+			}
+		}
+	}
+}
+
+// A header is accepted only as Bearer and the token, once.
+func FuzzAuthorization(f *testing.F) {
+	v := newVerifier(f)
+	valid := newPresentation().sign()
+	for _, seed := range []string{"Bearer " + valid, "bearer  " + valid, "Bearer", "Bearer ", "", "Basic eA==", "Bearer " + valid + "=", "Bearer " + valid + ", Bearer " + valid, valid, "Bearer\t" + valid} {
+		f.Add(seed, "", false)
+		f.Add(seed, "access_token=x", false)
+		f.Add(seed, "a=b", true)
+	}
+	f.Fuzz(func(t *testing.T, header, query string, twice bool) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.RawQuery = query
+		if r.Header["Authorization"] = []string{header}; twice {
+			r.Header.Add("Authorization", header)
+		}
+		_, err := v.Verify(t.Context(), r)
+		if err == nil {
+			name, token, _ := strings.Cut(header, " ")
+			if twice || !strings.EqualFold(name, "bearer") || strings.TrimLeft(token, " ") != valid || r.URL.Query().Has("access_token") {
+				t.Fatalf("accepted %q with query %q", header, query)
+			}
+		}
+		if _, again := v.Verify(t.Context(), r); (again == nil) != (err == nil) || err != nil && again.Error() != err.Error() {
+			t.Fatalf("%v, then %v", err, again)
+		}
+		if c := v.Challenge(err); strings.ContainsAny(c, "\r\n") {
+			t.Fatalf("challenge %q", c)
+		}
+	})
+}
+
+func FuzzParseKeySet(f *testing.F) {
+	f.Add(jwks())
+	f.Add(staticJWKS(f))
+	f.Add([]byte(`{"keys":[{"kty":"EC","kid":"","use":"sig","key_ops":["verify"],"alg":1},{"kty":"oct","k":"AA"},[]]}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		set, err := ParseKeySet(doc)
+		if err != nil {
+			return
+		}
+		if set.Len() > MaxKeys || set.Len() < len(set.byID) || set.Len()+len(set.LeftOut()) > MaxKeys {
+			t.Fatalf("%d keys, %d left out", set.Len(), len(set.LeftOut()))
+		}
+		for _, k := range set.keys {
+			fits := false
+			for _, alg := range algorithms {
+				fits = fits || jose.Fits(alg, k.public) == nil && (k.algorithm == "" || k.algorithm == alg)
+			}
+			if !fits {
+				t.Fatalf("a key that no algorithm goes with: %s", k)
+			}
+		}
+		again, err := ParseKeySet(doc)
+		if err != nil || again.Len() != set.Len() || len(again.LeftOut()) != len(set.LeftOut()) {
+			t.Fatal("another answer the second time")
+		}
+	})
+}
+
+func staticJWKS(tb testing.TB) []byte {
+	return jwks(oldKey.jwk(tb, true), keyOf("rsa", jose.RS256, "rsa").jwk(tb, true), keyOf("eddsa", jose.EdDSA, "ed25519").jwk(tb, false))
+}
