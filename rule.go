@@ -32,15 +32,15 @@ type rule[S judged] struct {
 type fact uint16
 
 const (
-	factParsed   fact = 1 << iota // the credential was taken apart
-	factIDText                    // there is one text that claims to be its SPIFFE ID
-	factID                        // that text is a SPIFFE ID
-	factConfigured                // its trust domain is configured
-	factBundle                    // the trust domain's bundle is at hand
-	factKey                       // the verifying key is chosen
-	factAudience                  // there is exactly one audience
-	factExpiry                    // there is a readable exp
-	factChain                     // a chain to an anchor was built
+	factParsed     fact = 1 << iota // the credential was taken apart
+	factIDText                      // there is one text that claims to be its SPIFFE ID
+	factID                          // that text is a SPIFFE ID
+	factConfigured                  // its trust domain is configured
+	factBundle                      // the trust domain's bundle is at hand
+	factKey                         // the verifying key is chosen
+	factAudience                    // there is exactly one audience
+	factExpiry                      // there is a readable exp
+	factChain                       // a chain to an anchor was built
 )
 
 // judged is a state the rules of one method work on.

@@ -161,9 +161,7 @@ func (c *Client) entry(request Request, s *session) (*entry, error) {
 		if err := request.validate(); err != nil {
 			return nil, err
 		}
-		if len(c.entries) >= maxKeys {
-			c.evict()
-		}
+		c.makeRoom()
 		e = &entry{kept: kept[Token]{
 			now:   c.now,
 			fetch: func(ctx context.Context) (lease[Token], error) { return c.requestToken(ctx, request, s) },
@@ -178,17 +176,25 @@ func (c *Client) entry(request Request, s *session) (*entry, error) {
 	return e, nil
 }
 
-// evict removes the entry that was used longest ago. A walk over all of them is
-// cheap beside the request to the server that follows. c.mu is held.
-func (c *Client) evict() {
+// makeRoom removes the entries that are of no use any more, with the keys of SVIDs
+// long gone that they hold, and if that is not enough the one that was used longest
+// ago. A walk over all is cheap beside the request to the server that follows.
+// c.mu is held.
+func (c *Client) makeRoom() {
 	var oldest key
 	least := uint64(0)
 	for k, e := range c.entries {
+		if e.spent() {
+			delete(c.entries, k)
+			continue
+		}
 		if least == 0 || e.used < least {
 			oldest, least = k, e.used
 		}
 	}
-	delete(c.entries, oldest)
+	if len(c.entries) >= maxKeys {
+		delete(c.entries, oldest)
+	}
 }
 
 // validate refuses what the server would refuse, before anything is cached.

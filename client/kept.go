@@ -33,6 +33,7 @@ type kept[T any] struct {
 
 	mu       sync.Mutex // guards all below, never held during a fetch
 	lease    lease[T]
+	started  bool
 	flight   *flight[T]
 	backoff  backoff
 	replaced time.Time // when replace last began a fetch
@@ -86,6 +87,16 @@ func (k *kept[T]) peek() (T, bool) {
 	return k.lease.value, k.now().Before(k.lease.end)
 }
 
+// spent reports whether nothing would be lost by forgetting k: no value for a while,
+// no fetch, and no attempt that has to wait. One that has not begun its first fetch
+// is in the hands of a caller who is about to.
+func (k *kept[T]) spent() bool {
+	now := k.now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.started && k.flight == nil && now.After(k.lease.end.Add(time.Minute)) && k.backoff.blocked(now) == nil
+}
+
 // errReplacedLately is the answer of replace to those who ask too often.
 var errReplacedLately = errors.New("replaced a moment ago")
 
@@ -132,7 +143,7 @@ func (k *kept[T]) drop() {
 // start begins a fetch. k.mu is held.
 func (k *kept[T]) start(ctx context.Context) {
 	f := &flight[T]{done: make(chan struct{})}
-	k.flight = f
+	k.flight, k.started = f, true
 	ctx = context.WithoutCancel(ctx)
 	go func() {
 		fetched, err := k.fetch(ctx)

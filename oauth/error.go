@@ -74,15 +74,24 @@ func AsError(err error) *Error {
 	return &Error{Code: ServerError, Reason: ReasonInternal, Err: err}
 }
 
-// shownLimit bounds what of a peer's input is repeated to an operator.
-const shownLimit = 200
+const (
+	// shownLimit bounds what of a peer's input is repeated to an operator.
+	shownLimit = 200
+	// searchLimit bounds what of it is searched for tokens.
+	searchLimit = 20 * shownLimit
+)
 
-// Shown makes input fit to be shown to an operator: at most 200 bytes, and
-// control characters, quotes and bytes outside ASCII replaced, so that nothing
-// a peer sends can forge a log line (AK-31).
+// Shown makes input fit to be shown to an operator: tokens replaced as by
+// [Redact], at most 200 bytes, and control characters, quotes and bytes outside
+// ASCII replaced, so that nothing a peer sends can forge a log line (AK-31).
 func Shown(s string) string {
-	cut := len(s) > shownLimit
+	cut := len(s) > searchLimit
 	if cut {
+		s = s[:searchLimit]
+	}
+	s = Redact(s) // before it is cut: a piece of a token is harder to know
+	if len(s) > shownLimit {
+		cut = true
 		s = s[:shownLimit]
 	}
 	clean := strings.Map(func(r rune) rune {

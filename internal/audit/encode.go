@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/svidgate/svidgate/oauth"
 )
 
 const (
@@ -85,7 +87,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendText(b, "endpoint", e.Endpoint)
 	b = appendText(b, "source", e.Source)
 	b = appendText(b, "client_id", e.ClientID)
-	b = appendText(b, "spiffe_id", e.SPIFFEID)
+	b = appendMember(b, "spiffe_id", e.SPIFFEID) // whole: nobody may hide behind a path that looks like a token
 	b = appendText(b, "trust_domain", e.TrustDomain)
 	b = appendText(b, "transport_spiffe_id", e.TransportSPIFFEID)
 	b = appendText(b, "auth_method", e.AuthMethod)
@@ -125,7 +127,12 @@ func (e *Event) append(b []byte) []byte {
 	return appendText(b, "lost_sha256", e.lostDigest)
 }
 
+// appendText appends a member without what looks like a token in it (AU-2).
 func appendText(b []byte, name, value string) []byte {
+	return appendMember(b, name, oauth.Redact(value))
+}
+
+func appendMember(b []byte, name, value string) []byte {
 	if value == "" {
 		return b
 	}
@@ -151,6 +158,7 @@ func appendList(b []byte, name string, values []string) []byte {
 			b = append(b, `"`+cutMark+`"`...)
 			break
 		}
+		value = oauth.Redact(value)
 		b = appendQuoted(b, value, room)
 		room -= len(value) + len(`"",`)
 	}
@@ -162,7 +170,6 @@ func appendList(b []byte, name string, values []string) []byte {
 // makes a second line, and no control or direction character changes what a
 // terminal shows of one (AK-31). A byte that is no UTF-8 becomes U+FFFD.
 func appendQuoted(b []byte, s string, limit int) []byte {
-	s = withoutTokens(s)
 	cut := len(s) > limit
 	if cut {
 		s = s[:limit]

@@ -84,14 +84,14 @@ func pointsAt(data string, f config.Fault) (string, bool) {
 	if f.Line < 1 || f.Line > len(lines) {
 		return "no line", false
 	}
-	line := []rune(strings.TrimSuffix(lines[f.Line-1], "\r"))
+	line := []rune(strings.TrimSuffix(strings.TrimPrefix(lines[f.Line-1], "\ufeff"), "\r"))
 	if f.Column < 1 || f.Column > len(line) {
 		return "no column", f.Line == 1 && f.Column == 1
 	}
 	rest := string(line[f.Column-1:])
 	words := presented.FindStringSubmatch(f.Message)
 	if words == nil {
-		return rest, strings.TrimSpace(rest[:1]) != ""
+		return rest, rest[0] != ' '
 	}
 	if strings.Contains(f.Message, ".scope names") {
 		return rest, strings.Contains(rest, words[1])

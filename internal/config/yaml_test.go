@@ -20,14 +20,14 @@ func TestWrongYAML(t *testing.T) {
 		{"merge key", "audit: {}\n", "audit: {<<: {file: a}}\n", `4:9: a merge key (<<) is not allowed; write the keys out`},
 		{"tag", "audit: {file: a!b}\n", "audit: {file: !!str a}\n", `4:15: a tag (!) is not allowed; put the value in quotes if it begins with !`},
 		{"second document", "# ---\n", "---\nprofile: seed\n", `4:1: a second YAML document begins here; a configuration is one document`},
-		{"key that is a list", "audit: {}\n", "? [audit]\n: {}\n", `4:3: not valid YAML: found an invalid key for this map`},
+		{"key that is a list", "audit: {}\n", "? [audit]\n: {}\n", `5:1: not valid YAML: found an invalid key for this map`},
 		{"key after a question mark", "audit: {}\n", "? audit\n: {}\n", `4:1: a key must be a plain word or a text in quotes`},
 		{"key that is null", "audit: {}\n", "~: {}\n", `4:1: a key must be a plain word or a text in quotes`},
 		{"byte that is not UTF-8", "# ö\n", "# ö\xff\n", `4:4: the file must be UTF-8, but the byte 0xff here is not`},
 		{"NUL", "# \n", "# \x00\n", `4:3: the control character U+0000 may not stand in a configuration`},
 		{"mark of byte order inside", "# a\n", "# \ufeffa\n", `4:3: the control character U+FEFF may not stand in a configuration`},
 		{"carriage return alone", "# a\r\n", "# a\rissuer: b\n", `4:4: a carriage return stands here without a line feed after it`},
-		{"brackets 33 deep", nested("a", 1), nested("a", 33), `4:35: values are nested more than 32 deep here`},
+		{"brackets 33 deep", nested("a", 1), nested("a", 33), `4:36: values are nested more than 32 deep here`},
 		{"dashes 33 deep", "# " + strings.Repeat("- ", 33), "a:\n " + strings.Repeat("- ", 33) + "b\n", `5:66: values are nested more than 32 deep here`},
 	})
 	check(t, "", []wrong{
@@ -46,7 +46,7 @@ func nested(key string, depth int) string {
 	if depth == 1 {
 		return "clients: []\n"
 	}
-	return key + ":" + strings.Repeat("[", depth) + strings.Repeat("]", depth) + "\n"
+	return key + ": " + strings.Repeat("[", depth) + strings.Repeat("]", depth) + "\n"
 }
 
 func TestWrongSize(t *testing.T) {
@@ -68,7 +68,7 @@ func TestTokenBomb(t *testing.T) {
 		t.Errorf("%d faults, want one for each anchor and alias:\n%s", n, got)
 	}
 	for _, deep := range []string{"[", "{a: ", "- ", "? ", "!a ", "&a "} {
-		if got := faults(t, strings.Repeat(deep, 100_000)); got == "" {
+		if _, err := config.Parse("a.yaml", []byte(strings.Repeat(deep, 100_000))); err == nil {
 			t.Errorf("%q without end is accepted", deep)
 		}
 	}
@@ -110,9 +110,8 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	check(t, server+"trust_domains:\n", []wrong{
-		{"a fault in what is pasted into column 1", draft, strings.Replace(draft, "url", "uri", 1), "7:5: the required key \"trust_domains.example.org.spiffe_bundle_endpoint.url\" is missing\n" +
-			`8:7: unknown key "uri"; the keys here are url, profile, ca_file, redirects`},
+		{"a fault in what is pasted into column 1", draft, strings.Replace(draft, "url", "uri", 1), `8:7: unknown key "uri"; did you mean "url"?`},
 		{"a name twice in what is pasted into column 1", draft, strings.Replace(draft, "\n}\n", ",\n\"spiffe://example.org\": {\"bundle_file\": \"b\"}\n}\n", 1), `11:1: the trust domain "example.org" is configured twice; the first is on line 6`},
-		{"a brace too few in column 1", draft, strings.TrimSuffix(draft, "}\n"), `5:1: not valid YAML: could not find flow map content`},
+		{"a brace too few in column 1", draft, strings.TrimSuffix(draft, "}\n"), `5:1: not valid YAML: could not find flow mapping end token '}'`},
 	})
 }

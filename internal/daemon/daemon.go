@@ -162,7 +162,9 @@ func (d *Daemon) serve(name string, l net.Listener, h http.Handler) {
 		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10, // GL-8
-		ErrorLog:          slog.NewLogLogger(d.log.With("listener", name).Handler(), slog.LevelDebug),
+		// The library's own answer to OPTIONS * has no Request-Id.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(d.log.With("listener", name).Handler(), slog.LevelDebug),
 	}
 	d.servers = append(d.servers, s)
 	d.running.Go(func() {

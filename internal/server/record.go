@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -92,6 +93,19 @@ func (rec *record) refused(err *oauth.Error) {
 func hexDigest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
+}
+
+// recordTimeout bounds the wait for the audit file. A disk that hangs must not
+// collect every request.
+const recordTimeout = 5 * time.Second
+
+// record writes the event. What was decided is recorded even when the peer has
+// gone.
+func (s *Server) record(ctx context.Context, rec *record) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	_, err := s.config.Audit.Record(ctx, rec.event)
+	return err
 }
 
 // attrs are the log attributes of the request, by the names the audit record

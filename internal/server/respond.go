@@ -1,10 +1,10 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"path"
 	"strconv"
 
 	"github.com/svidgate/svidgate/oauth"
@@ -18,7 +18,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, rec *record, e *
 	s.failed(rec.source, e)
 	rec.refused(e)
 	if e.Reason != oauth.ReasonAuditUnavailable {
-		if _, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), rec.event); err != nil {
+		if err := s.record(r.Context(), rec); err != nil {
 			// A decision that cannot be recorded is not given (GL-15).
 			e = oauth.AsError(err)
 			rec.refused(e)
@@ -86,13 +86,26 @@ func (s *Server) cached(document func() []byte) http.Handler {
 }
 
 func methodNotAllowed(allow string) http.Handler {
+	if allow == http.MethodGet {
+		allow = "GET, HEAD"
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if allow == http.MethodGet {
-			allow = "GET, HEAD"
-		}
 		w.Header().Set("Allow", allow)
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusMethodNotAllowed)
+	})
+}
+
+// onePath lets only a path through that is written in its one form. The mux would
+// answer any other with a redirect to that form, and repeat the query in it
+// (GL-7, GL-14).
+func onePath(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.EscapedPath(); p != r.URL.Path || p != path.Clean("/"+p) {
+			notFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -108,7 +108,7 @@ func (s *Server) routes(base string, certificates bool) http.Handler {
 	handle(http.MethodGet, prefix+oauth.PathJWKS, s.cached(s.config.Keys.JWKS))
 	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(func() []byte { return s.metadata }))
 	mux.Handle("/", s.measured("other", http.HandlerFunc(notFound)))
-	return withRequestID(mux)
+	return withRequestID(onePath(mux))
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name

@@ -83,7 +83,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, endpoint tokenreq
 // written event there is no token (GL-15, TK-9).
 func (s *Server) grantRecorded(ctx context.Context, rec *record) error {
 	rec.event.Outcome = audit.Granted
-	if _, err := s.config.Audit.Record(context.WithoutCancel(ctx), rec.event); err != nil {
+	if err := s.record(ctx, rec); err != nil {
 		return err
 	}
 	rec.recorded = true

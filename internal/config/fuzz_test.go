@@ -1,0 +1,58 @@
+package config_test
+
+import (
+	"os"
+	"reflect"
+	"testing"
+
+	"github.com/svidgate/svidgate/internal/config"
+)
+
+// FuzzParse: no panic, the same answer twice, and either a configuration or
+// faults, each at a place within the file.
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"testdata/product.yaml", "testdata/everything.yaml"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	for _, s := range []string{"", server, mutual, above, "trust_domains:\n{\n \"a\": {}}\nb: [", "? a\n: b", "a: |\n  b\n", "a: &a [*a]", "{a, b: c}", "- - a", "\ufeffa: 'b", "a: !!x b\r\n", ": :", "a:\n- b: c\n  d:\n   - >-\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := config.Parse("a.yaml", data)
+		again, errAgain := config.Parse("a.yaml", data)
+		if !reflect.DeepEqual(cfg, again) || !reflect.DeepEqual(err, errAgain) {
+			t.Fatalf("two answers:\n%+v %v\n%+v %v", cfg, err, again, errAgain)
+		}
+		if (cfg == nil) == (err == nil) {
+			t.Fatalf("%+v and %v", cfg, err)
+		}
+		if err == nil {
+			if cfg.Issuer == "" || cfg.Listen.Public == "" || cfg.TLS.Certificate == "" || cfg.TLS.Key == "" {
+				t.Errorf("accepted without what is required: %+v", cfg)
+			}
+			return
+		}
+		lines := 1
+		for _, b := range data {
+			if b == '\n' {
+				lines++
+			}
+		}
+		faults, ok := err.(config.Faults)
+		if !ok || len(faults) == 0 {
+			t.Fatalf("%T: %v", err, err)
+		}
+		for _, fault := range faults {
+			if fault.File == "a.yaml" && (fault.Line < 1 || fault.Line > lines || fault.Column < 1 || fault.Column > len(data)+1) {
+				t.Errorf("%v is outside the file of %d lines", fault, lines)
+			}
+			if fault.Message == "" {
+				t.Error("a fault says nothing")
+			}
+		}
+	})
+}

@@ -1,0 +1,11 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package keys
+
+import "errors"
+
+// lockFolder fails: without a lock two processes could each make the key, and
+// one of them would sign with a key that nobody publishes.
+func lockFolder(string) (unlock func(), err error) {
+	return nil, errors.New("this platform cannot lock a folder: make the key file on another one")
+}
