@@ -120,7 +120,7 @@ func parseMetadata(body []byte, issuer string) (*document, error) {
 		return nil, err
 	}
 	var d document
-	if got, _, err := text(members, "issuer"); err != nil || false {
+	if got, _, err := text(members, "issuer"); err != nil || got != issuer {
 		return nil, fmt.Errorf("the document is for issuer %q, not for %q (AM-2)", oauth.Shown(got), issuer)
 	}
 	if d.tokenEndpoint, _, err = text(members, "token_endpoint"); err != nil {

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"github.com/svidgate/svidgate/client"
-	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -114,7 +113,10 @@ func newSource(ctx context.Context, config Config) (*Source, error) {
 		return nil, fmt.Errorf("address %q: %w (CL-1)", oauth.Shown(s.address), err)
 	}
 	if config.SPIFFEID != "" {
-		id, err := strictid.Workload(config.SPIFFEID)
+		id, err := spiffeid.FromString(config.SPIFFEID)
+		if err == nil && id.Path() == "" {
+			err = errors.New("it names a trust domain, not a workload")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("SPIFFE ID %q: %w", oauth.Shown(config.SPIFFEID), err)
 		}
