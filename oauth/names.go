@@ -58,5 +58,6 @@ const (
 	PathToken       = "/token"
 	PathJWKS        = "/jwks.json"
 	PathASMetadata  = "/.well-known/oauth-authorization-server"
+	PathOIDC        = "/.well-known/openid-configuration"
 	HeaderRequestID = "Request-Id"
 )

@@ -39,3 +39,14 @@ type Metadata struct {
 	MTLSEndpointAliases                   map[string]string `json:"mtls_endpoint_aliases,omitempty"`
 	ProtectedResources                    []string          `json:"protected_resources,omitempty"`
 }
+
+// ProviderMetadata is the little of OpenID Connect Discovery that verifiers need
+// which look nowhere else for an issuer's keys (AM-8). It promises no ID tokens:
+// the one response type is none.
+type ProviderMetadata struct {
+	Issuer             string   `json:"issuer"`
+	JWKSURI            string   `json:"jwks_uri"`
+	ResponseTypes      []string `json:"response_types_supported"`
+	SubjectTypes       []string `json:"subject_types_supported"`
+	IDTokenSigningAlgs []string `json:"id_token_signing_alg_values_supported"`
+}

@@ -118,7 +118,7 @@ func parseKey(entry strictjson.Value) (key, error) {
 	}
 	k := key{id: texts["kid"], alg: jose.Algorithm(texts["alg"]), state: state(texts["state"])}
 	if !slices.Contains(Algorithms, k.alg) {
-		return key{}, fmt.Errorf("alg is not one of %s", names(Algorithms))
+		return key{}, fmt.Errorf("alg is not one of %s", list(Algorithms))
 	}
 	if k.state != stateActive && k.state != stateRetiring {
 		return key{}, fmt.Errorf("state is neither %s nor %s", stateActive, stateRetiring)

@@ -58,7 +58,7 @@ func Open(cfg Config) (*Ring, error) {
 		faults = append(faults, errors.New("no file is named"))
 	}
 	if !slices.Contains(Algorithms, alg) {
-		faults = append(faults, fmt.Errorf("the algorithm is not one of %s", names(Algorithms)))
+		faults = append(faults, fmt.Errorf("the algorithm is not one of %s", list(Algorithms)))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
@@ -110,7 +110,7 @@ func addKey(path string, alg jose.Algorithm, now func() time.Time) ([]key, error
 
 func newRing(keys []key) (*Ring, error) {
 	now := active(keys)
-	ring := &Ring{signer: Signer{KeyID: now.id, Algorithm: now.alg, Key: &sealed{now.private}}}
+	ring := &Ring{signer: Signer{KeyID: now.id, Algorithm: now.alg, Key: seal(now.private)}}
 	var entries [][]byte
 	for _, k := range keys {
 		entry, err := jose.MarshalJWK(k.private.Public(), k.id, "sig", k.alg)
@@ -139,7 +139,7 @@ func (r Ring) Format(f fmt.State, _ rune)   { io.WriteString(f, r.String()) }
 func (r Ring) LogValue() slog.Value         { return slog.StringValue(r.String()) }
 func (r Ring) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-func names(algs []jose.Algorithm) string {
+func list(algs []jose.Algorithm) string {
 	var b []string
 	for _, alg := range algs {
 		b = append(b, string(alg))

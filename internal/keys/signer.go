@@ -26,15 +26,19 @@ func (s Signer) Format(f fmt.State, _ rune)   { io.WriteString(f, s.String()) } 
 func (s Signer) LogValue() slog.Value         { return slog.StringValue(s.String()) }
 func (s Signer) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// A sealed private key signs and shows nothing. Without it a Signer inside
-// somebody's unexported field, where fmt cannot call a method, would print an
-// Ed25519 key byte by byte: fmt follows no pointer there, but it does a slice.
-type sealed struct{ key crypto.Signer }
+// A sealed private key signs and shows nothing. It is a function, the one thing
+// that fmt never looks into: from somebody's unexported field, where fmt cannot
+// call the methods below, it would print an Ed25519 key byte by byte.
+type sealed struct{ key func() crypto.Signer }
 
-func (k *sealed) Public() crypto.PublicKey { return k.key.Public() }
+func seal(key crypto.Signer) *sealed {
+	return &sealed{func() crypto.Signer { return key }}
+}
+
+func (k *sealed) Public() crypto.PublicKey { return k.key().Public() }
 
 func (k *sealed) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return k.key.Sign(rand, digest, opts)
+	return k.key().Sign(rand, digest, opts)
 }
 
 const private = "private key"

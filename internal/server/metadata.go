@@ -41,3 +41,15 @@ func (s *Server) makeMetadata() ([]byte, error) {
 	m.TLSClientCertificateBoundAccessTokens = c.MTLSURL != "" || c.PublicCertificates // MT-3
 	return json.MarshalIndent(m, "", "  ")
 }
+
+// makeProviderMetadata writes the document that generic verifiers of an OpenID
+// provider's tokens fetch to find the keys (AM-8).
+func (s *Server) makeProviderMetadata() ([]byte, error) {
+	return json.MarshalIndent(oauth.ProviderMetadata{
+		Issuer:             s.config.Issuer,
+		JWKSURI:            strings.TrimSuffix(s.config.Issuer, "/") + oauth.PathJWKS,
+		ResponseTypes:      []string{"none"},
+		SubjectTypes:       []string{"public"},
+		IDTokenSigningAlgs: []string{string(s.config.Keys.Signer().Algorithm)},
+	}, "", "  ")
+}

@@ -24,15 +24,13 @@ import (
 // A record is the one event of a request, filled as the pipeline learns, and
 // written once at its end. Nothing is decided by it.
 type record struct {
-	event    audit.Event
-	source   netip.Addr
-	scheme   string // of an Authorization header
-	started  time.Time
-	recorded bool
+	event  audit.Event
+	source netip.Addr
+	scheme string // of an Authorization header
 }
 
 func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request) *record {
-	rec := &record{started: s.config.Now()}
+	rec := &record{}
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		rec.source = peer.Addr().Unmap()
 	}

@@ -57,6 +57,7 @@ type Server struct {
 	requests *ratelimit.Limiter
 	metrics  *metrics
 	metadata []byte
+	provider []byte
 	stopping atomic.Bool
 }
 
@@ -74,6 +75,9 @@ func New(c Config) (*Server, error) {
 	}
 	var err error
 	if s.metadata, err = s.makeMetadata(); err != nil {
+		return nil, fmt.Errorf("server: metadata: %w", err)
+	}
+	if s.provider, err = s.makeProviderMetadata(); err != nil {
 		return nil, fmt.Errorf("server: metadata: %w", err)
 	}
 	return s, nil
@@ -95,10 +99,7 @@ func (s *Server) MTLS() http.Handler { return s.routes(s.config.MTLSURL, true) }
 // is the one under this base and no other (AM-6, EC-4).
 func (s *Server) routes(base string, certificates bool) http.Handler {
 	base = strings.TrimSuffix(base, "/")
-	prefix := ""
-	if u, err := url.Parse(base); err == nil {
-		prefix = u.Path
-	}
+	prefix := issuerPath(base)
 	mux := http.NewServeMux()
 	handle := func(method, path string, h http.Handler) {
 		mux.Handle(method+" "+path, s.measured(path, h))
@@ -107,16 +108,19 @@ func (s *Server) routes(base string, certificates bool) http.Handler {
 	handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
 	handle(http.MethodGet, prefix+oauth.PathJWKS, s.cached(s.config.Keys.JWKS))
 	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(func() []byte { return s.metadata }))
+	handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, s.cached(func() []byte { return s.provider })) // appended, not inserted
 	mux.Handle("/", s.measured("other", http.HandlerFunc(notFound)))
 	return withRequestID(onePath(mux))
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name
 // between host and path (AM-1).
-func wellKnown(issuer string) string {
-	path := ""
-	if u, err := url.Parse(issuer); err == nil {
-		path = strings.TrimSuffix(u.Path, "/")
+func wellKnown(issuer string) string { return oauth.PathASMetadata + issuerPath(issuer) }
+
+func issuerPath(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
 	}
-	return oauth.PathASMetadata + path
+	return strings.TrimSuffix(u.Path, "/")
 }

@@ -86,8 +86,9 @@ func (s *Server) grantRecorded(ctx context.Context, rec *record) error {
 	if err := s.record(ctx, rec); err != nil {
 		return err
 	}
-	rec.recorded = true
 	s.metrics.granted(rec)
-	s.config.Log.LogAttrs(ctx, levelGranted, "granted", rec.attrs()...)
+	if s.config.Log.Enabled(ctx, levelGranted) {
+		s.config.Log.LogAttrs(ctx, levelGranted, "granted", rec.attrs()...)
+	}
 	return nil
 }
