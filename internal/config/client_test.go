@@ -39,6 +39,7 @@ func TestWrongClient(t *testing.T) {
 		{"method twice", client(id + ", auth_methods: [spiffe_jwt]"), client(id + ", auth_methods: [spiffe_jwt, spiffe_jwt]"), `11:93: clients[].auth_methods names "spiffe_jwt" a second time`},
 		{"MD-24 method with a secret", client(jwt), client(id + ", token_endpoint_auth_method: client_secret_basic"), `11:94: the method must be spiffe_jwt or spiffe_x509, not "client_secret_basic"`},
 		{"MD-24 client_secret", client(jwt), client(jwt + ", client_secret: hunter2"), `11:106: clients[].client_secret is not for this server: a client authenticates with its SVID and has no secret (MD-24)`},
+		{"MD-13 a client's own bundle endpoint", client(jwt), client(jwt + ", spiffe_bundle_endpoint: https://example.org/"), `11:106: clients[].spiffe_bundle_endpoint is not believed of a client (MD-13); configure the endpoint under trust_domains`},
 		{"spiffe_wit", client(jwt), client(id + ", token_endpoint_auth_method: spiffe_wit"), `11:94: the method spiffe_wit is not implemented in this version; use spiffe_jwt or spiffe_x509`},
 		{"introspects", client(jwt), client(jwt + ", introspects: [https://a/]"), `11:106: clients[].introspects is not implemented in this version`},
 		{"redirect_uris", client(jwt), client(jwt + ", redirect_uris: [https://a/]"), `11:106: clients[].redirect_uris is not implemented in this version`},
@@ -56,6 +57,7 @@ func TestWrongClient(t *testing.T) {
 		{"wildcard under the trust domain's profile seed", client(`client_id: f, spiffe_id: "spiffe://old.test/*", auth_methods: [spiffe_jwt], profile: latest`), client(`client_id: f, spiffe_id: "spiffe://old.test/*", auth_methods: [spiffe_jwt]`), `11:56: "spiffe://old.test/*" is a wildcard, which profile seed does not allow with spiffe_jwt`},
 		{"wildcard under ietf-02 with a certificate", client(`client_id: f, spiffe_id: "spiffe://example.org/*", auth_methods: [spiffe_jwt], profile: ietf-02`), client(`client_id: f, spiffe_id: "spiffe://example.org/*", auth_methods: [spiffe_jwt, spiffe_x509], profile: ietf-02`), `11:56: "spiffe://example.org/*" is a wildcard, which profile ietf-02 does not allow with spiffe_x509`},
 		{"unknown key resource", client(jwt), "  - {" + jwt + ", resource: https://a/}\n", `11:81: unknown key "resource"; did you mean "resources"?`},
+		{"method key misspelt", client(jwt), client(id + ", auth_metods: [spiffe_jwt]"), `11:66: unknown key "auth_metods"; did you mean "auth_methods"?`},
 		{"client a text", client(jwt), "  - spiffe://example.org/a\n", `11:5: clients[] must be a table of keys, not "spiffe://example.org/a"`},
 	})
 }

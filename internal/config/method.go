@@ -25,7 +25,7 @@ func readMethods(t *table) []oauth.AuthMethod {
 		if m := t.members[several].value; m.kind == list && len(m.items) == 0 {
 			t.r.fault(m.at, "%s must name at least one method", t.name(several))
 		}
-	default:
+	case !t.slips[one] && !t.slips[several]:
 		t.r.fault(t.at, "a client needs token_endpoint_auth_method or auth_methods")
 	}
 	var methods []oauth.AuthMethod

@@ -34,19 +34,19 @@ type table struct {
 	at      position
 	members map[string]member
 	subs    map[string]*table // opened once, so that each fault is reported once
+	slips   map[string]bool   // keys that an unknown key most likely meant
 }
 
 // open reads a mapping by the keys of tables[place]. Missing keys are reported
 // at the parent, which is where at points.
 func (r *reader) open(place, label, folder string, at position, n *node) *table {
-	t := &table{r: r, label: label, folder: folder, at: at, members: map[string]member{}, subs: map[string]*table{}}
+	t := &table{r: r, label: label, folder: folder, at: at, members: map[string]member{}, subs: map[string]*table{}, slips: map[string]bool{}}
 	if n.kind != mapping {
 		r.fault(valuePlace(at, n), "%s must be a table of keys, not %s", label, n.written())
 		return t
 	}
 	t.opened = true
 	keys := tables[place]
-	slips := map[string]bool{}
 	for _, m := range n.members {
 		first, twice := t.members[m.name]
 		switch {
@@ -56,7 +56,7 @@ func (r *reader) open(place, label, folder string, at position, n *node) *table 
 				r.fault(m.at, "unknown key %s; the keys here are %s", quoted(m.name), strings.Join(usable(keys), ", "))
 				continue
 			}
-			slips[meant] = true
+			t.slips[meant] = true
 			r.fault(m.at, "unknown key %s; did you mean %s?", quoted(m.name), quoted(meant))
 		case twice:
 			r.fault(m.at, "the key %s is written twice; the first is on line %d", quoted(m.name), first.at.line)
@@ -69,7 +69,9 @@ func (r *reader) open(place, label, folder string, at position, n *node) *table 
 		switch {
 		case there && k.refused != "":
 			r.fault(m.at, "%s %s", t.name(k.name), k.refused)
-		case !there && k.required && !slips[k.name]: // a slip is one fault, not two
+		case there && k.unused:
+			r.warn(m.at, "%s does nothing in this version", t.name(k.name))
+		case !there && k.required && !t.slips[k.name]: // a slip is one fault, not two
 			r.fault(at, "the required key %s is missing", quoted(t.name(k.name)))
 		}
 	}

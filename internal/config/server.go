@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,9 @@ func (t *table) profile(otherwise svidgate.Profile) svidgate.Profile {
 	return oneOf(t, "profile", otherwise, svidgate.Profiles...)
 }
 
+// stores are how the address of a store that keeps something begins.
+var stores = []string{"sqlite:", "postgres://", "postgresql://"}
+
 // readServer reads the sections that say how the server runs.
 func readServer(t *table, cfg *Config) {
 	listen := t.sub("listen", "listen")
@@ -54,9 +58,13 @@ func readServer(t *table, cfg *Config) {
 	tls := t.sub("tls", "tls")
 	cfg.TLS = TLS{Certificate: tls.path("certificate", ""), Key: tls.path("key", "")}
 
-	if store, ok := t.text("store", `"memory:"`); ok && store != "memory:" {
+	if store, ok := t.text("store", "the address of a store"); ok && store != "memory:" {
 		// The value is not repeated: the URL of a database may hold a password.
-		t.r.fault(t.place("store"), `store must be "memory:"; any other store %s`, later)
+		if !slices.ContainsFunc(stores, func(prefix string) bool { return strings.HasPrefix(store, prefix) }) {
+			t.r.fault(t.place("store"), `store must be "memory:", sqlite: and a file, or a postgres:// URL`)
+		} else {
+			t.r.warn(t.place("store"), "store does nothing in this version, which keeps no state but its keys and its audit record")
+		}
 	}
 
 	audit := t.sub("audit", "audit")

@@ -213,7 +213,7 @@ func (t *table) sources(d *TrustDomain, place string) {
 	}
 	var found []string
 	for _, key := range []string{"spiffe_bundle_endpoint", "bundle_file", "workload_api"} {
-		if t.has(key) {
+		if t.has(key) || t.slips[key] {
 			found = append(found, key)
 		}
 	}

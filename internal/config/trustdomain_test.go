@@ -32,6 +32,8 @@ func TestWrongTrustDomain(t *testing.T) {
 		{"audit.file is a bundle", "  example.org: {bundle_file: audit.json}\n", "  example.org: {bundle_file: audit.jsonl}\n", `1:1: audit.file is written by the server and must not be a bundle_file`},
 		{"refresh.min under 1s", domain("refresh: {min: 1s}"), domain("refresh: {min: 0s}"), `5:53: trust_domains.example.org.refresh.min must be from 1s to 24h, not "0s"`},
 		{"refresh.max under refresh.min", domain("refresh: {min: 1m, max: 1m}"), domain("refresh: {min: 1m, max: 59s}"), `5:62: trust_domains.example.org.refresh.max must not be shorter than refresh.min (1m)`},
+		{"refresh.min beyond the default of refresh.max", domain("refresh: {min: 2h}"), domain("refresh: {min: 25h}"), `5:53: trust_domains.example.org.refresh.min must be from 1s to 24h, not "25h"`},
+		{"name that is a number", "  7: {bundle_file: b}\n", "  7: {}\n", `5:3: the trust domain "7" needs a source for its bundle: spiffe_bundle_endpoint or bundle_file`},
 		{"max_stale under 1m", domain("max_stale: 1m"), domain("max_stale: 59s"), `5:49: trust_domains.example.org.max_stale must be 0 or from 1m to 8760h, not "59s"`},
 		{"max_stale under refresh.min", domain("max_stale: 0, refresh: {min: 5m}"), domain("max_stale: 1m, refresh: {min: 5m}"), `5:49: trust_domains.example.org.max_stale must not be shorter than refresh.min (5m): every bundle would be too old before the next fetch`},
 		{"leeway of a trust domain", domain("svid: {leeway: 0s}"), domain("svid: {leeway: 1h}"), `5:53: trust_domains.example.org.svid.leeway must be from 0s to 5m, not "1h"`},

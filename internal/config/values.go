@@ -174,7 +174,7 @@ func (t *table) httpsURL(key string, form urlForm) (raw string, u *url.URL) {
 	case !form.query && strings.Contains(raw, "?"):
 		t.mustBe(key, want+" without a query")
 	case form.plainPath && oddPath(u, raw):
-		t.mustBe(key, want+" whose path has no dot segment, no empty segment and no percent-encoding")
+		t.mustBe(key, want+" whose path has no dot segment, no empty segment, no percent-encoding and no brace")
 	default:
 		return raw, u
 	}
@@ -200,7 +200,8 @@ func badAuthority(u *url.URL) bool {
 // oddPath reports a path that HTTP libraries rewrite on the way, so that the
 // endpoints below it would not be found where the metadata says they are.
 func oddPath(u *url.URL, raw string) bool {
-	if strings.ContainsAny(raw, `%\`) {
+	// Also not what the server's router would take for a pattern.
+	if strings.ContainsAny(raw, `%\{}`) {
 		return true
 	}
 	path := strings.TrimSuffix(strings.TrimPrefix(u.Path, "/"), "/")

@@ -33,6 +33,8 @@ func parseYAML(file string, data []byte) (root *node, faults Faults) {
 	if f, bad := strayCharacter(file, data); bad {
 		return nil, Faults{f}
 	}
+	// The library loses count of lines that end in both within quotes.
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
 	// The library is written for documents of people who wish it well. Should
 	// it still stumble, a reload must change nothing, not end the server.
 	defer func() {

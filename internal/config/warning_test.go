@@ -1,0 +1,47 @@
+package config_test
+
+import (
+	"testing"
+
+	"github.com/svidgate/svidgate/internal/config"
+)
+
+// TestWarnings: each is accepted, said once, and not said of its twin.
+func TestWarnings(t *testing.T) {
+	const domain = "trust_domains: {a: {spiffe_bundle_endpoint: {url: https://a/}}}\nresources: [{resource: https://a/, scopes: [r]}, {resource: https://b/, scopes: [w]}]\n"
+	client := func(s string) string {
+		return domain + "clients: [{" + s + "}]\n"
+	}
+	const plain = "client_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/]"
+	for _, row := range []struct{ name, quiet, warned, want string }{
+		{"binding none", "binding: required\n", "binding: none\n", `5:10: binding is none: whoever sees such a token can use it`},
+		{"store, which keeps nothing yet", "store: \"memory:\"\n", "store: postgres://u:secret@db/x\n", `5:8: store does nothing in this version, which keeps no state but its keys and its audit record`},
+		{"admin, which is not served yet", "profile: latest\n", "admin: {socket: a.sock}\n", `5:1: admin does nothing in this version`},
+		{"AV-2 bundle file", domain, "trust_domains: {a: {bundle_file: b}}\n", `5:34: the bundle of a is a file: nobody renews it when the trust domain rotates its keys (AV-2)`},
+		{"max_stale 0", domain, "trust_domains: {a: {max_stale: 0, spiffe_bundle_endpoint: {url: https://a/}}}\n", `5:32: trust_domains.a.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`},
+		{"JS-19 max_assertion_lifetime 0", "svid: {max_assertion_lifetime: 1s}\n", "svid: {max_assertion_lifetime: 0}\n", `5:32: svid.max_assertion_lifetime is 0: an SVID is accepted however long it is valid (JS-19)`},
+		{"MD-21 whole trust domain", client("spiffe_id: spiffe://a/b/*, client_id: c, auth_methods: [spiffe_x509], resources: [https://a/]"), client("spiffe_id: spiffe://a/*, client_id: c, auth_methods: [spiffe_x509], resources: [https://a/]"), `7:23: "spiffe://a/*" stands for every workload of the trust domain (MD-21)`},
+		{"CX-3 client_id another than the SPIFFE ID", client(plain + ", profile: seed"), client("client_id: c, spiffe_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/], profile: seed"), `7:23: profile seed wants a client_id that is the SPIFFE ID of the certificate, so "c" cannot authenticate with spiffe_x509 (CX-3)`},
+		{"client without resources", client(plain), client("client_id: spiffe://a/b, auth_methods: [spiffe_x509]"), `7:11: the client "spiffe://a/b" has no resources and so gets no token`},
+		{"scope of another's resource", client(plain + ", scope: r"), client(plain + ", scope: w"), `7:98: clients[].scope names "w", which none of the client's own resources has`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for _, twin := range []struct{ text, want string }{{row.quiet, ""}, {row.warned, "a.yaml:" + row.want}} {
+				cfg, err := config.Parse("a.yaml", []byte(mutual+twin.text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := config.Faults(cfg.Warnings).Error(); got != twin.want {
+					t.Errorf("got %s\nwant %s", got, twin.want)
+				}
+			}
+		})
+	}
+	cfg, err := config.Parse("a.yaml", []byte(server+"binding: required\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := config.Faults(cfg.Warnings).Error(), "a.yaml:4:10: binding is required, but no listener asks for client certificates, so every token it is about is refused"; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
