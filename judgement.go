@@ -54,7 +54,7 @@ func idRules[S judged](path strictid.Rule, reason func(id string) oauth.Reason) 
 				return ""
 			},
 			expected:  func(S) string { return idRuleTexts[r.ID] },
-			presented: func(s S) string { return oauth.Shown(s.shared().idText) },
+			presented: func(s S) string { return shownText(s.shared().idText) },
 		})
 	}
 	return rules
@@ -130,13 +130,13 @@ func bundleRules[S judged](use bundle.Use) []rule[S] {
 			id: "BE-15", source: "SPIFFE Federation 4.2", what: "the bundle is not too old", needs: factBundle,
 			judge: func(_ context.Context, s S) oauth.Reason {
 				j := s.shared()
-				if limit := j.settings.MaxBundleAge; limit > 0 && j.now.Sub(j.snapshot.FetchedAt()) > limit {
+				if j.now.Sub(j.snapshot.FetchedAt()) > j.settings.MaxBundleAge {
 					return oauth.ReasonBundleTooOld
 				}
 				return ""
 			},
 			expected: func(s S) string {
-				if limit := s.shared().settings.MaxBundleAge; limit > 0 {
+				if limit := s.shared().settings.MaxBundleAge; limit != Unbounded {
 					return "confirmed by its source within " + limit.String()
 				}
 				return "any age"

@@ -58,12 +58,16 @@ func shown(v strictjson.Value) string {
 		return "none"
 	}
 	if text, ok := v.Text(); ok {
-		if text == "" {
-			return "an empty string"
-		}
-		return oauth.Shown(text)
+		return shownText(text)
 	}
 	return oauth.Shown(strings.ReplaceAll(string(v), `"`, "'"))
+}
+
+func shownText(text string) string {
+	if text == "" {
+		return "an empty string"
+	}
+	return oauth.Shown(text)
 }
 
 // jwtRules are JWT-SVID validation and the audience rules of spiffe_jwt, in the
@@ -419,13 +423,13 @@ var jwtTimeRules = []rule[*jwtState]{
 	{
 		id: "JS-19", source: "RFC 7523 3", what: "its life is not too long", needs: factExpiry,
 		judge: func(_ context.Context, s *jwtState) oauth.Reason {
-			if limit := s.settings.MaxLifetime; limit > 0 && s.expiry.Sub(s.now) > limit {
+			if s.expiry.Sub(s.now) > s.settings.MaxLifetime {
 				return oauth.ReasonLifetimeTooLong
 			}
 			return ""
 		},
 		expected: func(s *jwtState) string {
-			if s.settings.MaxLifetime == 0 {
+			if s.settings.MaxLifetime == Unbounded {
 				return "any"
 			}
 			return "at most " + s.settings.MaxLifetime.String() + " left"
@@ -470,9 +474,12 @@ var jwtAudienceRules = []rule[*jwtState]{
 			if s.profile.AcceptsEndpointAudience() && s.in.EndpointURL != "" {
 				accepted = append(accepted, s.in.EndpointURL)
 			}
+			if len(accepted) == 0 {
+				accepted = []string{"nothing here: no endpoint is named"}
+			}
 			return strings.Join(accepted, " or ") + " (profile " + string(s.profile) + ")"
 		},
-		presented: func(s *jwtState) string { return oauth.Shown(s.audience) },
+		presented: func(s *jwtState) string { return shownText(s.audience) },
 	},
 }
 

@@ -66,8 +66,8 @@ type Finding struct {
 	Presented string
 }
 
-// An Explanation walks every rule of a method. The identity is proven, and not
-// zero, only when no rule refused and none was left unjudged.
+// An Explanation is what became of every rule of a method, in their order. It
+// proves nobody: no Identity comes out of it.
 type Explanation struct {
 	Method   oauth.AuthMethod
 	Findings []Finding

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -31,16 +33,20 @@ type Settings struct {
 	// Leeway is the clock skew forgiven on the times in a JWT-SVID, 0 to 300 s
 	// (JS-10). Certificates get none.
 	Leeway time.Duration
-	// MaxLifetime bounds what is left of a JWT-SVID's life; 0 is no bound (JS-19).
+	// MaxLifetime bounds what is left of a JWT-SVID's life; 0 is 1 h (JS-19).
 	MaxLifetime time.Duration
 	// MaxBundleAge is how long a bundle is trusted after its source last
-	// confirmed it; 0 is for ever (BE-15).
+	// confirmed it; 0 is 24 h (BE-15).
 	MaxBundleAge time.Duration
 	// RequireKeyID refuses a JWT-SVID without kid (JS-14).
 	RequireKeyID bool
 }
 
-// DefaultSettings are what PRODUCT's contract gives when nothing is written.
+// Unbounded sets no bound, where that is really meant.
+const Unbounded = time.Duration(math.MaxInt64)
+
+// DefaultSettings are those of the server when nothing is configured. They differ
+// from the zero Settings in forgiving 60 s of clock skew.
 func DefaultSettings() Settings {
 	return Settings{Profile: Transition, Leeway: 60 * time.Second, MaxLifetime: time.Hour, MaxBundleAge: 24 * time.Hour}
 }
@@ -83,7 +89,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	fault := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf("svidgate: "+format, args...))
 	}
-	if u, err := url.Parse(c.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
+	if u, err := url.Parse(c.Issuer); err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.ContainsAny(c.Issuer, "?#") {
 		fault("the issuer must be an https URL without query, fragment and user information (AM-2)")
 	}
 	if c.Bundles == nil {
@@ -101,6 +107,12 @@ func NewVerifier(c Config) (*Verifier, error) {
 		}
 		if s.MaxLifetime < 0 || s.MaxBundleAge < 0 {
 			fault("%s: a bound on a time must not be negative", where)
+		}
+		if s.MaxLifetime == 0 {
+			s.MaxLifetime = DefaultSettings().MaxLifetime
+		}
+		if s.MaxBundleAge == 0 {
+			s.MaxBundleAge = DefaultSettings().MaxBundleAge
 		}
 	}
 	check("settings", &c.Settings)
@@ -142,8 +154,8 @@ type JWTPresentation struct {
 	// configuration and never from the request (CJ-7). Empty accepts none.
 	EndpointURL string
 	// Profile gives the profile that the client behind an identity is held to;
-	// nil, or an empty answer, takes the trust domain's. It is asked after the
-	// signature was checked.
+	// nil, or an empty answer, takes the trust domain's. Verifying asks it after
+	// the signature was checked; explaining asks it for an unproven ID, too.
 	Profile func(spiffeid.ID) Profile
 }
 

@@ -193,8 +193,11 @@ func checkOutcome(t testing.TB, id svidgate.Identity, err error, w want) {
 		t.Errorf("refused with %s by %s, want %s by %s: %v", refusal.Reason, refusal.Rule, w.reason, w.rule, err)
 	}
 	code := oauth.InvalidClient // ER-4
-	if w.reason == oauth.ReasonTDNotReady {
+	switch w.reason {
+	case oauth.ReasonTDNotReady:
 		code = oauth.Unavailable
+	case oauth.ReasonInternal:
+		code = oauth.ServerError
 	}
 	if refusal.Code != code || !errors.Is(err, code) || !errors.Is(err, w.reason) {
 		t.Errorf("ER-4 the code is %s, want %s", refusal.Code, code)

@@ -84,15 +84,17 @@ var x509ShapeRules = []rule[*x509State]{
 	{
 		id: "MT-8", source: "RFC 8705 7.5", what: "the chain is not too large", needs: factParsed,
 		judge: func(_ context.Context, s *x509State) oauth.Reason {
-			if len(s.sent) > maxChain || s.bytes() > maxChainBytes {
+			if len(s.sent) > maxChain || s.bytes() > maxChainBytes || s.longestRSA() > jose.MaxRSABits {
 				return oauth.ReasonCertChainBad
 			}
 			return ""
 		},
 		expected: func(*x509State) string {
-			return fmt.Sprintf("at most %d certificates and %d bytes", maxChain, maxChainBytes)
+			return fmt.Sprintf("at most %d certificates, %d bytes, RSA keys of %d bits", maxChain, maxChainBytes, jose.MaxRSABits)
 		},
-		presented: func(s *x509State) string { return fmt.Sprintf("%d certificates, %d bytes", len(s.sent), s.bytes()) },
+		presented: func(s *x509State) string {
+			return fmt.Sprintf("%d certificates, %d bytes, RSA keys of up to %d bits", len(s.sent), s.bytes(), s.longestRSA())
+		},
 	},
 	{
 		id: "XS-1", source: "X509-SVID 2, 5.2; draft section 3.2 step 2", what: "there is exactly one URI name", needs: factParsed,
@@ -121,6 +123,18 @@ func (s *x509State) bytes() int {
 		n += len(c.Raw)
 	}
 	return n
+}
+
+// longestRSA is the size of the longest RSA key sent. One that fills 32 KiB would
+// keep path building busy for seconds, before any signature was found good.
+func (s *x509State) longestRSA() int {
+	bits := 0
+	for _, c := range s.sent {
+		if k, ok := c.PublicKey.(*rsa.PublicKey); ok {
+			bits = max(bits, k.N.BitLen())
+		}
+	}
+	return bits
 }
 
 var x509LeafRules = []rule[*x509State]{
@@ -217,6 +231,7 @@ var x509PathRules = []rule[*x509State]{
 				s.buildPaths()
 			}
 			if s.cause != nil {
+				s.cause = oauth.ShownError(s.cause) // it names what the peer sent, at any length
 				return oauth.ReasonCertChainBad
 			}
 			s.facts |= factChain

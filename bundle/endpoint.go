@@ -156,7 +156,7 @@ func (e *Endpoint) get(ctx context.Context, at *url.URL) ([]byte, *url.URL, erro
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
-		return nil, nil, shownError{err}
+		return nil, nil, oauth.ShownError(err)
 	}
 	defer response.Body.Close()
 	switch response.StatusCode {
@@ -168,7 +168,7 @@ func (e *Endpoint) get(ctx context.Context, at *url.URL) ([]byte, *url.URL, erro
 			err = ctx.Err()
 		}
 		if err != nil && !errors.Is(err, errTooLong) {
-			err = shownError{err}
+			err = oauth.ShownError(err)
 		}
 		return data, nil, err
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-
-	"github.com/svidgate/svidgate/oauth"
 )
 
 // A Source is where the bundle document of one trust domain comes from.
@@ -45,10 +43,3 @@ func readDocument(r io.Reader) ([]byte, error) {
 	}
 	return data, nil
 }
-
-// A shownError keeps an error for errors.Is and prints it fit to be shown: what
-// comes out of a TLS handshake or an HTTP response may repeat the peer's bytes.
-type shownError struct{ err error }
-
-func (e shownError) Error() string { return oauth.Shown(e.err.Error()) }
-func (e shownError) Unwrap() error { return e.err }

@@ -5,8 +5,14 @@ import (
 	"strings"
 )
 
-// redacted stands where a token was.
+// redacted stands where a token or a key was.
 const redacted = "[redacted]"
+
+// The first and the last words of what PEM holds, such as a private key.
+const (
+	pemBegins = "-----BEGIN"
+	pemEnds   = "-----END"
+)
 
 const (
 	// markerLen is how much of a token tells that it is one: the base64url form
@@ -24,17 +30,24 @@ const (
 //
 // A token is known by a JSON object in base64url, so a header or a payload alone
 // is replaced too, and so is what was cut, wrapped over lines or escaped behind
-// it. A piece from the middle of a token looks like any name and stays.
+// it. A piece from the middle of a token looks like any name and stays. What PEM
+// holds goes as well: it may be a private key.
 func Redact(s string) string {
 	var clean strings.Builder
 	done := 0
 	for at := 0; at < len(s); at++ {
-		if !tokenBegins(s[at:]) {
+		length := 0
+		switch {
+		case tokenBegins(s[at:]):
+			length = tokenLen(s[at:])
+		case strings.HasPrefix(s[at:], pemBegins):
+			length = pemLen(s[at:])
+		default:
 			continue
 		}
 		clean.WriteString(s[done:at])
 		clean.WriteString(redacted)
-		done = at + tokenLen(s[at:])
+		done = at + length
 		at = done - 1
 	}
 	if done == 0 {
@@ -79,6 +92,15 @@ func tokenLen(s string) int {
 		}
 		end = next + piece
 	}
+}
+
+// pemLen is how much of s, which begins as PEM does, is to go: up to the label of
+// its last line, or all of it where there is none.
+func pemLen(s string) int {
+	if end := strings.Index(s, pemEnds); end >= 0 {
+		return end + len(pemEnds)
+	}
+	return len(s)
 }
 
 func pieceOf(s string) int {

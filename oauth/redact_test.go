@@ -32,6 +32,10 @@ func TestAU2Redact(t *testing.T) {
 		{"its dots escaped", strings.ReplaceAll(exampleJWT, ".", "%2E"), "[redacted]"},
 		{"its dots escaped twice", strings.ReplaceAll(exampleJWT, ".", "%252E"), "[redacted]"},
 
+		{"a private key", "a -----BEGIN PRIVATE KEY-----\nMIGHAgEA\n-----END PRIVATE KEY-----\n", "a [redacted] PRIVATE KEY-----\n"},
+		{"a private key, escaped", "-----BEGIN+PRIVATE+KEY-----%0AMIGHAgEA", "[redacted]"},
+		{"a private key without its end", "-----BEGIN EC PRIVATE KEY-----\nMIGHAgEA\n", "[redacted]"},
+
 		{"nothing", "", ""},
 		{"a SPIFFE ID", "spiffe://example.org/a.eye/eyes.eyebright", "spiffe://example.org/a.eye/eyes.eyebright"},
 		{"a name that decodes to an object", "spiffe://example.org/keyJobRunnerService.production", "spiffe://example.org/keyJobRunnerService.production"},
@@ -44,8 +48,8 @@ func TestAU2Redact(t *testing.T) {
 			if got := Redact(row.in); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
-			if got := Shown(row.want); got != row.want {
-				t.Errorf("Shown makes %q of it", got)
+			if again := Redact(row.want); again != row.want {
+				t.Errorf("redacted twice it is %q", again)
 			}
 		})
 	}

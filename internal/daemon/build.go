@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -78,6 +79,11 @@ func (d *Daemon) bundleSet() (*bundle.Set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("daemon: trust domain %s: %w", td.Name.Name(), err)
 		}
+		if td.BundleFile != "" {
+			d.log.Info("trust domain", "trust_domain", td.Name.Name(), "bundle_file", td.BundleFile)
+		} else { // BE-1: the profile is said even where it was left to the default
+			d.log.Info("trust domain", "trust_domain", td.Name.Name(), "spiffe_bundle_endpoint", bundle.ProfileHTTPSWeb)
+		}
 		c.TrustDomains = append(c.TrustDomains, bundle.TrustDomain{
 			Name: td.Name, Source: source, Refresh: bundle.Refresh{Min: td.Refresh.Min, Max: td.Refresh.Max},
 		})
@@ -113,12 +119,21 @@ func (d *Daemon) makeVerifier() (*svidgate.Verifier, error) {
 		c.TrustDomains[td.Name] = svidgate.Settings{
 			Profile:      td.Profile,
 			Leeway:       td.SVID.Leeway,
-			MaxLifetime:  td.SVID.MaxAssertionLifetime,
-			MaxBundleAge: td.MaxStale,
+			MaxLifetime:  unboundedIfZero(td.SVID.MaxAssertionLifetime),
+			MaxBundleAge: unboundedIfZero(td.MaxStale),
 			RequireKeyID: td.SVID.RequireKID,
 		}
 	}
 	return svidgate.NewVerifier(c)
+}
+
+// unboundedIfZero turns the configuration's 0, which is no bound, into the
+// library's word for it.
+func unboundedIfZero(d time.Duration) time.Duration {
+	if d == 0 {
+		return svidgate.Unbounded
+	}
+	return d
 }
 
 func clientMetadata(cfg *config.Config) []registration.Metadata {

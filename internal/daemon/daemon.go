@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 // Names of the listeners, in the log line "ready" and at /readyz.
@@ -164,7 +166,7 @@ func (d *Daemon) serve(name string, l net.Listener, h http.Handler) {
 		MaxHeaderBytes:    32 << 10, // GL-8
 		// The library's own answer to OPTIONS * has no Request-Id.
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(d.log.With("listener", name).Handler(), slog.LevelDebug),
+		ErrorLog:                     log.New(connectionLog{d.log.With("listener", name)}, "", 0),
 	}
 	d.servers = append(d.servers, s)
 	d.running.Go(func() {
@@ -172,6 +174,20 @@ func (d *Daemon) serve(name string, l net.Listener, h http.Handler) {
 			d.failed <- fmt.Errorf("daemon: listener %s: %w", name, err)
 		}
 	})
+}
+
+// A connectionLog takes what the HTTP library says of connections. That repeats
+// what peers sent, also where nothing was a request yet (AU-2).
+type connectionLog struct{ log *slog.Logger }
+
+func (c connectionLog) Write(p []byte) (int, error) {
+	said := oauth.Redact(strings.TrimSuffix(string(p), "\n"))
+	level := slog.LevelDebug
+	if strings.HasPrefix(said, "http: panic ") || strings.HasPrefix(said, "http2: panic ") {
+		level = slog.LevelError
+	}
+	c.log.Log(context.Background(), level, "connection", "error", said)
+	return len(p), nil
 }
 
 // Addresses are the addresses really bound, by the names of the listeners.

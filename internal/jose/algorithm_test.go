@@ -221,6 +221,7 @@ func TestECDSASignatureForms(t *testing.T) {
 		{"RFC 7518 3.4 a byte too short in front", good[1:], false},
 		{"RFC 7518 3.4 a zero byte after it", append(slices.Clone(good), 0), false},
 		{"RFC 7518 3.4 a zero byte before it", append([]byte{0}, good...), false},
+		{"RFC 7518 3.4 a zero byte between the halves", slices.Concat(good[:32], []byte{0}, good[32:]), false},
 		{"RFC 7518 3.4 each half a byte longer", slices.Concat([]byte{0}, good[:32], []byte{0}, good[32:]), false},
 		{"RFC 7518 3.4 the DER form", der, false},
 		{"RFC 7518 3.4 r and s exchanged", joined(s, r), false},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -33,7 +34,7 @@ func (s *Server) Readiness(listeners map[string]string) Readiness {
 	anyReady := false
 	for _, st := range s.config.Bundles.Status() {
 		td := TrustDomain{Ready: st.Ready, AgeSeconds: int64(st.Age.Seconds()), Error: st.LastError}
-		if limit := s.config.Authenticator.Verifier.Settings(st.TrustDomain).MaxBundleAge; limit > 0 && st.Age > limit {
+		if st.Age > s.config.Authenticator.Verifier.Settings(st.TrustDomain).MaxBundleAge {
 			td.Ready, td.Error = false, string(oauth.ReasonBundleTooOld)
 		}
 		if st.HasSequence {
@@ -90,7 +91,10 @@ func (s *Server) Status(listeners func() map[string]string, loopbackOnly bool) h
 }
 
 func loopbackHost(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if strings.Trim(port, "0123456789") != "" {
+			return false
+		}
 		host = h
 	}
 	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
