@@ -47,13 +47,13 @@ func TestExplainFindings(t *testing.T) {
 	b[waiting.TrustDomain()] = nil
 	stranger := newDomain(t, "stranger.example", devca.Options{})
 	v := newVerifier(t, b)
-	explainJWT := func(token string) svidgate.Explanation {
+	explainJWT := func(token string) oauth.Explanation {
 		return v.ExplainJWTSVID(context.Background(), svidgate.JWTPresentation{Assertion: token, EndpointURL: endpoint})
 	}
-	explainX509 := func(c chain) svidgate.Explanation { return v.ExplainX509SVID(context.Background(), c) }
+	explainX509 := func(c chain) oauth.Explanation { return v.ExplainX509SVID(context.Background(), c) }
 	for _, c := range []struct {
 		name      string
-		e         svidgate.Explanation
+		e         oauth.Explanation
 		refused   []string // rules, all that refuse
 		notJudged []string // some that must not be
 		passed    []string // some that must have passed
@@ -80,11 +80,11 @@ func TestExplainFindings(t *testing.T) {
 		})), []string{"XS-4", "XS-5", "XS-7"}, nil, []string{"XS-3", "XS-10"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			outcomes := map[string]svidgate.Outcome{}
+			outcomes := map[string]oauth.Outcome{}
 			var refusing []string
 			for _, f := range c.e.Findings {
 				outcomes[f.Rule] = f.Outcome
-				if f.Outcome == svidgate.Refused {
+				if f.Outcome == oauth.Refused {
 					refusing = append(refusing, f.Rule)
 				}
 			}
@@ -92,12 +92,12 @@ func TestExplainFindings(t *testing.T) {
 				t.Errorf("refused by %v, want %v", refusing, c.refused)
 			}
 			for _, id := range c.notJudged {
-				if outcomes[id] != svidgate.NotJudged {
+				if outcomes[id] != oauth.NotJudged {
 					t.Errorf("%s is %s", id, outcomes[id])
 				}
 			}
 			for _, id := range c.passed {
-				if outcomes[id] != svidgate.Passed {
+				if outcomes[id] != oauth.Passed {
 					t.Errorf("%s is %s", id, outcomes[id])
 				}
 			}

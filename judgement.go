@@ -9,6 +9,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -16,10 +17,9 @@ import (
 // judgement is the part of a state that all methods share: identifier, trust
 // domain, bundle, clock.
 type judgement struct {
-	v     *Verifier
-	now   time.Time
-	facts fact
-	cause error
+	judge.Judgement
+	v   *Verifier
+	now time.Time
 
 	idText    string
 	id        spiffeid.ID
@@ -36,25 +36,25 @@ func (j *judgement) shared() *judgement { return j }
 
 // idRules are the rules on the identifier's bytes, for the list of a method.
 // reason maps a rule's id to the method's reason code.
-func idRules[S judged](path strictid.Rule, reason func(id string) oauth.Reason) []rule[S] {
-	var rules []rule[S]
+func idRules[S state](path strictid.Rule, reason func(id string) oauth.Reason) []judge.Rule[S] {
+	var rules []judge.Rule[S]
 	all := append(append([]strictid.Rule(nil), strictid.Rules...), path)
 	for i, r := range all {
-		rules = append(rules, rule[S]{
-			id: r.ID, source: r.Source, what: idRuleTexts[r.ID], needs: factIDText,
-			judge: func(_ context.Context, s S) oauth.Reason {
+		rules = append(rules, judge.Rule[S]{
+			ID: r.ID, Source: r.Source, What: idRuleTexts[r.ID], Needs: factIDText,
+			Judge: func(_ context.Context, s S) oauth.Reason {
 				j := s.shared()
 				if i == 0 {
 					j.readID()
 				}
 				if what := r.Broken(strictid.Cut(j.idText)); what != "" {
-					j.cause = errors.New(what)
+					j.Cause = errors.New(what)
 					return reason(r.ID)
 				}
 				return ""
 			},
-			expected:  func(S) string { return idRuleTexts[r.ID] },
-			presented: func(s S) string { return shownText(s.shared().idText) },
+			Expected:  func(S) string { return idRuleTexts[r.ID] },
+			Presented: func(s S) string { return shownText(s.shared().idText) },
 		})
 	}
 	return rules
@@ -79,18 +79,18 @@ func (j *judgement) readID() {
 	if id, err := strictid.Parse(j.idText); err == nil {
 		j.id = id
 		j.settings = j.v.Settings(id.TrustDomain())
-		j.facts |= factID
+		j.Facts |= factID
 	}
 }
 
 // bundleRules are the rules on the trust domain and its bundle, for SVIDs that
 // are verified with entries of this use.
-func bundleRules[S judged](use bundle.Use) []rule[S] {
+func bundleRules[S state](use bundle.Use) []judge.Rule[S] {
 	td := func(s S) string { return s.shared().id.TrustDomain().Name() }
-	return []rule[S]{
+	return []judge.Rule[S]{
 		{
-			id: "JS-13", source: "SPIFFE Workload API 6.3; draft section 6", what: "the trust domain is configured", needs: factID,
-			judge: func(_ context.Context, s S) oauth.Reason {
+			ID: "JS-13", Source: "SPIFFE Workload API 6.3; draft section 6", What: "the trust domain is configured", Needs: factID,
+			Judge: func(_ context.Context, s S) oauth.Reason {
 				j := s.shared()
 				snapshot, err := j.v.bundles.Bundle(j.id.TrustDomain())
 				switch {
@@ -98,28 +98,28 @@ func bundleRules[S judged](use bundle.Use) []rule[S] {
 					return oauth.ReasonInternal
 				case err == nil:
 					j.snapshot = snapshot
-					j.facts |= factConfigured | factBundle
+					j.Facts |= factConfigured | factBundle
 				case errors.Is(err, bundle.ErrNotReady): // the next rule's affair
-					j.facts |= factConfigured
+					j.Facts |= factConfigured
 				default:
-					j.cause = err
+					j.Cause = err
 					return oauth.ReasonTDUnknown
 				}
 				return ""
 			},
-			expected:  func(S) string { return "a trust domain of the configuration" },
-			presented: td,
+			Expected:  func(S) string { return "a trust domain of the configuration" },
+			Presented: td,
 		},
 		{
-			id: "GL-15", source: "client-authentication section 14", what: "a bundle was obtained", needs: factConfigured,
-			judge: func(_ context.Context, s S) oauth.Reason {
-				if s.shared().facts&factBundle == 0 {
+			ID: "GL-15", Source: "client-authentication section 14", What: "a bundle was obtained", Needs: factConfigured,
+			Judge: func(_ context.Context, s S) oauth.Reason {
+				if s.shared().Facts&factBundle == 0 {
 					return oauth.ReasonTDNotReady
 				}
 				return ""
 			},
-			expected: func(s S) string { return "a bundle of " + td(s) },
-			presented: func(s S) string {
+			Expected: func(s S) string { return "a bundle of " + td(s) },
+			Presented: func(s S) string {
 				if s.shared().snapshot == nil {
 					return "none was obtained yet"
 				}
@@ -127,35 +127,35 @@ func bundleRules[S judged](use bundle.Use) []rule[S] {
 			},
 		},
 		{
-			id: "BE-15", source: "SPIFFE Federation 4.2", what: "the bundle is not too old", needs: factBundle,
-			judge: func(_ context.Context, s S) oauth.Reason {
+			ID: "BE-15", Source: "SPIFFE Federation 4.2", What: "the bundle is not too old", Needs: factBundle,
+			Judge: func(_ context.Context, s S) oauth.Reason {
 				j := s.shared()
 				if j.now.Sub(j.snapshot.FetchedAt()) > j.settings.MaxBundleAge {
 					return oauth.ReasonBundleTooOld
 				}
 				return ""
 			},
-			expected: func(s S) string {
+			Expected: func(s S) string {
 				if limit := s.shared().settings.MaxBundleAge; limit != Unbounded {
 					return "confirmed by its source within " + limit.String()
 				}
 				return "any age"
 			},
-			presented: func(s S) string {
+			Presented: func(s S) string {
 				j := s.shared()
 				return j.now.Sub(j.snapshot.FetchedAt()).Round(time.Second).String() + " old"
 			},
 		},
 		{
-			id: "BU-12", source: "JWT-SVID 6.2; X509-SVID 6.2", what: "the bundle verifies this kind of SVID", needs: factBundle,
-			judge: func(_ context.Context, s S) oauth.Reason {
+			ID: "BU-12", Source: "JWT-SVID 6.2; X509-SVID 6.2", What: "the bundle verifies this kind of SVID", Needs: factBundle,
+			Judge: func(_ context.Context, s S) oauth.Reason {
 				if !s.shared().snapshot.Supports(use) {
 					return oauth.ReasonBundleNoKeys
 				}
 				return ""
 			},
-			expected: func(S) string { return "an entry with use " + string(use) },
-			presented: func(s S) string {
+			Expected: func(S) string { return "an entry with use " + string(use) },
+			Presented: func(s S) string {
 				b := s.shared().snapshot
 				return fmt.Sprintf("%d x509-svid, %d jwt-svid, %d wit-svid", len(b.Anchors()), len(b.Keys(bundle.UseJWT)), len(b.Keys(bundle.UseWIT)))
 			},

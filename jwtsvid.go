@@ -11,6 +11,7 @@ import (
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
@@ -85,48 +86,48 @@ var jwtRules = slices.Concat(
 // allowedHeaders are all that a JWT-SVID's header may hold (JS-5, JS-6).
 var allowedHeaders = []string{"alg", "kid", "typ"}
 
-var jwtShapeRules = []rule[*jwtState]{
+var jwtShapeRules = []judge.Rule[*jwtState]{
 	{
-		id: "GL-8", source: "authorization-server GL-8", what: "the assertion is not too large",
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "GL-8", Source: "authorization-server GL-8", What: "the assertion is not too large",
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			if len(s.in.Assertion) > oauth.MaxJWT {
 				return oauth.ReasonAssertionTooLarge
 			}
 			return ""
 		},
-		expected:  func(*jwtState) string { return fmt.Sprintf("at most %d bytes", oauth.MaxJWT) },
-		presented: func(s *jwtState) string { return fmt.Sprintf("%d bytes", len(s.in.Assertion)) },
+		Expected:  func(*jwtState) string { return fmt.Sprintf("at most %d bytes", oauth.MaxJWT) },
+		Presented: func(s *jwtState) string { return fmt.Sprintf("%d bytes", len(s.in.Assertion)) },
 	},
 	{
-		id: "JS-1", source: "JWT-SVID 1, 2, 5.1", what: "it is one compact JWS",
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-1", Source: "JWT-SVID 1, 2, 5.1", What: "it is one compact JWS",
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			if len(s.in.Assertion) > oauth.MaxJWT { // explain comes here all the same
 				return oauth.ReasonAssertionMalformed
 			}
 			if s.token, s.unreadable = jose.ParseCompact(s.in.Assertion); s.unreadable == nil {
-				s.facts |= factParsed
+				s.Facts |= factParsed
 			}
 			if errors.Is(s.unreadable, jose.ErrNotCompact) {
 				return oauth.ReasonAssertionMalformed
 			}
 			return "" // what else is wrong, JS-20 refuses
 		},
-		expected: func(*jwtState) string { return "header.payload.signature in base64url without padding" },
-		presented: func(s *jwtState) string {
+		Expected: func(*jwtState) string { return "header.payload.signature in base64url without padding" },
+		Presented: func(s *jwtState) string {
 			return fmt.Sprintf("%d parts", strings.Count(s.in.Assertion, ".")+1)
 		},
 	},
 	{
-		id: "JS-20", source: "RFC 7515 4, 5.2; RFC 7519 4", what: "header and payload are strict JSON objects",
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-20", Source: "RFC 7515 4, 5.2; RFC 7519 4", What: "header and payload are strict JSON objects",
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			if s.token == nil {
-				s.cause = s.unreadable
+				s.Cause = s.unreadable
 				return oauth.ReasonAssertionMalformed
 			}
 			return ""
 		},
-		expected: func(*jwtState) string { return "two JSON objects in UTF-8, no member twice" },
-		presented: func(s *jwtState) string {
+		Expected: func(*jwtState) string { return "two JSON objects in UTF-8, no member twice" },
+		Presented: func(s *jwtState) string {
 			if s.token == nil {
 				return "something else"
 			}
@@ -134,8 +135,8 @@ var jwtShapeRules = []rule[*jwtState]{
 		},
 	},
 	{
-		id: "JS-2", source: "JWT-SVID 2.1, 4", what: "the algorithm is one of the nine", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-2", Source: "JWT-SVID 2.1, 4", What: "the algorithm is one of the nine", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			alg, _, _ := s.token.Text("alg")
 			if !slices.Contains(jose.SVIDAlgorithms, jose.Algorithm(alg)) {
 				return oauth.ReasonAlgNotAllowed
@@ -143,24 +144,24 @@ var jwtShapeRules = []rule[*jwtState]{
 			s.alg = jose.Algorithm(alg)
 			return ""
 		},
-		expected:  func(*jwtState) string { return "RS, ES or PS with 256, 384 or 512" },
-		presented: func(s *jwtState) string { return headerShown(s, "alg") },
+		Expected:  func(*jwtState) string { return "RS, ES or PS with 256, 384 or 512" },
+		Presented: func(s *jwtState) string { return headerShown(s, "alg") },
 	},
 	{
-		id: "JS-4", source: "JWT-SVID 2.3", what: "typ, if there, is JWT or JOSE", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-4", Source: "JWT-SVID 2.3", What: "typ, if there, is JWT or JOSE", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			typ, present, _ := s.token.Text("typ")
 			if present && typ != "JWT" && typ != "JOSE" {
 				return oauth.ReasonWrongTokenType
 			}
 			return ""
 		},
-		expected:  func(*jwtState) string { return "no typ, JWT or JOSE" },
-		presented: func(s *jwtState) string { return headerShown(s, "typ") },
+		Expected:  func(*jwtState) string { return "no typ, JWT or JOSE" },
+		Presented: func(s *jwtState) string { return headerShown(s, "typ") },
 	},
 	{
-		id: "JS-6", source: "JWT-SVID 2; RFC 8725", what: "no header member but alg, kid, typ", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-6", Source: "JWT-SVID 2; RFC 8725", What: "no header member but alg, kid, typ", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			for _, m := range s.token.Header {
 				if !slices.Contains(allowedHeaders, m.Name) {
 					return oauth.ReasonHeaderNotAllowed
@@ -168,8 +169,8 @@ var jwtShapeRules = []rule[*jwtState]{
 			}
 			return ""
 		},
-		expected: func(*jwtState) string { return "alg, kid, typ" },
-		presented: func(s *jwtState) string {
+		Expected: func(*jwtState) string { return "alg, kid, typ" },
+		Presented: func(s *jwtState) string {
 			var names []string
 			for _, m := range s.token.Header {
 				names = append(names, m.Name)
@@ -178,18 +179,18 @@ var jwtShapeRules = []rule[*jwtState]{
 		},
 	},
 	{
-		id: "JS-7", source: "JWT-SVID 3.1", what: "sub is there", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-7", Source: "JWT-SVID 3.1", What: "sub is there", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			text, ok := s.claim("sub").Text()
 			if !ok || text == "" {
 				return oauth.ReasonSubNotSPIFFEID
 			}
 			s.idText = text
-			s.facts |= factIDText
+			s.Facts |= factIDText
 			return ""
 		},
-		expected:  func(*jwtState) string { return "one SPIFFE ID" },
-		presented: func(s *jwtState) string { return shown(s.claim("sub")) },
+		Expected:  func(*jwtState) string { return "one SPIFFE ID" },
+		Presented: func(s *jwtState) string { return shown(s.claim("sub")) },
 	},
 }
 
@@ -198,10 +199,10 @@ func headerShown(s *jwtState, name string) string {
 	return shown(v)
 }
 
-var jwtClaimRules = []rule[*jwtState]{
+var jwtClaimRules = []judge.Rule[*jwtState]{
 	{
-		id: "JS-8", source: "JWT-SVID 3.2, 4", what: "aud is there", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-8", Source: "JWT-SVID 3.2, 4", What: "aud is there", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			values, ok := s.audiences()
 			switch {
 			case !ok:
@@ -211,12 +212,12 @@ var jwtClaimRules = []rule[*jwtState]{
 			}
 			return ""
 		},
-		expected:  func(*jwtState) string { return "a string or an array of strings, none empty" },
-		presented: func(s *jwtState) string { return shown(s.claim("aud")) },
+		Expected:  func(*jwtState) string { return "a string or an array of strings, none empty" },
+		Presented: func(s *jwtState) string { return shown(s.claim("aud")) },
 	},
 	{
-		id: "JS-9", source: "JWT-SVID 3.3", what: "exp is there", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-9", Source: "JWT-SVID 3.3", What: "exp is there", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			v := s.claim("exp")
 			if v == nil {
 				return oauth.ReasonExpMissing
@@ -226,15 +227,15 @@ var jwtClaimRules = []rule[*jwtState]{
 				return oauth.ReasonClaimMalformed
 			}
 			s.expiry = expiry
-			s.facts |= factExpiry
+			s.Facts |= factExpiry
 			return ""
 		},
-		expected:  func(*jwtState) string { return "a number of seconds" },
-		presented: func(s *jwtState) string { return shown(s.claim("exp")) },
+		Expected:  func(*jwtState) string { return "a number of seconds" },
+		Presented: func(s *jwtState) string { return shown(s.claim("exp")) },
 	},
 	{
-		id: "JS-11", source: "RFC 7519 4.1.5, 4.1.6", what: "nbf and iat, if there, are numbers", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-11", Source: "RFC 7519 4.1.5, 4.1.6", What: "nbf and iat, if there, are numbers", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			for _, name := range []string{"nbf", "iat"} {
 				if v := s.claim(name); v != nil {
 					if _, ok := v.NumericDate(); !ok {
@@ -244,8 +245,8 @@ var jwtClaimRules = []rule[*jwtState]{
 			}
 			return ""
 		},
-		expected: func(*jwtState) string { return "numbers of seconds" },
-		presented: func(s *jwtState) string {
+		Expected: func(*jwtState) string { return "numbers of seconds" },
+		Presented: func(s *jwtState) string {
 			return "nbf " + shown(s.claim("nbf")) + ", iat " + shown(s.claim("iat"))
 		},
 	},
@@ -263,10 +264,10 @@ func (s *jwtState) audiences() ([]string, bool) {
 	return v.Texts()
 }
 
-var jwtKeyRules = []rule[*jwtState]{
+var jwtKeyRules = []judge.Rule[*jwtState]{
 	{
-		id: "JS-14", source: "JWT-SVID 2.2", what: "kid names a key, or is not needed", needs: factParsed | factBundle,
-		judge: func(ctx context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-14", Source: "JWT-SVID 2.2", What: "kid names a key, or is not needed", Needs: factParsed | factBundle,
+		Judge: func(ctx context.Context, s *jwtState) oauth.Reason {
 			kid, present, ok := s.token.Text("kid")
 			if present && !ok {
 				return oauth.ReasonAssertionMalformed
@@ -288,21 +289,21 @@ var jwtKeyRules = []rule[*jwtState]{
 				return oauth.ReasonKIDMissing
 			}
 			s.key = fitting[0]
-			s.facts |= factKey
+			s.Facts |= factKey
 			return ""
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			if s.settings.RequireKeyID {
 				return "a kid"
 			}
 			return "a kid, or exactly one key that fits the algorithm"
 		},
-		presented: func(s *jwtState) string { return headerShown(s, "kid") },
+		Presented: func(s *jwtState) string { return headerShown(s, "kid") },
 	},
 	{
-		id: "JS-15", source: "JWT-SVID 2.2", what: "the bundle has the key, if need be after one fetch", needs: factParsed | factBundle,
-		judge: func(ctx context.Context, s *jwtState) oauth.Reason {
-			if s.facts&factKey != 0 || !s.hasKID {
+		ID: "JS-15", Source: "JWT-SVID 2.2", What: "the bundle has the key, if need be after one fetch", Needs: factParsed | factBundle,
+		Judge: func(ctx context.Context, s *jwtState) oauth.Reason {
+			if s.Facts&factKey != 0 || !s.hasKID {
 				return ""
 			}
 			if s.findKey() {
@@ -320,7 +321,7 @@ var jwtKeyRules = []rule[*jwtState]{
 			}
 			return oauth.ReasonKIDUnknown
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			if s.snapshot == nil { // explain asks even when no bundle was found
 				return "the kid of a key in the bundle"
 			}
@@ -330,36 +331,36 @@ var jwtKeyRules = []rule[*jwtState]{
 			}
 			return oauth.Shown("one of " + strings.Join(ids, ", "))
 		},
-		presented: func(s *jwtState) string { return headerShown(s, "kid") },
+		Presented: func(s *jwtState) string { return headerShown(s, "kid") },
 	},
 	{
-		id: "JS-3", source: "RFC 7518 3.3, 3.4; RFC 8725", what: "the key fits the algorithm", needs: factParsed | factKey,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
-			if s.cause = fits(s.alg, s.key); s.cause == nil {
+		ID: "JS-3", Source: "RFC 7518 3.3, 3.4; RFC 8725", What: "the key fits the algorithm", Needs: factParsed | factKey,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
+			if s.Cause = fits(s.alg, s.key); s.Cause == nil {
 				return ""
 			}
-			if errors.Is(s.cause, jose.ErrKeyTooWeak) {
+			if errors.Is(s.Cause, jose.ErrKeyTooWeak) {
 				return oauth.ReasonKeyTooWeak
 			}
 			return oauth.ReasonAlgNotAllowed
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			return "an algorithm for " + jose.KeyType(s.key.Public) + " " + s.key.Algorithm
 		},
-		presented: func(s *jwtState) string { return headerShown(s, "alg") },
+		Presented: func(s *jwtState) string { return headerShown(s, "alg") },
 	},
 	{
-		id: "JS-12", source: "JWT-SVID 6.2; SPIFFE Federation 7.3", what: "the signature is by the trust domain named in sub", needs: factParsed | factKey,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
-			if s.cause = s.token.Verify(s.alg, s.key.Public); s.cause != nil {
+		ID: "JS-12", Source: "JWT-SVID 6.2; SPIFFE Federation 7.3", What: "the signature is by the trust domain named in sub", Needs: factParsed | factKey,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
+			if s.Cause = s.token.Verify(s.alg, s.key.Public); s.Cause != nil {
 				return oauth.ReasonSignatureBad
 			}
 			return ""
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			return "a signature by key " + oauth.Shown(s.key.ID) + " of " + s.id.TrustDomain().Name()
 		},
-		presented: func(s *jwtState) string { return fmt.Sprintf("%d bytes of signature", len(s.token.Signature)) },
+		Presented: func(s *jwtState) string { return fmt.Sprintf("%d bytes of signature", len(s.token.Signature)) },
 	},
 }
 
@@ -367,7 +368,7 @@ func (s *jwtState) findKey() bool {
 	key, ok := s.snapshot.Key(bundle.UseJWT, s.kid)
 	if ok {
 		s.key = key
-		s.facts |= factKey
+		s.Facts |= factKey
 	}
 	return ok
 }
@@ -380,23 +381,23 @@ func fits(alg jose.Algorithm, k bundle.Key) error {
 	return jose.Fits(alg, k.Public)
 }
 
-var jwtTimeRules = []rule[*jwtState]{
+var jwtTimeRules = []judge.Rule[*jwtState]{
 	{
-		id: "CJ-5", source: "draft section 3.1 step 2; JS-9, JS-10", what: "it has not expired", needs: factExpiry,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "CJ-5", Source: "draft section 3.1 step 2; JS-9, JS-10", What: "it has not expired", Needs: factExpiry,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			if !s.now.Before(s.expiry.Add(s.settings.Leeway)) {
 				return oauth.ReasonExpired
 			}
 			return ""
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			return "exp after " + stamp(s.now) + " less " + s.settings.Leeway.String()
 		},
-		presented: func(s *jwtState) string { return stamp(s.expiry) + ", " + offset(s.now, s.expiry) },
+		Presented: func(s *jwtState) string { return stamp(s.expiry) + ", " + offset(s.now, s.expiry) },
 	},
 	{
-		id: "JS-10", source: "RFC 7519 4.1.5; RFC 7523 3", what: "nbf and iat are not in the future", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-10", Source: "RFC 7519 4.1.5; RFC 7523 3", What: "nbf and iat are not in the future", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			for _, name := range []string{"nbf", "iat"} {
 				if t, ok := s.claim(name).NumericDate(); ok && t.After(s.now.Add(s.settings.Leeway)) {
 					return oauth.ReasonNotYetValid
@@ -404,10 +405,10 @@ var jwtTimeRules = []rule[*jwtState]{
 			}
 			return ""
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			return "nbf and iat no later than " + stamp(s.now) + " plus " + s.settings.Leeway.String()
 		},
-		presented: func(s *jwtState) string {
+		Presented: func(s *jwtState) string {
 			var parts []string
 			for _, name := range []string{"nbf", "iat"} {
 				if t, ok := s.claim(name).NumericDate(); ok {
@@ -421,41 +422,41 @@ var jwtTimeRules = []rule[*jwtState]{
 		},
 	},
 	{
-		id: "JS-19", source: "RFC 7523 3", what: "its life is not too long", needs: factExpiry,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "JS-19", Source: "RFC 7523 3", What: "its life is not too long", Needs: factExpiry,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			if s.expiry.Sub(s.now) > s.settings.MaxLifetime {
 				return oauth.ReasonLifetimeTooLong
 			}
 			return ""
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			if s.settings.MaxLifetime == Unbounded {
 				return "any"
 			}
 			return "at most " + s.settings.MaxLifetime.String() + " left"
 		},
-		presented: func(s *jwtState) string { return s.expiry.Sub(s.now).Round(time.Second).String() + " left" },
+		Presented: func(s *jwtState) string { return s.expiry.Sub(s.now).Round(time.Second).String() + " left" },
 	},
 }
 
-var jwtAudienceRules = []rule[*jwtState]{
+var jwtAudienceRules = []judge.Rule[*jwtState]{
 	{
-		id: "EC-4", source: "draft section 3.1 step 3; RFC 7523bis 3", what: "there is one audience and no second", needs: factParsed,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "EC-4", Source: "draft section 3.1 step 3; RFC 7523bis 3", What: "there is one audience and no second", Needs: factParsed,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			values, ok := s.audiences()
 			if !ok || len(values) != 1 {
 				return oauth.ReasonAudMultiple
 			}
 			s.audience = values[0]
-			s.facts |= factAudience
+			s.Facts |= factAudience
 			return ""
 		},
-		expected:  func(*jwtState) string { return "exactly one value" },
-		presented: func(s *jwtState) string { return shown(s.claim("aud")) },
+		Expected:  func(*jwtState) string { return "exactly one value" },
+		Presented: func(s *jwtState) string { return shown(s.claim("aud")) },
 	},
 	{
-		id: "CJ-6", source: "draft section 3.1 step 3; CJ-7 by profile", what: "the audience is this server", needs: factAudience | factID,
-		judge: func(_ context.Context, s *jwtState) oauth.Reason {
+		ID: "CJ-6", Source: "draft section 3.1 step 3; CJ-7 by profile", What: "the audience is this server", Needs: factAudience | factID,
+		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			s.profile = s.profileInForce()
 			if s.profile.AcceptsIssuerAudience() && s.audience == s.v.issuer {
 				return ""
@@ -466,7 +467,7 @@ var jwtAudienceRules = []rule[*jwtState]{
 			}
 			return oauth.ReasonAudMismatch
 		},
-		expected: func(s *jwtState) string {
+		Expected: func(s *jwtState) string {
 			var accepted []string
 			if s.profile.AcceptsIssuerAudience() {
 				accepted = append(accepted, s.v.issuer)
@@ -479,7 +480,7 @@ var jwtAudienceRules = []rule[*jwtState]{
 			}
 			return strings.Join(accepted, " or ") + " (profile " + string(s.profile) + ")"
 		},
-		presented: func(s *jwtState) string { return shownText(s.audience) },
+		Presented: func(s *jwtState) string { return shownText(s.audience) },
 	},
 }
 

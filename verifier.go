@@ -14,6 +14,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -167,15 +168,17 @@ type JWTPresentation struct {
 // assertion was used before.
 func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identity, error) {
 	s := newJWTState(v, p)
-	if e := firstRefusal(ctx, jwtRules, s); e != nil {
+	if e := judge.FirstRefusal(ctx, jwtRules, s); e != nil {
 		return Identity{}, e
 	}
 	return s.identity(), nil
 }
 
 // ExplainJWTSVID judges every rule it can and says what each found.
-func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) Explanation {
-	return explain(ctx, oauth.MethodJWT, jwtRules, newJWTState(v, p))
+func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) oauth.Explanation {
+	e := judge.Explain(ctx, jwtRules, newJWTState(v, p))
+	e.Method = oauth.MethodJWT
+	return e
 }
 
 // VerifyX509SVID judges the certificates that a TLS peer sent, leaf first, by
@@ -188,13 +191,15 @@ func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) Explan
 // lists (XS-19).
 func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate) (Identity, error) {
 	s := newX509State(v, chain)
-	if e := firstRefusal(ctx, x509Rules, s); e != nil {
+	if e := judge.FirstRefusal(ctx, x509Rules, s); e != nil {
 		return Identity{}, e
 	}
 	return s.identity(), nil
 }
 
 // ExplainX509SVID judges every rule it can and says what each found.
-func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificate) Explanation {
-	return explain(ctx, oauth.MethodX509, x509Rules, newX509State(v, chain))
+func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificate) oauth.Explanation {
+	e := judge.Explain(ctx, x509Rules, newX509State(v, chain))
+	e.Method = oauth.MethodX509
+	return e
 }

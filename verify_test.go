@@ -209,7 +209,7 @@ func checkOutcome(t testing.TB, id svidgate.Identity, err error, w want) {
 
 // checkExplanation: an explanation lists exactly the method's rules in their
 // order, and its first refusal is what verifying returned.
-func checkExplanation(t testing.TB, m oauth.AuthMethod, err error, e svidgate.Explanation) {
+func checkExplanation(t testing.TB, m oauth.AuthMethod, err error, e oauth.Explanation) {
 	t.Helper()
 	if e.Method != m {
 		t.Errorf("explained as %s", e.Method)
@@ -218,28 +218,28 @@ func checkExplanation(t testing.TB, m oauth.AuthMethod, err error, e svidgate.Ex
 	if len(rules) != len(e.Findings) {
 		t.Fatalf("%d findings for %d rules", len(e.Findings), len(rules))
 	}
-	var first *svidgate.Finding
+	var first *oauth.Finding
 	for i := range e.Findings {
 		f := &e.Findings[i]
 		if r := rules[i]; f.Rule != r.ID || f.Source != r.Source || f.What != r.What {
 			t.Errorf("finding %d is of %s, the rule is %s", i, f.Rule, r.ID)
 		}
-		if (f.Outcome == svidgate.Refused) != (f.Reason != "") {
+		if (f.Outcome == oauth.Refused) != (f.Reason != "") {
 			t.Errorf("%s is %s with the reason %q", f.Rule, f.Outcome, f.Reason)
 		}
 		switch f.Outcome {
-		case svidgate.Refused, svidgate.Passed:
+		case oauth.Refused, oauth.Passed:
 			if f.Expected == "" || f.Presented == "" {
 				t.Errorf("%s is %s: expected %q, presented %q", f.Rule, f.Outcome, f.Expected, f.Presented)
 			}
-		case svidgate.NotJudged:
+		case oauth.NotJudged:
 			if first == nil {
 				t.Errorf("%s is not judged though nothing was refused before it", f.Rule)
 			}
 		default:
 			t.Errorf("%s has the outcome %q", f.Rule, f.Outcome)
 		}
-		if f.Outcome == svidgate.Refused && first == nil {
+		if f.Outcome == oauth.Refused && first == nil {
 			first = f
 		}
 	}
@@ -258,8 +258,8 @@ func checkExplanation(t testing.TB, m oauth.AuthMethod, err error, e svidgate.Ex
 	}
 }
 
-func rulesOf(m oauth.AuthMethod) []svidgate.RuleInfo {
-	var rules []svidgate.RuleInfo
+func rulesOf(m oauth.AuthMethod) []oauth.RuleInfo {
+	var rules []oauth.RuleInfo
 	for _, r := range svidgate.Rules() {
 		if r.Method == m {
 			rules = append(rules, r)
@@ -270,7 +270,7 @@ func rulesOf(m oauth.AuthMethod) []svidgate.RuleInfo {
 
 // checkHidden fails when 16 bytes in a row of secret are in anything an operator
 // is shown.
-func checkHidden(t testing.TB, secret string, err error, e svidgate.Explanation) {
+func checkHidden(t testing.TB, secret string, err error, e oauth.Explanation) {
 	t.Helper()
 	var texts []string
 	if err != nil {

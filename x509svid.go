@@ -15,6 +15,7 @@ import (
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -67,51 +68,51 @@ func certIDReason(id string) oauth.Reason {
 	return oauth.ReasonCertIDMalformed
 }
 
-var x509ShapeRules = []rule[*x509State]{
+var x509ShapeRules = []judge.Rule[*x509State]{
 	{
-		id: "CX-1", source: "draft section 3.2", what: "there is a client certificate",
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "CX-1", Source: "draft section 3.2", What: "there is a client certificate",
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if len(s.sent) == 0 || slices.Contains(s.sent, nil) {
 				return oauth.ReasonCertMissing
 			}
 			s.leaf = s.sent[0]
-			s.facts |= factParsed
+			s.Facts |= factParsed
 			return ""
 		},
-		expected:  func(*x509State) string { return "an X.509-SVID on the connection" },
-		presented: func(s *x509State) string { return fmt.Sprintf("%d certificates", len(s.sent)) },
+		Expected:  func(*x509State) string { return "an X.509-SVID on the connection" },
+		Presented: func(s *x509State) string { return fmt.Sprintf("%d certificates", len(s.sent)) },
 	},
 	{
-		id: "MT-8", source: "RFC 8705 7.5", what: "the chain is not too large", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "MT-8", Source: "RFC 8705 7.5", What: "the chain is not too large", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if len(s.sent) > maxChain || s.bytes() > maxChainBytes || s.longestRSA() > jose.MaxRSABits {
 				return oauth.ReasonCertChainBad
 			}
 			return ""
 		},
-		expected: func(*x509State) string {
+		Expected: func(*x509State) string {
 			return fmt.Sprintf("at most %d certificates, %d bytes, RSA keys of %d bits", maxChain, maxChainBytes, jose.MaxRSABits)
 		},
-		presented: func(s *x509State) string {
+		Presented: func(s *x509State) string {
 			return fmt.Sprintf("%d certificates, %d bytes, RSA keys of up to %d bits", len(s.sent), s.bytes(), s.longestRSA())
 		},
 	},
 	{
-		id: "XS-1", source: "X509-SVID 2, 5.2; draft section 3.2 step 2", what: "there is exactly one URI name", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-1", Source: "X509-SVID 2, 5.2; draft section 3.2 step 2", What: "there is exactly one URI name", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			s.names, s.nameErr = strictid.URINames(s.leaf)
-			if s.cause = s.nameErr; s.cause != nil || len(s.names) == 0 {
+			if s.Cause = s.nameErr; s.Cause != nil || len(s.names) == 0 {
 				return oauth.ReasonCertURISANCount
 			}
 			s.idText = s.names[0] // so that explain can go on
-			s.facts |= factIDText
+			s.Facts |= factIDText
 			if len(s.names) > 1 {
 				return oauth.ReasonCertURISANCount
 			}
 			return ""
 		},
-		expected: func(*x509State) string { return "one URI" },
-		presented: func(s *x509State) string {
+		Expected: func(*x509State) string { return "one URI" },
+		Presented: func(s *x509State) string {
 			return oauth.Shown(fmt.Sprintf("%d: %s", len(s.names), strings.Join(s.names, ", ")))
 		},
 	},
@@ -137,76 +138,76 @@ func (s *x509State) longestRSA() int {
 	return bits
 }
 
-var x509LeafRules = []rule[*x509State]{
+var x509LeafRules = []judge.Rule[*x509State]{
 	{
-		id: "XS-3", source: "X509-SVID 4.1, 5.2; draft section 3.2 step 3", what: "it is not a CA", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-3", Source: "X509-SVID 4.1, 5.2; draft section 3.2 step 3", What: "it is not a CA", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if s.leaf.IsCA {
 				return oauth.ReasonCertNotLeaf
 			}
 			return ""
 		},
-		expected:  func(*x509State) string { return "cA false or absent" },
-		presented: func(s *x509State) string { return fmt.Sprintf("cA %t", s.leaf.IsCA) },
+		Expected:  func(*x509State) string { return "cA false or absent" },
+		Presented: func(s *x509State) string { return fmt.Sprintf("cA %t", s.leaf.IsCA) },
 	},
 	{
-		id: "XS-4", source: "X509-SVID 4.3; draft section 3.2 step 4", what: "its key usage has digitalSignature", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-4", Source: "X509-SVID 4.3; draft section 3.2 step 4", What: "its key usage has digitalSignature", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if s.leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 				return oauth.ReasonCertKeyUsage
 			}
 			return ""
 		},
-		expected:  func(*x509State) string { return "digitalSignature" },
-		presented: func(s *x509State) string { return keyUsage(s.leaf) },
+		Expected:  func(*x509State) string { return "digitalSignature" },
+		Presented: func(s *x509State) string { return keyUsage(s.leaf) },
 	},
 	{
-		id: "XS-5", source: "X509-SVID 4.3, 5.2", what: "its key usage signs no certificates and no lists", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-5", Source: "X509-SVID 4.3, 5.2", What: "its key usage signs no certificates and no lists", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if s.leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
 				return oauth.ReasonCertKeyUsageSigns
 			}
 			return ""
 		},
-		expected:  func(*x509State) string { return "neither keyCertSign nor cRLSign" },
-		presented: func(s *x509State) string { return keyUsage(s.leaf) },
+		Expected:  func(*x509State) string { return "neither keyCertSign nor cRLSign" },
+		Presented: func(s *x509State) string { return keyUsage(s.leaf) },
 	},
 	{
-		id: "XS-6", source: "X509-SVID 4.3", what: "its key usage is marked critical (told, not refused)", needs: factParsed,
-		judge: func(ctx context.Context, s *x509State) oauth.Reason {
+		ID: "XS-6", Source: "X509-SVID 4.3", What: "its key usage is marked critical (told, not refused)", Needs: factParsed,
+		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
 			if !keyUsageCritical(s.leaf) {
 				s.v.log.WarnContext(ctx, "x509-svid has a key usage that is not critical", "spiffe_id", oauth.Shown(s.idText), "rule", "XS-6")
 			}
 			return ""
 		},
-		expected:  func(*x509State) string { return "critical" },
-		presented: func(s *x509State) string { return fmt.Sprintf("critical %t", keyUsageCritical(s.leaf)) },
+		Expected:  func(*x509State) string { return "critical" },
+		Presented: func(s *x509State) string { return fmt.Sprintf("critical %t", keyUsageCritical(s.leaf)) },
 	},
 	{
-		id: "XS-7", source: "X509-SVID 4.4", what: "its extended key usage, if there, allows client authentication", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-7", Source: "X509-SVID 4.4", What: "its extended key usage, if there, allows client authentication", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if !allowsClientAuth(s.leaf) {
 				return oauth.ReasonCertExtKeyUsage
 			}
 			return ""
 		},
-		expected:  func(*x509State) string { return "none, or clientAuth among them" },
-		presented: func(s *x509State) string { return extKeyUsage(s.leaf) },
+		Expected:  func(*x509State) string { return "none, or clientAuth among them" },
+		Presented: func(s *x509State) string { return extKeyUsage(s.leaf) },
 	},
 	{
-		id: "XS-18", source: "RFC 8725; client-authentication XS-18", what: "its key is strong enough", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-18", Source: "RFC 8725; client-authentication XS-18", What: "its key is strong enough", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if !strong(s.leaf) {
 				return oauth.ReasonKeyTooWeak
 			}
 			return ""
 		},
-		expected:  func(*x509State) string { return "RSA of 2048 bits or more, EC P-256, P-384, P-521, or Ed25519" },
-		presented: func(s *x509State) string { return jose.KeyType(s.leaf.PublicKey) },
+		Expected:  func(*x509State) string { return "RSA of 2048 bits or more, EC P-256, P-384, P-521, or Ed25519" },
+		Presented: func(s *x509State) string { return jose.KeyType(s.leaf.PublicKey) },
 	},
 	{
-		id: "XS-22", source: "RFC 5280 6.1.3", what: "it is valid now", needs: factParsed,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-22", Source: "RFC 5280 6.1.3", What: "it is valid now", Needs: factParsed,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			switch {
 			case s.now.Before(s.leaf.NotBefore):
 				return oauth.ReasonNotYetValid
@@ -215,41 +216,41 @@ var x509LeafRules = []rule[*x509State]{
 			}
 			return ""
 		},
-		expected: func(s *x509State) string { return "valid at " + stamp(s.now) },
-		presented: func(s *x509State) string {
+		Expected: func(s *x509State) string { return "valid at " + stamp(s.now) },
+		Presented: func(s *x509State) string {
 			return "from " + stamp(s.leaf.NotBefore) + " (" + offset(s.now, s.leaf.NotBefore) + ") to " + stamp(s.leaf.NotAfter) + " (" + offset(s.now, s.leaf.NotAfter) + ")"
 		},
 	},
 }
 
-var x509PathRules = []rule[*x509State]{
+var x509PathRules = []judge.Rule[*x509State]{
 	{
-		id: "XS-10", source: "RFC 5280 6; X509-SVID 5.1; XS-11, XS-12, XS-13, XS-16", what: "a path leads to an anchor of its own trust domain", needs: factParsed | factBundle,
-		judge: func(ctx context.Context, s *x509State) oauth.Reason {
+		ID: "XS-10", Source: "RFC 5280 6; X509-SVID 5.1; XS-11, XS-12, XS-13, XS-16", What: "a path leads to an anchor of its own trust domain", Needs: factParsed | factBundle,
+		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
 			s.buildPaths()
-			if unknown := (x509.UnknownAuthorityError{}); errors.As(s.cause, &unknown) && s.fetchAgain(ctx) {
+			if unknown := (x509.UnknownAuthorityError{}); errors.As(s.Cause, &unknown) && s.fetchAgain(ctx) {
 				s.buildPaths()
 			}
-			if s.cause != nil {
-				s.cause = oauth.ShownError(s.cause) // it names what the peer sent, at any length
+			if s.Cause != nil {
+				s.Cause = oauth.ShownError(s.Cause) // it names what the peer sent, at any length
 				return oauth.ReasonCertChainBad
 			}
-			s.facts |= factChain
+			s.Facts |= factChain
 			return ""
 		},
-		expected: func(s *x509State) string {
+		Expected: func(s *x509State) string {
 			if s.snapshot == nil { // explain asks even when no bundle was found
 				return "a path to an anchor of its own trust domain"
 			}
 			return fmt.Sprintf("a path to one of %d anchors of %s", len(s.snapshot.Anchors()), s.id.TrustDomain().Name())
 		},
-		presented: func(s *x509State) string {
+		Presented: func(s *x509State) string {
 			return oauth.Shown(fmt.Sprintf("%d certificates, the leaf issued by %s", len(s.sent), s.leaf.Issuer))
 		},
 	},
 	{
-		id: "XS-14", source: "X509-SVID 3.2, 4.1, 4.3", what: "every signing certificate of the path may sign for workloads", needs: factChain,
-		judge: func(_ context.Context, s *x509State) oauth.Reason {
+		ID: "XS-14", Source: "X509-SVID 3.2, 4.1, 4.3", What: "every signing certificate of the path may sign for workloads", Needs: factChain,
+		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			i := slices.IndexFunc(s.chains, func(chain []*x509.Certificate) bool {
 				return !slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return !maySign(c) })
 			})
@@ -260,10 +261,10 @@ var x509PathRules = []rule[*x509State]{
 			s.chain = s.chains[i]
 			return ""
 		},
-		expected: func(*x509State) string {
+		Expected: func(*x509State) string {
 			return "cA true, keyCertSign, a strong key, no workload's SPIFFE ID, no extended key usage that rules clients out"
 		},
-		presented: func(s *x509State) string {
+		Presented: func(s *x509State) string {
 			var parts []string
 			for _, c := range s.chain[1:] {
 				parts = append(parts, fmt.Sprintf("cA %t, %s, %s", c.IsCA, keyUsage(c), jose.KeyType(c.PublicKey)))
@@ -279,14 +280,14 @@ var x509PathRules = []rule[*x509State]{
 func (s *x509State) buildPaths() {
 	anchors := s.snapshot.AnchorPool()
 	if anchors == nil { // nil would mean the system's store (XS-12)
-		s.cause = errors.New("the bundle has no anchor pool")
+		s.Cause = errors.New("the bundle has no anchor pool")
 		return
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range s.sent[1:] {
 		intermediates.AddCert(c)
 	}
-	s.chains, s.cause = s.leaf.Verify(x509.VerifyOptions{
+	s.chains, s.Cause = s.leaf.Verify(x509.VerifyOptions{
 		Roots:         anchors,
 		Intermediates: intermediates,
 		CurrentTime:   s.now,

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -18,16 +19,16 @@ const (
 
 // bindingRules hold a bound token to the certificate of the connection. For a
 // bearer token they pass.
-var bindingRules = []rule{
+var bindingRules = []judge.Rule[*attempt]{
 	{
 		// To skip a confirmation that we cannot check, such as the jkt of a DPoP
 		// key, would turn a stolen token into a bearer token (DP-5, AK-27). So
 		// there is one we know and nothing may stand beside it.
-		id: "AT-5", source: "RFC 8705 3.1; RFC 7800 3.1", what: "cnf, if there, is x5t#S256 alone", needs: factParsed,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "AT-5", Source: "RFC 8705 3.1; RFC 7800 3.1", What: "cnf, if there, is x5t#S256 alone", Needs: factParsed,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			cnf := s.claim("cnf")
 			if cnf == nil {
-				s.facts |= factCnf
+				s.Facts |= factCnf
 				return ""
 			}
 			members, err := cnf.Object()
@@ -42,44 +43,44 @@ var bindingRules = []rule{
 				return oauth.ReasonClaimMalformed
 			}
 			s.caller.bound = true
-			s.facts |= factCnf
+			s.Facts |= factCnf
 			return ""
 		},
-		expected:  func(*attempt) string { return "no cnf, or one with x5t#S256 and nothing else" },
-		presented: func(s *attempt) string { return "cnf " + shown(s.claim("cnf")) },
+		Expected:  func(*attempt) string { return "no cnf, or one with x5t#S256 and nothing else" },
+		Presented: func(s *attempt) string { return "cnf " + shown(s.claim("cnf")) },
 	},
 	{
-		id: "MT-8", source: "RFC 8705 7.5", what: "the certificates of the connection are few and small", needs: factCnf,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "MT-8", Source: "RFC 8705 7.5", What: "the certificates of the connection are few and small", Needs: factCnf,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			if n, bytes := s.chainSize(); s.cnf != "" && (n > maxChain || bytes > maxChainBytes) {
 				return oauth.ReasonCertChainBad
 			}
-			s.facts |= factPeer
+			s.Facts |= factPeer
 			return ""
 		},
-		expected: func(*attempt) string {
+		Expected: func(*attempt) string {
 			return fmt.Sprintf("at most %d certificates of %d bytes together", maxChain, maxChainBytes)
 		},
-		presented: func(s *attempt) string {
+		Presented: func(s *attempt) string {
 			n, bytes := s.chainSize()
 			return fmt.Sprintf("%d certificates of %d bytes together", n, bytes)
 		},
 	},
 	{
-		id: "MT-2", source: "RS-4; RFC 8705 3", what: "the token is bound to the certificate of this connection", needs: factPeer,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "MT-2", Source: "RS-4; RFC 8705 3", What: "the token is bound to the certificate of this connection", Needs: factPeer,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			if s.cnf != "" && (len(s.peers) == 0 || subtle.ConstantTimeCompare([]byte(s.cnf), []byte(s.thumbprint())) != 1) {
 				return oauth.ReasonCnfMismatch
 			}
 			return ""
 		},
-		expected: func(s *attempt) string {
+		Expected: func(s *attempt) string {
 			if s.cnf == "" {
 				return "nothing, it is a bearer token"
 			}
 			return "a certificate with x5t#S256 " + oauth.Shown(s.cnf)
 		},
-		presented: func(s *attempt) string {
+		Presented: func(s *attempt) string {
 			if len(s.peers) == 0 {
 				return "no client certificate"
 			}
@@ -89,8 +90,8 @@ var bindingRules = []rule{
 	{
 		// A resumed TLS session brings back a certificate that may have ended
 		// since. Certificates get no leeway.
-		id: "MT-7", source: "RFC 8446 4.6.1; RFC 5280 4.1.2.5", what: "that certificate is valid now", needs: factPeer,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "MT-7", Source: "RFC 8446 4.6.1; RFC 5280 4.1.2.5", What: "that certificate is valid now", Needs: factPeer,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			if s.cnf == "" {
 				return ""
 			}
@@ -102,8 +103,8 @@ var bindingRules = []rule{
 			}
 			return ""
 		},
-		expected: func(s *attempt) string { return "notBefore and notAfter around " + stamp(s.now) },
-		presented: func(s *attempt) string {
+		Expected: func(s *attempt) string { return "notBefore and notAfter around " + stamp(s.now) },
+		Presented: func(s *attempt) string {
 			if len(s.peers) == 0 {
 				return "no client certificate"
 			}

@@ -7,32 +7,33 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // claimRules judge what the issuer said: for whom, when, who.
-var claimRules = []rule{
+var claimRules = []judge.Rule[*attempt]{
 	{
-		id: "AT-4", source: "RFC 9068 4; RFC 7519 4.1.3", what: "the token is meant for this resource", needs: factParsed,
-		judge:     func(_ context.Context, s *attempt) oauth.Reason { return s.judgeAudience() },
-		expected:  func(s *attempt) string { return "aud " + s.v.resource },
-		presented: func(s *attempt) string { return "aud " + shown(s.claim("aud")) },
+		ID: "AT-4", Source: "RFC 9068 4; RFC 7519 4.1.3", What: "the token is meant for this resource", Needs: factParsed,
+		Judge:     func(_ context.Context, s *attempt) oauth.Reason { return s.judgeAudience() },
+		Expected:  func(s *attempt) string { return "aud " + s.v.resource },
+		Presented: func(s *attempt) string { return "aud " + shown(s.claim("aud")) },
 	},
 	{
-		id: "GL-12", source: "RFC 9068 4; RFC 7519 4.1.4 to 4.1.6", what: "the token is valid now", needs: factParsed,
-		judge: func(_ context.Context, s *attempt) oauth.Reason { return s.judgeTime() },
-		expected: func(s *attempt) string {
+		ID: "GL-12", Source: "RFC 9068 4; RFC 7519 4.1.4 to 4.1.6", What: "the token is valid now", Needs: factParsed,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason { return s.judgeTime() },
+		Expected: func(s *attempt) string {
 			return fmt.Sprintf("exp after %s, nbf and iat not after %s (it is %s here)",
 				stamp(s.now.Add(-s.v.leeway)), stamp(s.now.Add(s.v.ahead)), stamp(s.now))
 		},
-		presented: func(s *attempt) string {
+		Presented: func(s *attempt) string {
 			return "exp " + s.shownTime("exp") + ", nbf " + s.shownTime("nbf") + ", iat " + s.shownTime("iat")
 		},
 	},
 	{
-		id: "AT-2", source: "RFC 9068 2.2", what: "sub, client_id, jti and iat are there", needs: factParsed,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "AT-2", Source: "RFC 9068 2.2", What: "sub, client_id, jti and iat are there", Needs: factParsed,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			var sub, client, id bool
 			s.caller.subject, sub = s.text("sub")
 			s.caller.clientID, client = s.text("client_id")
@@ -42,8 +43,8 @@ var claimRules = []rule{
 			}
 			return ""
 		},
-		expected: func(*attempt) string { return "sub, client_id and jti as strings, iat as a number" },
-		presented: func(s *attempt) string {
+		Expected: func(*attempt) string { return "sub, client_id and jti as strings, iat as a number" },
+		Presented: func(s *attempt) string {
 			return "sub " + shown(s.claim("sub")) + ", client_id " + shown(s.claim("client_id")) +
 				", jti " + shown(s.claim("jti")) + ", iat " + shown(s.claim("iat"))
 		},
@@ -51,26 +52,26 @@ var claimRules = []rule{
 	{
 		// A handler that compares subjects as text must never see two spellings
 		// of one workload, nor one that only looks like a workload.
-		id: "RS-3", source: "SPIFFE-ID 2", what: "a sub that begins like a SPIFFE ID is one", needs: factParsed,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "RS-3", Source: "SPIFFE-ID 2", What: "a sub that begins like a SPIFFE ID is one", Needs: factParsed,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			sub, _ := s.text("sub")
 			if !likeSPIFFE(sub) {
 				return ""
 			}
 			id, err := strictid.Workload(sub)
 			if err != nil {
-				s.cause = err
+				s.Cause = err
 				return oauth.ReasonSubNotSPIFFEID
 			}
 			s.caller.id = id
 			return ""
 		},
-		expected:  func(*attempt) string { return "a SPIFFE ID with a path, or a sub of another kind" },
-		presented: func(s *attempt) string { return "sub " + shown(s.claim("sub")) },
+		Expected:  func(*attempt) string { return "a SPIFFE ID with a path, or a sub of another kind" },
+		Presented: func(s *attempt) string { return "sub " + shown(s.claim("sub")) },
 	},
 	{
-		id: "AT-3", source: "RFC 9068 2.2.3; RFC 6749 3.3", what: "scope, if there, is well-formed", needs: factParsed,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "AT-3", Source: "RFC 9068 2.2.3; RFC 6749 3.3", What: "scope, if there, is well-formed", Needs: factParsed,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			scope := s.claim("scope")
 			if scope == nil {
 				return ""
@@ -82,17 +83,17 @@ var claimRules = []rule{
 			s.caller.scope = text
 			return ""
 		},
-		expected:  func(*attempt) string { return "one string of scopes with single spaces between" },
-		presented: func(s *attempt) string { return "scope " + shown(s.claim("scope")) },
+		Expected:  func(*attempt) string { return "one string of scopes with single spaces between" },
+		Presented: func(s *attempt) string { return "scope " + shown(s.claim("scope")) },
 	},
 }
 
 // scopeRules are last: who may not do a thing is told so only when it is certain
 // who asks.
-var scopeRules = []rule{
+var scopeRules = []judge.Rule[*attempt]{
 	{
-		id: "LR-3", source: "RFC 6750 3.1", what: "the token has the scopes that this needs", needs: factParsed,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "LR-3", Source: "RFC 6750 3.1", What: "the token has the scopes that this needs", Needs: factParsed,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			for _, scope := range s.scopes {
 				if !hasScope(s.caller.scope, scope) {
 					return oauth.ReasonScopeDenied
@@ -100,8 +101,8 @@ var scopeRules = []rule{
 			}
 			return ""
 		},
-		expected:  func(s *attempt) string { return "scope " + listed(s.scopes) },
-		presented: func(s *attempt) string { return "scope " + shown(s.claim("scope")) },
+		Expected:  func(s *attempt) string { return "scope " + listed(s.scopes) },
+		Presented: func(s *attempt) string { return "scope " + shown(s.claim("scope")) },
 	},
 }
 

@@ -8,24 +8,25 @@ import (
 	"strings"
 
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // keyRules lead from the issuer to its key to the signature.
-var keyRules = []rule{
+var keyRules = []judge.Rule[*attempt]{
 	{
-		id: "GL-14", source: "RFC 9068 4", what: "the issuer is one of those accepted", needs: factParsed,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "GL-14", Source: "RFC 9068 4", What: "the issuer is one of those accepted", Needs: factParsed,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			iss, _ := s.claim("iss").Text()
 			source, ok := s.v.issuers[iss]
 			if !ok {
 				return oauth.ReasonIssuerMismatch
 			}
 			s.source, s.caller.issuer = source, iss
-			s.facts |= factIssuer
+			s.Facts |= factIssuer
 			return ""
 		},
-		expected: func(s *attempt) string {
+		Expected: func(s *attempt) string {
 			names := make([]string, 0, len(s.v.issuers))
 			for name := range s.v.issuers {
 				names = append(names, name)
@@ -33,25 +34,25 @@ var keyRules = []rule{
 			slices.Sort(names)
 			return "iss " + strings.Join(names, " or ")
 		},
-		presented: func(s *attempt) string { return "iss " + shown(s.claim("iss")) },
+		Presented: func(s *attempt) string { return "iss " + shown(s.claim("iss")) },
 	},
 	{
-		id: "LD-3", source: "local decisions", what: "the issuer's keys are at hand and not too old", needs: factIssuer,
-		judge: func(ctx context.Context, s *attempt) oauth.Reason {
+		ID: "LD-3", Source: "local decisions", What: "the issuer's keys are at hand and not too old", Needs: factIssuer,
+		Judge: func(ctx context.Context, s *attempt) oauth.Reason {
 			keys, err := s.source.KeySet(ctx, s.kid)
 			if err == nil && keys == nil {
 				err = ErrKeysUnavailable
 			}
 			if err != nil {
-				s.cause = err
+				s.Cause = err
 				return oauth.ReasonKeysUnavailable
 			}
 			s.keys = keys
-			s.facts |= factKeys
+			s.Facts |= factKeys
 			return ""
 		},
-		expected: func(s *attempt) string { return "keys of " + s.caller.issuer },
-		presented: func(s *attempt) string {
+		Expected: func(s *attempt) string { return "keys of " + s.caller.issuer },
+		Presented: func(s *attempt) string {
 			if s.keys == nil {
 				return "none that may be used"
 			}
@@ -59,8 +60,8 @@ var keyRules = []rule{
 		},
 	},
 	{
-		id: "KR-7", source: "KR-6; RFC 9068 4; RFC 7517 4.5", what: "the issuer has the key that kid names", needs: factKeys | factAlg,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "KR-7", Source: "KR-6; RFC 9068 4; RFC 7517 4.5", What: "the issuer has the key that kid names", Needs: factKeys | factAlg,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			if s.kid == "" {
 				// Trying one key after the other would let a caller make us work.
 				if s.key = s.keys.only(s.alg); s.key == nil {
@@ -72,20 +73,20 @@ var keyRules = []rule{
 				}
 				return oauth.ReasonKIDUnknown
 			}
-			s.facts |= factKey
+			s.Facts |= factKey
 			return ""
 		},
-		expected: func(s *attempt) string {
+		Expected: func(s *attempt) string {
 			if s.kid == "" {
 				return "kid, or one key only that " + oauth.Shown(string(s.alg)) + " goes with"
 			}
 			return "a key of " + oauth.Shown(s.caller.issuer)
 		},
-		presented: func(s *attempt) string { return "kid " + shown(s.header("kid")) },
+		Presented: func(s *attempt) string { return "kid " + shown(s.header("kid")) },
 	},
 	{
-		id: "AT-8", source: "RFC 9068 4; RFC 8725 3.1, 3.3", what: "the signature is that key's, by its algorithm", needs: factKey | factAlg,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "AT-8", Source: "RFC 9068 4; RFC 8725 3.1, 3.3", What: "the signature is that key's, by its algorithm", Needs: factKey | factAlg,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			if s.key.algorithm != "" && s.key.algorithm != s.alg {
 				return oauth.ReasonAlgNotAllowed
 			}
@@ -95,16 +96,16 @@ var keyRules = []rule{
 			case errors.Is(err, jose.ErrSignature):
 				return oauth.ReasonSignatureBad
 			default: // the key is not one for this algorithm
-				s.cause = err
+				s.Cause = err
 				return oauth.ReasonAlgNotAllowed
 			}
 		},
-		expected: func(s *attempt) string {
+		Expected: func(s *attempt) string {
 			if s.key == nil {
 				return "a signature of the key"
 			}
 			return "a signature of the key, which is " + s.key.String()
 		},
-		presented: func(s *attempt) string { return "one by " + shown(s.header("alg")) },
+		Presented: func(s *attempt) string { return "one by " + shown(s.header("alg")) },
 	},
 }

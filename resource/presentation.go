@@ -7,43 +7,44 @@ import (
 	"strings"
 
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // presentationRules get at the token: size, header, parts.
-var presentationRules = []rule{
+var presentationRules = []judge.Rule[*attempt]{
 	{
-		id: "GL-8", source: "denial of service; RFC 8725 3.10", what: "the token is not too long",
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "GL-8", Source: "denial of service; RFC 8725 3.10", What: "the token is not too long",
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			if s.size() > MaxToken {
 				return oauth.ReasonAssertionTooLarge
 			}
-			s.facts |= factSized
+			s.Facts |= factSized
 			return ""
 		},
-		expected:  func(*attempt) string { return fmt.Sprintf("at most %d bytes", MaxToken) },
-		presented: func(s *attempt) string { return fmt.Sprintf("%d bytes", s.size()) },
+		Expected:  func(*attempt) string { return fmt.Sprintf("at most %d bytes", MaxToken) },
+		Presented: func(s *attempt) string { return fmt.Sprintf("%d bytes", s.size()) },
 	},
 	{
-		id: "LR-2", source: "RFC 6750 2, 2.1", what: "one Authorization header holds one Bearer token", needs: factSized,
-		judge:     func(_ context.Context, s *attempt) oauth.Reason { return s.judgeAuthorization() },
-		expected:  func(*attempt) string { return "Authorization: Bearer and one token, and no token elsewhere" },
-		presented: (*attempt).shownAuthorization,
+		ID: "LR-2", Source: "RFC 6750 2, 2.1", What: "one Authorization header holds one Bearer token", Needs: factSized,
+		Judge:     func(_ context.Context, s *attempt) oauth.Reason { return s.judgeAuthorization() },
+		Expected:  func(*attempt) string { return "Authorization: Bearer and one token, and no token elsewhere" },
+		Presented: (*attempt).shownAuthorization,
 	},
 	{
-		id: "GL-11", source: "RFC 7515 7.1; RFC 8725 3.11", what: "the token is a compact JWS of strict JSON", needs: factToken,
-		judge: func(_ context.Context, s *attempt) oauth.Reason {
+		ID: "GL-11", Source: "RFC 7515 7.1; RFC 8725 3.11", What: "the token is a compact JWS of strict JSON", Needs: factToken,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			jws, err := jose.ParseCompact(s.token)
 			if err != nil {
-				s.cause = err
+				s.Cause = err
 				return oauth.ReasonTokenMalformed
 			}
 			s.jws = jws
-			s.facts |= factParsed
+			s.Facts |= factParsed
 			return ""
 		},
-		expected: func(*attempt) string { return "three base64url parts, the first two JSON objects" },
-		presented: func(s *attempt) string {
+		Expected: func(*attempt) string { return "three base64url parts, the first two JSON objects" },
+		Presented: func(s *attempt) string {
 			if s.jws == nil {
 				return "something else"
 			}
@@ -72,7 +73,7 @@ func (s *attempt) size() int {
 // section 3.1); anything half right is a malformed request.
 func (s *attempt) judgeAuthorization() oauth.Reason {
 	if !s.request {
-		s.facts |= factToken
+		s.Facts |= factToken
 		return ""
 	}
 	if len(s.authorization) > 1 {
@@ -87,7 +88,7 @@ func (s *attempt) judgeAuthorization() oauth.Reason {
 		return oauth.ReasonRequestMalformed
 	}
 	s.token = token
-	s.facts |= factToken
+	s.Facts |= factToken
 	return ""
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -36,21 +37,20 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string, peer *x509.Cer
 
 // Explain judges a request by every rule, for an operator to read. It grants
 // nothing; what it says must not go to the caller.
-func (v *Verifier) Explain(ctx context.Context, r *http.Request, scopes ...string) Explanation {
-	return v.requestAttempt(r, scopes).explain(ctx, rules)
+func (v *Verifier) Explain(ctx context.Context, r *http.Request, scopes ...string) oauth.Explanation {
+	return judge.Explain(ctx, rules, v.requestAttempt(r, scopes))
 }
 
 // ExplainToken is Explain for what VerifyToken judges.
-func (v *Verifier) ExplainToken(ctx context.Context, token string, peer *x509.Certificate, scopes ...string) Explanation {
-	return v.tokenAttempt(token, peer, scopes).explain(ctx, rules)
+func (v *Verifier) ExplainToken(ctx context.Context, token string, peer *x509.Certificate, scopes ...string) oauth.Explanation {
+	return judge.Explain(ctx, rules, v.tokenAttempt(token, peer, scopes))
 }
 
 // An attempt is what one caller presented while it is judged. It only grows.
 type attempt struct {
-	v     *Verifier
-	now   time.Time
-	facts fact
-	cause error
+	judge.Judgement
+	v   *Verifier
+	now time.Time
 
 	request       bool // it came as an HTTP request
 	authorization []string
@@ -89,7 +89,7 @@ func (v *Verifier) tokenAttempt(token string, peer *x509.Certificate, scopes []s
 }
 
 func (s *attempt) verify(ctx context.Context) (Caller, error) {
-	if refusal := s.firstRefusal(ctx, rules); refusal != nil {
+	if refusal := judge.FirstRefusal(ctx, rules, s); refusal != nil {
 		return Caller{}, refusal
 	}
 	return s.caller, nil

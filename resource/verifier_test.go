@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -135,11 +136,11 @@ func TestVerifyToken(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	v := newVerifier(t)
-	outcomes := func(e Explanation) map[string]Outcome {
-		m := map[string]Outcome{}
+	outcomes := func(e oauth.Explanation) map[string]oauth.Outcome {
+		m := map[string]oauth.Outcome{}
 		for _, f := range e.Findings {
 			m[f.Rule] = f.Outcome
-			if f.What == "" || f.Source == "" || f.Expected == "" || (f.Outcome != NotJudged && f.Presented == "") || (f.Outcome == Refused) != (f.Reason != "") {
+			if f.What == "" || f.Source == "" || f.Expected == "" || (f.Outcome != oauth.NotJudged && f.Presented == "") || (f.Outcome == oauth.Refused) != (f.Reason != "") {
 				t.Errorf("an incomplete finding: %+v", f)
 			}
 		}
@@ -151,7 +152,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("got %v and %d findings", e.Refusal, len(e.Findings))
 		}
 		for id, o := range outcomes(e) {
-			if o != Passed {
+			if o != oauth.Passed {
 				t.Errorf("%s is %s", id, o)
 			}
 		}
@@ -162,7 +163,7 @@ func TestExplain(t *testing.T) {
 		e := v.ExplainToken(t.Context(), p.sign(), nil, "admin")
 		m := outcomes(e)
 		for _, id := range []string{"AT-8", "AT-4", "GL-12", "LR-3"} {
-			if m[id] != Refused {
+			if m[id] != oauth.Refused {
 				t.Errorf("%s is %s", id, m[id])
 			}
 		}
@@ -175,17 +176,17 @@ func TestExplain(t *testing.T) {
 		p.claims["iss"] = "https://rogue.example.com"
 		m := outcomes(v.ExplainToken(t.Context(), p.sign(), nil))
 		for _, id := range []string{"LD-3", "KR-7", "AT-8"} {
-			if m[id] != NotJudged {
+			if m[id] != oauth.NotJudged {
 				t.Errorf("%s is %s", id, m[id])
 			}
 		}
-		if m["GL-14"] != Refused || m["AT-4"] != Passed {
+		if m["GL-14"] != oauth.Refused || m["AT-4"] != oauth.Passed {
 			t.Errorf("got %v", m)
 		}
 	})
 	t.Run("nothing is judged of what is too large", func(t *testing.T) {
 		for id, o := range outcomes(v.ExplainToken(t.Context(), strings.Repeat("a", MaxToken+1), nil)) {
-			if want := NotJudged; id != "GL-8" && o != want {
+			if want := oauth.NotJudged; id != "GL-8" && o != want {
 				t.Errorf("%s is %s", id, o)
 			}
 		}
@@ -205,8 +206,8 @@ func TestTimeRefusalNamesTheDistance(t *testing.T) {
 // A flaw in the list itself must refuse, not pass.
 func TestMissingFactRefuses(t *testing.T) {
 	s := newVerifier(t).tokenAttempt(newPresentation().sign(), nil, nil)
-	short := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.id == "KR-7" })
-	if err := s.firstRefusal(t.Context(), short); !errors.Is(err, oauth.ServerError) {
+	short := slices.DeleteFunc(slices.Clone(rules), func(r judge.Rule[*attempt]) bool { return r.ID == "KR-7" })
+	if err := judge.FirstRefusal(t.Context(), short, s); !errors.Is(err, oauth.ServerError) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -172,11 +172,11 @@ func (d *demo) refusal(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) explanation(e svidgate.Explanation) {
-	marks := map[svidgate.Outcome]string{svidgate.Passed: "✓", svidgate.Refused: "✗", svidgate.NotJudged: "–"}
+func (d *demo) explanation(e oauth.Explanation) {
+	marks := map[oauth.Outcome]string{oauth.Passed: "✓", oauth.Refused: "✗", oauth.NotJudged: "–"}
 	for _, f := range e.Findings {
 		d.line("  %s %-6s %s", marks[f.Outcome], f.Rule, f.What)
-		if f.Outcome == svidgate.Refused {
+		if f.Outcome == oauth.Refused {
 			d.line("           expected   %s", f.Expected)
 			d.line("           presented  %s", f.Presented)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +26,11 @@ func newServe() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(file)
+			if _, ok := errors.AsType[config.Faults](err); ok {
+				// As check-config prints them: editors read FILE:LINE:COL.
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				return errSilent
+			}
 			if err != nil {
 				return err
 			}

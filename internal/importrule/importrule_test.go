@@ -21,8 +21,9 @@ var allowed = map[string][]string{
 	"internal/strictjson": {},
 	"internal/strictid":   {},
 	"internal/jose":       {"internal/strictjson"},
+	"internal/judge":      {"oauth"},
 	"bundle":              {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
-	"":                    {"oauth", "bundle", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"":                    {"oauth", "bundle", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
 
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
@@ -43,13 +44,16 @@ var allowed = map[string][]string{
 
 	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload": {"client", "oauth"},
-	"resource":        {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"resource":        {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
 
 	"internal/devca":     {"internal/jose", "internal/strictid"},
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},
 	"internal/devenv": {"", "oauth", "bundle", "client", "client/workload", "resource", "internal/config", "internal/daemon",
 		"internal/devca", "internal/devdomain"},
-	"internal/importrule": {},
+	"internal/testidentity": {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration",
+		"internal/clientauth"}, // imported by tests only
+	"internal/importrule":   {},
+	"internal/requirements": {},
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle
