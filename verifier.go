@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/url"
@@ -159,6 +160,14 @@ type JWTPresentation struct {
 	// the signature was checked; explaining asks it for an unproven ID, too.
 	Profile func(spiffeid.ID) Profile
 }
+
+// Format keeps the assertion out of whatever prints the presentation (AU-2).
+func (p JWTPresentation) Format(f fmt.State, _ rune) {
+	io.WriteString(f, "JWT-SVID presented at "+p.EndpointURL)
+}
+
+// LogValue does the same for slog.
+func (p JWTPresentation) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 // VerifyJWTSVID judges a JWT-SVID by rules JS-*, SI-* and CJ-4 to CJ-8. The error
 // is an *oauth.Error: invalid_client, or oauth.Unavailable when no bundle was

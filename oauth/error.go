@@ -3,6 +3,7 @@ package oauth
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // An Error is a refusal, the only kind of error a stage of the pipeline
@@ -21,7 +22,10 @@ type Error struct {
 	// Subject is the SPIFFE ID that the refused credential names, empty where it
 	// names none. It is a claim and no proof.
 	Subject string
-	Err     error // the cause, may be nil
+	// RetryAfter is what a peer is told to wait after oauth.Unavailable and
+	// oauth.TooMany; 0 is a second.
+	RetryAfter time.Duration
+	Err        error // the cause, may be nil
 }
 
 // Refuse makes an Error.

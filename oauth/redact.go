@@ -37,10 +37,10 @@ func Redact(s string) string {
 	done := 0
 	for at := 0; at < len(s); at++ {
 		length := 0
-		switch {
-		case tokenBegins(s[at:]):
+		switch c := s[at]; {
+		case c == 'e' && tokenBegins(s[at:]):
 			length = tokenLen(s[at:])
-		case strings.HasPrefix(s[at:], pemBegins):
+		case c == '-' && strings.HasPrefix(s[at:], pemBegins):
 			length = pemLen(s[at:])
 		default:
 			continue

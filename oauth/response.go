@@ -1,14 +1,20 @@
 package oauth
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 // An AccessToken is a token's wire form. It prints and logs as "redacted"; only
-// JSON encoding and string(t) show it, so that no log line can (AU-2).
+// JSON encoding and string(t) show it, so that no log line can (AU-2). A type that
+// keeps one in an unexported field needs a Format of its own: fmt calls no
+// methods there.
 type AccessToken string
 
-func (AccessToken) String() string       { return "redacted" }
-func (AccessToken) GoString() string     { return "redacted" }
-func (AccessToken) LogValue() slog.Value { return slog.StringValue("redacted") }
+func (AccessToken) String() string             { return "redacted" }
+func (AccessToken) Format(f fmt.State, _ rune) { io.WriteString(f, "redacted") } // for every verb
+func (AccessToken) LogValue() slog.Value       { return slog.StringValue("redacted") }
 
 // A TokenResponse is the successful answer of the token endpoint (RFC 6749
 // section 5.1, TK-6). Scope is always sent.

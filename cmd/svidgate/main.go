@@ -35,10 +35,10 @@ func newRoot() *cobra.Command {
 		Long: `Svidgate gives SPIFFE workloads OAuth 2.0 access tokens with no client secret
 anywhere. A workload shows the SVID it already holds; the server checks it
 against the bundle of its trust domain and answers with a short-lived token,
-which the API verifies by itself.
-
-See it work:  svidgate demo
-Try it out:   svidgate dev`,
+which the API verifies by itself.`,
+		Example: `  svidgate demo                          see it work
+  svidgate dev                           try it out
+  svidgate serve --config svidgate.yaml  run it`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

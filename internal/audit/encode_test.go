@@ -36,14 +36,14 @@ func TestAU1Line(t *testing.T) {
 	got := encoded(Event{
 		Event: EventToken, Outcome: Granted, RequestID: "r1", Endpoint: "/token", Source: "127.0.0.1:5000",
 		ClientID: "fleet", SPIFFEID: "spiffe://example.org/ns/ci/a", TrustDomain: "example.org", AuthMethod: "spiffe_jwt",
-		SVIDDigest: strings.Repeat("ab", 32), BundleSequence: 0, HasBundleSequence: true, ProfileLegacyUse: []string{"CJ-7", "CJ-10"},
+		SVIDDigest: strings.Repeat("ab", 32), SVIDKeyID: "k0", SVIDTokenID: "s0", BundleSequence: 0, HasBundleSequence: true, ProfileLegacyUse: []string{"CJ-7", "CJ-10"},
 		GrantType: "client_credentials", Resource: "https://api.example.com/", Scope: "read", Subject: "spiffe://example.org/ns/ci/a",
 		PolicyRule: "first-use", Txn: "t1", JTI: "j1", KeyID: "k1", Binding: "bearer", Expires: moment.Add(5 * time.Minute),
 	}, "node-1")
 	want := `{"version":1,"seq":1,"prev":"` + strings.Repeat("0", 64) + `","time":"2026-11-21T21:03:04.000005Z","node":"node-1",` +
 		`"event":"token","outcome":"granted","request_id":"r1","endpoint":"/token","source":"127.0.0.1:5000",` +
 		`"client_id":"fleet","spiffe_id":"spiffe://example.org/ns/ci/a","trust_domain":"example.org","auth_method":"spiffe_jwt",` +
-		`"svid_sha256":"` + strings.Repeat("ab", 32) + `","bundle_sequence":0,"profile_legacy_use":["CJ-7","CJ-10"],` +
+		`"svid_sha256":"` + strings.Repeat("ab", 32) + `","svid_key_id":"k0","svid_jti":"s0","bundle_sequence":0,"profile_legacy_use":["CJ-7","CJ-10"],` +
 		`"grant_type":"client_credentials","resource":"https://api.example.com/","scope":"read","subject":"spiffe://example.org/ns/ci/a",` +
 		`"policy_rule":"first-use","txn":"t1","jti":"j1","key_id":"k1","binding":"bearer","expires":"2026-11-21T21:08:04.000005Z"}` + "\n"
 	if got != want {
@@ -56,11 +56,11 @@ func TestAU1Line(t *testing.T) {
 var memberOf = map[string]string{
 	"Event": "event", "Outcome": "outcome", "Reason": "reason", "Rule": "rule", "Expected": "expected", "Presented": "presented",
 	"RequestID": "request_id", "Endpoint": "endpoint", "Source": "source", "ClientID": "client_id", "SPIFFEID": "spiffe_id",
-	"TrustDomain": "trust_domain", "TransportSPIFFEID": "transport_spiffe_id", "AuthMethod": "auth_method", "SVIDDigest": "svid_sha256",
+	"TrustDomain": "trust_domain", "AuthMethod": "auth_method", "SVIDDigest": "svid_sha256", "SVIDKeyID": "svid_key_id", "SVIDTokenID": "svid_jti",
 	"BundleSequence": "bundle_sequence", "ProfileLegacyUse": "profile_legacy_use", "GrantType": "grant_type", "Resource": "resource",
-	"Audience": "audience", "Scope": "scope", "Subject": "subject", "Actors": "actors",
-	"AuthorizationDetailsDigest": "authorization_details_sha256", "PolicyRule": "policy_rule", "PolicyDigest": "policy_sha256",
-	"Stale": "stale", "Txn": "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
+	"Scope": "scope", "Subject": "subject",
+	"PolicyRule": "policy_rule",
+	"Txn":        "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
 }
 
 // full sets every exported field, each string by text, and returns the event and
@@ -186,7 +186,7 @@ func TestLongMembersAreCut(t *testing.T) {
 	for i := range long {
 		long[i] = "value"
 	}
-	list := decoded(t, encoded(Event{Event: "e", Outcome: Refused, Stale: long}, ""))["stale"].([]any)
+	list := decoded(t, encoded(Event{Event: "e", Outcome: Refused, ProfileLegacyUse: long}, ""))["profile_legacy_use"].([]any)
 	if len(list) > maxMember/5 || list[len(list)-1] != "…" {
 		t.Errorf("a list of 5000 values is written with %d, the last is %v", len(list), list[len(list)-1])
 	}
@@ -241,7 +241,7 @@ func FuzzLine(f *testing.F) {
 	f.Add("a\nb\u2028", "\"\\", "\xff\xfe\x00")
 	f.Add("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", "\U0001F600", "x")
 	f.Fuzz(func(t *testing.T, a, b, c string) {
-		e := Event{Event: "e", Outcome: Refused, ClientID: a, Scope: b, Presented: c, Actors: []string{a, b}}
+		e := Event{Event: "e", Outcome: Refused, ClientID: a, Scope: b, Presented: c, ProfileLegacyUse: []string{a, b}}
 		got := encoded(e, c)
 		checkLine(t, got)
 		if again := encoded(e, c); again != got {

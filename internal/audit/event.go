@@ -41,23 +41,19 @@ type Event struct {
 	ClientID          string
 	SPIFFEID          string // of the authenticated client, never a pattern
 	TrustDomain       string
-	TransportSPIFFEID string // of the TLS connection's certificate, where it is judged apart from the client (WI-6)
 	AuthMethod        string // an oauth.AuthMethod
 	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
+	SVIDKeyID         string // kid of the JWT-SVID, or serial number of the X.509-SVID (CA-14)
+	SVIDTokenID       string // jti of the JWT-SVID, if it had one
 	BundleSequence    uint64 // of the bundle that judged it; see HasBundleSequence
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string
 
-	GrantType                  string
-	Resource                   string
-	Audience                   []string
-	Scope                      string
-	Subject                    string
-	Actors                     []string // outermost first
-	AuthorizationDetailsDigest string   // hex SHA-256
-	PolicyRule                 string   // id of the rule that decided
-	PolicyDigest               string   // hex SHA-256 of the policy it stands in
-	Stale                      []string // kinds of data older than they should be (LD-3)
+	GrantType  string
+	Resource   string
+	Scope      string
+	Subject    string
+	PolicyRule string // id of the rule that decided
 
 	Txn     string
 	JTI     string    // of what was issued

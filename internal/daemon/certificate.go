@@ -27,11 +27,12 @@ const checkEvery = time.Second
 
 func loadCertificate(certFile, keyFile string, now func() time.Time, log *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, now: now, log: log}
+	c.stamp, c.checked = c.stampNow(), now() // before reading, or a change in between would go unseen for ever
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("daemon: tls: %w", err)
 	}
-	c.current, c.stamp, c.checked = &pair, c.stampNow(), now()
+	c.current = &pair
 	return c, nil
 }
 

@@ -40,7 +40,8 @@ type Options struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Listeners, by name, are used instead of the configured addresses, so that a
-	// caller can know a port before it writes the issuer.
+	// caller can know a port before it writes the issuer. Start closes them when
+	// it fails, and Stop otherwise.
 	Listeners map[string]net.Listener
 }
 
@@ -76,6 +77,9 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	defer func() {
 		if err != nil {
 			for _, l := range opened {
+				l.Close()
+			}
+			for _, l := range options.Listeners { // also those it did not come to
 				l.Close()
 			}
 			if d.audit != nil {

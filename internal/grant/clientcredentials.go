@@ -12,6 +12,9 @@ func clientCredentials(caller clientauth.Caller, req *tokenrequest.Request) (Aut
 	if !caller.Authenticated() { // CC-1: there are no public clients here
 		return Authorization{}, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "CC-1", "an authenticated client", "none")
 	}
+	if !req.Parsed() { // nobody asked for anything: a fault of ours
+		return Authorization{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-1", "a parsed request", "none")
+	}
 	scope, err := parseScope(req.Scope())
 	if err != nil {
 		return Authorization{}, err

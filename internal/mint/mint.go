@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 type Token struct {
 	encoded   oauth.AccessToken
 	id        string
+	subject   string
 	keyID     string
 	issuedAt  time.Time
 	expiresAt time.Time
@@ -33,6 +35,16 @@ func (t Token) Minted() bool { return t.id != "" }
 
 // ID is the jti.
 func (t Token) ID() string { return t.id }
+
+// Subject is the sub.
+func (t Token) Subject() string { return t.subject }
+
+// String is all that a token prints and logs as (AU-2). fmt would look through to
+// the fields otherwise.
+func (t Token) String() string { return "token " + t.id }
+
+// Format keeps every verb of fmt to String.
+func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 
 // KeyID is the kid of the signing key.
 func (t Token) KeyID() string { return t.keyID }
@@ -93,7 +105,7 @@ func (m *Mint) Mint(a grant.Authorization, d policy.Decision) (Token, error) {
 	}
 	now := m.Now().Truncate(time.Second)
 	token := Token{
-		id: rand.Text(), issuedAt: now, expiresAt: now.Add(d.Lifetime()),
+		id: rand.Text(), subject: a.Subject(), issuedAt: now, expiresAt: now.Add(d.Lifetime()),
 		scope: strings.Join(d.Scope(), " "), resource: d.Resource(), binding: d.Binding(),
 	}
 	c := claims{

@@ -37,7 +37,8 @@ func (d Decision) Permits() bool { return d.rule != "" }
 // Resource is the one audience of the token (AT-4).
 func (d Decision) Resource() string { return d.resource }
 
-// Scope is what is granted, in the order of the client's own list.
+// Scope is what is granted: in the order in which it was asked for, or when
+// nothing was in that of the client's own list.
 func (d Decision) Scope() []string { return d.scope }
 
 // Binding is what the token must be bound to.

@@ -82,6 +82,9 @@ func (c Claim) Associate(identity svidgate.Identity) (client Client, legacy stri
 	if !identity.Proven() || c.registry == nil {
 		return Client{}, "", oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CA-16", "a proven identity", "none")
 	}
+	if identity.Method() != c.method { // also a claim that was refused before it had a method
+		return Client{}, "", oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CA-16", "an identity proven by "+string(c.method), string(identity.Method()))
+	}
 	a := &association{claim: c, identity: identity, client: c.client}
 	a.profile = c.Profile(identity.SPIFFEID())
 	if a.profile == "" {

@@ -60,6 +60,9 @@ type Registry struct {
 func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile) (*Registry, error) {
 	r := &Registry{make(map[string]*Client, len(clients)), make(map[spiffeid.ID][]*Client, len(clients)), profile}
 	var faults []error
+	if profile == nil {
+		faults = append(faults, errors.New("the profiles of trust domains are missing"))
+	}
 	for _, m := range clients {
 		c := &Client{id: m.ClientID, pattern: m.SPIFFEID, methods: slices.Clone(m.AuthMethods), profile: m.Profile}
 		if c.pattern.IsZero() { // CA-9 (2)

@@ -1,6 +1,3 @@
-// Package replay remembers what may be used only once, until it expires. It
-// keeps digests in the memory of one process: nothing survives a restart, and
-// two nodes know nothing of each other.
 package replay
 
 import (
@@ -26,10 +23,11 @@ type Memory struct {
 type shard struct {
 	mu    sync.Mutex
 	until map[[32]byte]time.Time // guarded by mu
-	sweep time.Time              // guarded by mu; when to look for expired digests next
+	swept time.Time              // guarded by mu; when expired digests were last looked for
 }
 
-// New makes a memory of at most limit digests; now is the clock.
+// New makes a memory of at most limit digests, but of 64 at least; now is the
+// clock. It is full when one of its 64 parts is, a little before the limit.
 func New(limit int, now func() time.Time) *Memory {
 	m := &Memory{now: now, limit: max(1, limit/shards)}
 	for i := range m.shards {
@@ -38,9 +36,17 @@ func New(limit int, now func() time.Time) *Memory {
 	return m
 }
 
+// Expired digests make room after sweepEvery, and after sweepFull where there is
+// none: a sweep takes far longer than all else here, so a full memory must not
+// cost one a call.
+const (
+	sweepEvery = time.Minute
+	sweepFull  = time.Second
+)
+
 // Use marks the digest as used until the given time and reports whether it was
 // unused. Of any number of concurrent calls with one digest exactly one gets
-// true.
+// true. The error is ErrFull.
 func (m *Memory) Use(digest [32]byte, until time.Time) (bool, error) {
 	s := &m.shards[digest[0]%shards]
 	now := m.now()
@@ -49,16 +55,17 @@ func (m *Memory) Use(digest [32]byte, until time.Time) (bool, error) {
 	if t, ok := s.until[digest]; ok && now.Before(t) {
 		return false, nil
 	}
-	if len(s.until) >= m.limit || !now.Before(s.sweep) {
+	since := now.Sub(s.swept) // below 0 when the clock was set back
+	if since < 0 || since >= sweepEvery || since >= sweepFull && len(s.until) >= m.limit {
 		for d, t := range s.until {
 			if !now.Before(t) {
 				delete(s.until, d)
 			}
 		}
-		s.sweep = now.Add(time.Minute)
-		if len(s.until) >= m.limit {
-			return false, ErrFull
-		}
+		s.swept = now
+	}
+	if len(s.until) >= m.limit {
+		return false, ErrFull
 	}
 	s.until[digest] = until
 	return true, nil

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/svidgate/svidgate/oauth"
@@ -10,8 +11,8 @@ import (
 // admitSource turns away an address whose requests failed too often, before any
 // signature is checked (GL-16).
 func (s *Server) admitSource(source netip.Addr) error {
-	if _, spent := s.failures.Spent(source.String()); spent {
-		return tooMany("failures per source", source.String())
+	if wait, spent := s.failures.Spent(sourceKey(source)); spent {
+		return tooMany("failures per source", source.String(), wait)
 	}
 	return nil
 }
@@ -19,22 +20,40 @@ func (s *Server) admitSource(source netip.Addr) error {
 // admitClient is the limit on one authenticated client's requests.
 func (s *Server) admitClient(id string) error {
 	if !s.requests.Take(id) {
-		return tooMany("requests per client", id)
+		wait, _ := s.requests.Spent(id)
+		return tooMany("requests per client", id, wait)
 	}
 	return nil
 }
 
-// failed counts a failed authentication against its source.
+// failed counts a failed authentication against its source: also one that was a
+// fault of the request (a certificate of somebody else, no client_id), since it
+// took as many signature checks.
 func (s *Server) failed(source netip.Addr, e *oauth.Error) {
-	if e.Code == oauth.InvalidClient {
-		s.failures.Take(source.String())
+	if e.Code == oauth.InvalidClient || e.Code == oauth.InvalidRequest && e.Subject != "" {
+		s.failures.Take(sourceKey(source))
 	}
 }
 
-func tooMany(limit, key string) *oauth.Error {
-	return oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "GL-16", "no more than the configured "+limit, oauth.Shown(key))
+// sourceKey is what failures are counted by: an address, or with IPv6 its /64,
+// all of which one peer may well have.
+func sourceKey(source netip.Addr) string {
+	if source.Is6() {
+		if prefix, err := source.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return source.String()
 }
 
-// retryAfter is what a caller is told to wait, in seconds: long enough for a
-// bucket to refill, short enough for a start-up to be over.
-const retryAfter = int(time.Second / time.Second)
+func tooMany(limit, key string, wait time.Duration) *oauth.Error {
+	e := oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "GL-16", "no more than the configured "+limit, oauth.Shown(key))
+	e.RetryAfter = wait
+	return e
+}
+
+// retryAfter is what a caller is told to wait, in whole seconds, at least one.
+func retryAfter(e *oauth.Error) string {
+	seconds := (e.RetryAfter + time.Second - 1) / time.Second
+	return strconv.FormatInt(int64(max(1, seconds)), 10)
+}

@@ -64,6 +64,12 @@ func newMetrics(bundles *bundle.Set, now func() time.Time) *metrics {
 
 func (m *metrics) granted(rec *record) {
 	m.issued.WithLabelValues(rec.event.GrantType, rec.event.AuthMethod, rec.event.Binding).Inc()
+	m.legacy(rec)
+}
+
+// legacy counts every client that authenticated in an older form, whatever
+// became of its request afterwards.
+func (m *metrics) legacy(rec *record) {
 	for _, rule := range rec.event.ProfileLegacyUse {
 		m.legacyUse.WithLabelValues(rule).Inc()
 	}
@@ -75,6 +81,7 @@ func (m *metrics) refused(rec *record) {
 		td = "other"
 	}
 	m.refusals.WithLabelValues(rec.event.Event, rec.event.Reason, td).Inc()
+	m.legacy(rec)
 }
 
 // bundleAge reports the age of each trust domain's bundle when it is asked.

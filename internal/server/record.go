@@ -65,13 +65,14 @@ func (rec *record) caller(c clientauth.Caller) {
 	id := c.Identity().SPIFFEID()
 	e.ClientID = c.Client().ID()
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
+	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
 	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
 	e.ProfileLegacyUse = c.LegacyUse()
 }
 
 func (rec *record) minted(t mint.Token, d policy.Decision) {
 	e := &rec.event
-	e.Resource, e.Scope, e.JTI = t.Resource(), t.Scope(), t.ID()
+	e.Resource, e.Scope, e.Subject, e.JTI = t.Resource(), t.Scope(), t.Subject(), t.ID()
 	e.KeyID, e.Binding, e.Expires, e.PolicyRule = t.KeyID(), string(t.Binding()), t.ExpiresAt(), d.Rule()
 }
 
@@ -80,7 +81,7 @@ func (rec *record) refused(err *oauth.Error) {
 	e := &rec.event
 	e.Outcome = audit.Refused
 	e.Reason, e.Rule, e.Expected, e.Presented = string(err.Reason), err.Rule, err.Expected, err.Presented
-	e.JTI, e.KeyID, e.Binding, e.Expires, e.PolicyRule = "", "", "", time.Time{}, ""
+	e.Subject, e.JTI, e.KeyID, e.Binding, e.Expires, e.PolicyRule = "", "", "", "", time.Time{}, ""
 	if err.Subject != "" && e.SPIFFEID == "" {
 		if id, parseErr := spiffeid.FromString(err.Subject); parseErr == nil {
 			e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()

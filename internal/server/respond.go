@@ -47,7 +47,7 @@ func writeRefusal(w http.ResponseWriter, r *http.Request, rec *record, e *oauth.
 	}
 	switch e.Code {
 	case oauth.Unavailable, oauth.TooMany:
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
+		h.Set("Retry-After", retryAfter(e))
 	case oauth.TooLarge:
 		h.Set("Connection", "close") // the rest of the body is not read
 	}

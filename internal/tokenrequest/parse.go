@@ -21,13 +21,15 @@ const MaxBody = 64 << 10
 // maxClientID bounds client_id; a SPIFFE ID has at most 2048 bytes (SI-8).
 const maxClientID = 2048
 
-// protocolParameters must not stand in the query of a form endpoint (GL-3).
+// protocolParameters must not stand in the query of a form endpoint (GL-3),
+// whether a grant of ours reads them or not: a secret in a URL is in every log.
 var protocolParameters = []string{
 	oauth.ParamGrantType, oauth.ParamClientID, oauth.ParamClientSecret,
 	oauth.ParamClientAssertion, oauth.ParamClientAssertionType,
-	oauth.ParamScope, oauth.ParamResource, oauth.ParamAudience,
-	"code", "redirect_uri", "code_verifier", "refresh_token", "token", "token_type_hint",
-	"subject_token", "actor_token", "assertion", "request", "request_uri",
+	oauth.ParamScope, oauth.ParamResource, oauth.ParamAudience, "authorization_details",
+	"code", "redirect_uri", "code_verifier", "refresh_token", "token", "token_type_hint", "device_code",
+	"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type",
+	"assertion", "username", "password", "request", "request_uri",
 }
 
 // repeatable parameters may appear more than once (GL-4).
@@ -75,12 +77,13 @@ func malformed(rule, expected, presented string) *oauth.Error {
 }
 
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	contentType := strings.Join(r.Header.Values("Content-Type"), ", ") // two are none (AK-24)
+	mediaType, params, err := mime.ParseMediaType(contentType)
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
-		return nil, malformed("GL-2", "application/x-www-form-urlencoded", oauth.Shown(r.Header.Get("Content-Type")))
+		return nil, malformed("GL-2", "application/x-www-form-urlencoded", shown(contentType))
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return nil, malformed("GL-2", "UTF-8", oauth.Shown(charset))
+		return nil, malformed("GL-2", "UTF-8", shown(charset))
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -105,17 +108,39 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if err != nil { // the error would repeat input
 		return nil, malformed("GL-2", "name=value pairs in percent-encoding", "a malformed body")
 	}
-	for name, values := range form {
-		if len(values) > 1 && !slices.Contains(repeatable, name) {
-			return nil, malformed("GL-4", "each parameter once", oauth.Shown(name)+" "+strconv.Itoa(len(values))+" times")
-		}
-		for _, value := range values {
-			if !utf8.ValidString(value) {
-				return nil, malformed("GL-2", "UTF-8", "other bytes in "+oauth.Shown(name))
-			}
-		}
+	if name, found := first(form, notUTF8); found {
+		return nil, malformed("GL-2", "UTF-8", "other bytes in "+shown(name))
+	}
+	if name, found := first(form, repeated); found {
+		return nil, malformed("GL-4", "each parameter once", shown(name)+" "+strconv.Itoa(len(form[name]))+" times")
 	}
 	return form, nil
+}
+
+// first is the parameter first by name that is bad. A map has no order, and one
+// request gets one answer however often it is made.
+func first(form url.Values, bad func(name string, values []string) bool) (name string, found bool) {
+	for n, values := range form {
+		if (!found || n < name) && bad(n, values) {
+			name, found = n, true
+		}
+	}
+	return name, found
+}
+
+func notUTF8(name string, values []string) bool {
+	return !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) })
+}
+
+func repeated(name string, values []string) bool {
+	return len(values) > 1 && !slices.Contains(repeatable, name)
+}
+
+func shown(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return oauth.Shown(s)
 }
 
 func tooLarge(n int64) *oauth.Error {

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// asProgram makes the test's own binary be svidgate, for the exit codes that only
+// a process has.
+const asProgram = "SVIDGATE_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// run runs a command in this process.
+func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	err = root.ExecuteContext(t.Context())
+	return out.String(), errs.String(), err
+}
+
+// every is each command of the program but cobra's own.
+func every(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, sub := range c.Commands() {
+		all = append(all, every(sub)...)
+	}
+	return all
+}
+
+func words(c *cobra.Command) []string { return strings.Fields(c.CommandPath())[1:] }
+
+// Every command says what it does, gives an example, and explains each flag.
+func TestHelp(t *testing.T) {
+	for _, c := range every(newRoot()) {
+		t.Run(c.CommandPath(), func(t *testing.T) {
+			stdout, stderr, err := run(t, append(words(c), "--help")...)
+			if err != nil || stderr != "" {
+				t.Fatalf("%v, standard error %q", err, stderr)
+			}
+			if c.Short == "" || c.Example == "" || !strings.Contains(stdout, "Examples:\n"+strings.TrimRight(c.Example, "\n")) {
+				t.Errorf("no example: %s", stdout)
+			}
+			c.Flags().VisitAll(func(f *pflag.Flag) {
+				if f.Usage == "" || !strings.Contains(stdout, "--"+f.Name) {
+					t.Errorf("--%s is not explained", f.Name)
+				}
+			})
+			for line := range strings.Lines(stdout) {
+				if strings.ContainsAny(line, "\t\x1b") {
+					t.Errorf("a tab or an escape in %q", line)
+				}
+			}
+		})
+	}
+}
+
+// Every example is a command that exists, with flags and arguments that it takes.
+func TestExamplesAreTrue(t *testing.T) {
+	n := 0
+	for _, c := range every(newRoot()) {
+		for line := range strings.Lines(c.Example) {
+			check(t, strings.Split(strings.TrimSpace(line), "  ")[0]) // what follows two spaces is said of it
+			n++
+		}
+	}
+	if n < 7 {
+		t.Errorf("only %d examples", n)
+	}
+}
+
+// check fails unless a command line could be run as it stands.
+func check(t *testing.T, line string) {
+	t.Helper()
+	fields := strings.Fields(line)
+	if len(fields) < 2 || fields[0] != "svidgate" {
+		t.Errorf("%q is no command of ours", line)
+		return
+	}
+	c, rest, err := newRoot().Find(fields[1:])
+	if err == nil && !c.HasParent() {
+		err = errors.New("no such command")
+	}
+	if err == nil {
+		err = c.ParseFlags(rest)
+	}
+	if err == nil {
+		err = c.ValidateArgs(c.Flags().Args())
+	}
+	if err == nil {
+		err = c.ValidateRequiredFlags()
+	}
+	if err == nil {
+		err = c.ValidateFlagGroups()
+	}
+	if err != nil {
+		t.Errorf("%q: %v", line, err)
+	}
+}
+
+// What `dev` prints to be pasted can be pasted.
+func TestPastedCommands(t *testing.T) {
+	d := developer{
+		Issuer: "https://127.0.0.1:1", MTLSURL: "https://127.0.0.1:2", Resource: "https://127.0.0.1:3/", Scope: "read", Socket: "unix:///tmp/w.sock",
+		Bundle: "https://127.0.0.1:4/", TrustDomain: "dev.test", CAFile: "/tmp/ca.pem", Config: "/tmp/c.yaml", Audit: "/tmp/a.jsonl", Status: "http://127.0.0.1:5",
+	}
+	text := d.text("svidgate")
+	lines := regexp.MustCompile(`svidgate token [^)"\n]+`).FindAllString(text, -1)
+	if len(lines) != 3 {
+		t.Fatalf("%d commands in %s", len(lines), text)
+	}
+	for _, line := range lines {
+		check(t, line)
+	}
+	if strings.Contains(text, "%!") {
+		t.Errorf("a value is missing: %s", text)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"an unknown command", []string{"serv"}, `unknown command "serv"`},
+		{"the nearest command is named", []string{"serv"}, "serve"},
+		{"an unknown flag", []string{"version", "--jsn"}, "unknown flag: --jsn"},
+		{"an unknown flag of the program", []string{"--config", "x"}, "unknown flag: --config"},
+		{"an unknown short flag", []string{"serve", "-x"}, "unknown shorthand flag"},
+		{"an argument too many", []string{"version", "x"}, `unknown command "x"`},
+		{"an argument too many for serve", []string{"serve", "svidgate.yaml"}, "svidgate.yaml"},
+		{"no file to check", []string{"check-config"}, "accepts 1 arg(s), received 0"},
+		{"two files to check", []string{"check-config", "a", "b"}, "accepts 1 arg(s), received 2"},
+		{"a flag without its value", []string{"serve", "--config"}, "flag needs an argument"},
+		{"a flag that is no number", []string{"token", "--issuer", "https://a", "--timeout", "soon"}, "invalid argument"},
+		{"a required flag", []string{"token"}, `required flag(s) "issuer" not set`},
+		{"two ways to print", []string{"token", "--issuer", "https://a", "--json", "--print-claims"}, "none of the others can be"},
+		{"a certificate without its key", []string{"token", "--issuer", "https://a", "--x509-svid-file", "a"}, "they must all be set"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			stdout, stderr, err := run(t, row.args...)
+			if err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("%v, want %q", err, row.want)
+			}
+			if stdout != "" || stderr != "" {
+				t.Errorf("printed besides: %q, %q", stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	stdout, _, err := run(t, "version", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal([]byte(stdout), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v["version"] == "" || v["go"] != runtime.Version() || v["platform"] != runtime.GOOS+"/"+runtime.GOARCH {
+		t.Errorf("%s", stdout)
+	}
+	stdout, _, err = run(t, "version")
+	if err != nil || !regexp.MustCompile(`^svidgate \S+ \(go\S+.*, \S+/\S+\)\n$`).MatchString(stdout) {
+		t.Errorf("%q, %v", stdout, err)
+	}
+}
+
+// Completion for the usual shells, for values and for files.
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		stdout, _, err := run(t, "completion", shell)
+		if err != nil || !strings.Contains(stdout, "svidgate") || len(stdout) < 1000 {
+			t.Errorf("%s: %d bytes, %v", shell, len(stdout), err)
+		}
+		if help, _, err := run(t, "completion", shell, "--help"); err != nil || !strings.Contains(help, "svidgate completion "+shell) {
+			t.Errorf("%s: the help shows no example: %v", shell, err)
+		}
+	}
+	const noFiles, extensions, folders = ":4", ":8", ":16"
+	for _, row := range []struct {
+		args []string
+		want []string
+		how  string
+	}{
+		{[]string{"token", "--method", ""}, []string{"spiffe_jwt", "spiffe_x509"}, noFiles},
+		{[]string{"check-config", ""}, []string{"yaml", "yml", "json"}, extensions},
+		{[]string{"serve", "--config", ""}, []string{"yaml", "yml", "json"}, extensions},
+		{[]string{"dev", "--dir", ""}, nil, folders},
+		{[]string{"ser"}, []string{"serve\tRun the authorization server"}, noFiles},
+	} {
+		stdout, _, err := run(t, append([]string{"__complete"}, row.args...)...)
+		got := strings.Split(strings.TrimSpace(stdout), "\n")
+		if err != nil || !slices.Equal(got[:len(got)-1], row.want) || got[len(got)-1] != row.how {
+			t.Errorf("%v completes to %q, %v", row.args, got, err)
+		}
+	}
+}
+
+const sound = `issuer: https://127.0.0.1:1
+listen: {public: "127.0.0.1:0"}
+tls: {certificate: as.crt, key: as.key}
+`
+
+func file(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// check-config prints nothing, or one line FILE:LINE:COL: message for each fault
+// on standard error; and serve prints the same before it gives up.
+func TestCheckConfig(t *testing.T) {
+	good := file(t, "svidgate.yaml", sound)
+	if stdout, stderr, err := run(t, "check-config", good); stdout != "" || stderr != "" || err != nil {
+		t.Errorf("printed %q and %q, %v", stdout, stderr, err)
+	}
+	bad := file(t, "svidgate.yaml", strings.Replace(sound, "listen:", "lisen:", 1)+"profile: latests\n")
+	want := bad + `:2:1: unknown key "lisen"; did you mean "listen"?` + "\n" + bad + ":4:10: "
+	for _, args := range [][]string{{"check-config", bad}, {"serve", "--config", bad}, {"serve", "-c", bad}} {
+		stdout, stderr, err := run(t, args...)
+		if stdout != "" || !strings.HasPrefix(stderr, want) || strings.Count(stderr, "\n") != 2 || !errors.Is(err, errSilent) {
+			t.Errorf("%v printed %q and %q, %v", args, stdout, stderr, err)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "none.yaml")
+	if _, stderr, err := run(t, "check-config", missing); !strings.Contains(stderr, missing) || !errors.Is(err, errSilent) {
+		t.Errorf("a file that is missing: %q, %v", stderr, err)
+	}
+	if _, stderr, err := run(t, "serve", "--config", missing); err == nil || errors.Is(err, errSilent) && stderr == "" {
+		t.Errorf("serve says nothing of a file that is missing: %q, %v", stderr, err)
+	}
+	if _, _, err := run(t, "serve", "--config", good); err == nil || !strings.Contains(err.Error(), "as.crt") {
+		t.Errorf("serve without its certificate: %v", err)
+	}
+}
+
+// The exit code is 0 only on success, and what is wrong stands on standard error
+// once.
+func TestExitCodes(t *testing.T) {
+	good, bad := file(t, "svidgate.yaml", sound), file(t, "svidgate.yaml", "{")
+	for _, row := range []struct {
+		args []string
+		code int
+		err  string // how standard error begins
+	}{
+		{[]string{"version"}, 0, ""},
+		{[]string{"--help"}, 0, ""},
+		{nil, 0, ""},
+		{[]string{"check-config", good}, 0, ""},
+		{[]string{"check-config", bad}, 1, bad + ":1:1: "},
+		{[]string{"serve", "--config", bad}, 1, bad + ":1:1: "},
+		{[]string{"serve", "--config", good}, 1, "svidgate: daemon: tls: "},
+		{[]string{"nothing"}, 1, `svidgate: unknown command "nothing"`},
+		{[]string{"version", "--nothing"}, 1, "svidgate: unknown flag: --nothing"},
+		{[]string{"token", "--issuer", "http://a", "--jwt-svid-file", good}, 1, "svidgate: client: "},
+	} {
+		t.Run(strings.Join(row.args, " "), func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], row.args...)
+			cmd.Env = append(os.Environ(), asProgram+"=1")
+			var stdout, stderr bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			if err := cmd.Run(); cmd.ProcessState == nil {
+				t.Fatal(err)
+			}
+			if code := cmd.ProcessState.ExitCode(); code != row.code {
+				t.Errorf("exit code %d, want %d", code, row.code)
+			}
+			if !strings.HasPrefix(stderr.String(), row.err) || (stderr.Len() == 0) != (row.err == "") || strings.Count(stderr.String(), row.err) != 1 && row.err != "" {
+				t.Errorf("standard error is %q, want %q", stderr.String(), row.err)
+			}
+			if (stdout.Len() > 0) != (row.code == 0 && len(row.args) != 2) {
+				t.Errorf("standard output is %q", stdout.String())
+			}
+		})
+	}
+}

@@ -1,0 +1,203 @@
+package replay
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+
+// A clock is moved by its test only.
+type clock struct{ now atomic.Int64 }
+
+func (c *clock) Now() time.Time          { return noon.Add(time.Duration(c.now.Load())) }
+func (c *clock) advance(d time.Duration) { c.now.Add(int64(d)) }
+
+func digest(n int) [32]byte {
+	return sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+}
+
+func use(t testing.TB, m *Memory, n int, until time.Time, want bool) {
+	t.Helper()
+	if unused, err := m.Use(digest(n), until); err != nil || unused != want {
+		t.Fatalf("digest %d: unused %t, %v; want %t", n, unused, err, want)
+	}
+}
+
+func size(m *Memory) (n int) {
+	for i := range m.shards {
+		m.shards[i].mu.Lock()
+		n += len(m.shards[i].until)
+		m.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+func TestUse(t *testing.T) {
+	var c clock
+	m := New(1000, c.Now)
+	until := noon.Add(time.Minute)
+	use(t, m, 1, until, true)
+	use(t, m, 1, until, false)
+	use(t, m, 1, until.Add(time.Hour), false) // says nothing new about when it ends
+	use(t, m, 2, until, true)
+
+	c.advance(time.Minute - 1)
+	use(t, m, 1, until, false)
+	c.advance(1)
+	use(t, m, 1, c.Now().Add(time.Second), true)
+	use(t, m, 1, c.Now().Add(time.Second), false)
+}
+
+// F16: one of any number of callers, for many digests at the same time.
+func TestParallelUse(t *testing.T) {
+	var c clock
+	m := New(1<<16, c.Now)
+	const digests, callers = 50, 20
+	var granted [digests]atomic.Int64
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for n := range digests {
+				unused, err := m.Use(digest(n), noon.Add(time.Hour))
+				if err != nil {
+					t.Error(err)
+				}
+				if unused {
+					granted[n].Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for n := range granted {
+		if g := granted[n].Load(); g != 1 {
+			t.Errorf("F16 digest %d was granted %d times", n, g)
+		}
+	}
+}
+
+// fill uses fresh digests until one does not fit, and gives the first one after.
+func fill(t *testing.T, m *Memory, until time.Time) (next int) {
+	t.Helper()
+	for n := range 1 << 20 {
+		if _, err := m.Use(digest(n), until); errors.Is(err, ErrFull) {
+			return n
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("GL-15 the memory has no end")
+	return 0
+}
+
+func TestFull(t *testing.T) {
+	for _, limit := range []int{1, 64, 6400} {
+		t.Run(fmt.Sprintf("GL-15 limit %d", limit), func(t *testing.T) {
+			var c clock
+			m := New(limit, c.Now)
+			next := fill(t, m, noon.Add(time.Hour))
+			if n := size(m); n > max(limit, shards) || next < limit/shards {
+				t.Errorf("%d digests were kept, the first refused was number %d", n, next)
+			}
+			use(t, m, 0, noon.Add(time.Hour), false) // what was used stays used
+			if unused, err := m.Use(digest(next), noon.Add(time.Hour)); unused || !errors.Is(err, ErrFull) {
+				t.Errorf("GL-15 unused %t, %v", unused, err)
+			}
+			c.advance(time.Hour) // all have expired
+			use(t, m, next, noon.Add(2*time.Hour), true)
+			use(t, m, next, noon.Add(2*time.Hour), false)
+		})
+	}
+}
+
+// Room comes back soon after the digests that took it have expired.
+func TestRoomAfterExpiry(t *testing.T) {
+	var c clock
+	m := New(shards, c.Now) // one to a shard
+	next := fill(t, m, noon.Add(10*time.Second))
+	c.advance(9 * time.Second)
+	if _, err := m.Use(digest(next), c.Now().Add(time.Hour)); !errors.Is(err, ErrFull) { // and sweeps
+		t.Fatalf("got %v", err)
+	}
+	c.advance(sweepFull)
+	use(t, m, next, c.Now().Add(time.Hour), true)
+}
+
+// A full memory is not searched at every call: that is work for whoever cannot
+// get in.
+func TestFullMemoryIsSweptOnceASecond(t *testing.T) {
+	var c clock
+	m := New(shards, c.Now)
+	next := fill(t, m, noon.Add(time.Hour))
+	s := &m.shards[digest(next)[0]%shards]
+	for range 3 {
+		c.advance(sweepFull)
+		for range 5 {
+			if _, err := m.Use(digest(next), noon.Add(time.Hour)); !errors.Is(err, ErrFull) {
+				t.Fatalf("got %v", err)
+			}
+			if !s.swept.Equal(c.Now()) {
+				t.Fatalf("swept at %s, it is %s", s.swept, c.Now())
+			}
+			c.advance(sweepFull / 10)
+			if _, err := m.Use(digest(next), noon.Add(time.Hour)); !errors.Is(err, ErrFull) || s.swept.Equal(c.Now()) {
+				t.Fatalf("swept again after %s, %v", sweepFull/10, err)
+			}
+			c.advance(-sweepFull / 10)
+		}
+	}
+}
+
+// AK-30: a clock that is set back brings nothing back to life, and does not keep
+// the memory from making room.
+func TestClockSetBack(t *testing.T) {
+	var c clock
+	m := New(1000, c.Now)
+	c.advance(24 * time.Hour)
+	use(t, m, 1, c.Now().Add(time.Minute), true)
+	c.advance(-24 * time.Hour)
+	use(t, m, 1, c.Now().Add(time.Minute), false)
+
+	full := New(shards, c.Now)
+	next := fill(t, full, noon.Add(time.Second))
+	c.advance(-time.Hour)
+	if _, err := full.Use(digest(next), noon); !errors.Is(err, ErrFull) { // its sweep comes at once
+		t.Fatalf("got %v", err)
+	}
+	c.advance(time.Hour + time.Second)
+	use(t, full, next, noon.Add(time.Hour), true)
+}
+
+// A million digests that expire one after the other take the room of those that
+// are alive.
+func TestMemoryStaysFlat(t *testing.T) {
+	var c clock
+	m := New(1<<16, c.Now)
+	var before, after runtime.MemStats
+	grow := func(from, to int) {
+		for n := from; n < to; n++ {
+			use(t, m, n, c.Now().Add(2*time.Minute), true)
+			c.advance(10 * time.Millisecond) // so that 12,000 are alive, and 18,000 kept
+		}
+	}
+	grow(0, 100_000)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	grow(100_000, 1_000_000)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n := size(m); n > 20_000 {
+		t.Errorf("%d digests are kept", n)
+	}
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
+		t.Errorf("the memory grew by %d bytes over 900,000 digests", grown)
+	}
+}

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/testidentity"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+const (
+	billing = "spiffe://example.org/billing"
+	orders  = "spiffe://example.org/orders"
+	api     = "https://api.example.com/"
+)
+
+// A source is a bundle that its test can take away.
+type source struct {
+	mu       sync.Mutex
+	document []byte // guarded by mu; nil: there is none
+}
+
+func (s *source) Fetch(context.Context) (bundle.Document, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.document == nil {
+		return bundle.Document{Origin: "test"}, errors.New("nobody answers")
+	}
+	return bundle.Document{Bytes: s.document, Origin: "test"}, nil
+}
+
+// A site is a server with two trust domains, of which example.org is ready, and
+// two clients.
+type site struct {
+	*testidentity.World
+	server *Server
+	config Config
+	log    bytes.Buffer
+	record string // the audit file
+}
+
+func newSite(t *testing.T, change ...func(*Config)) *site {
+	t.Helper()
+	return newSiteWith(t, []string{"example.org", "not-ready.test"}, change...)
+}
+
+func newSiteWith(t *testing.T, trustDomains []string, change ...func(*Config)) *site {
+	t.Helper()
+	s := &site{World: testidentity.New(t)}
+	dir := t.TempDir()
+	s.record = filepath.Join(dir, "audit.jsonl")
+
+	c := bundle.Config{Now: s.Clock.Now}
+	for _, name := range trustDomains {
+		source := &source{}
+		if name != "not-ready.test" {
+			source.document = s.Document(name)
+		}
+		c.TrustDomains = append(c.TrustDomains, bundle.TrustDomain{Name: spiffeid.RequireTrustDomainFromString(name), Source: source})
+	}
+	set, err := bundle.NewSet(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Load(t.Context()) // not-ready.test has none
+	s.Verifier, err = svidgate.NewVerifier(svidgate.Config{Issuer: testidentity.Issuer, Settings: svidgate.DefaultSettings(), Bundles: set, Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keys.Open(keys.Config{File: filepath.Join(dir, "keys.json"), Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := audit.Open(audit.Config{File: s.record, Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { record.Close() })
+
+	s.config = Config{
+		Issuer:  testidentity.Issuer,
+		MTLSURL: "https://mtls.as.example.com",
+		Authenticator: &clientauth.Authenticator{
+			Verifier: s.Verifier, Used: replay.New(1000, s.Clock.Now),
+			Clients: s.Registry(t,
+				registration.Metadata{ClientID: billing, AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}},
+				registration.Metadata{ClientID: orders, AuthMethods: []oauth.AuthMethod{oauth.MethodX509}}),
+		},
+		Resources: []policy.Resource{{Resource: api, Scopes: []string{"read", "write"}}, {Resource: "https://ledger.example.com/", Scopes: []string{"read", "post"}}},
+		Keys:      ring, Audit: record, Bundles: set,
+		Methods: []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
+		Log:     slog.New(slog.NewJSONHandler(&s.log, nil)), Now: s.Clock.Now,
+	}
+	grants := []oauth.GrantType{oauth.GrantClientCredentials}
+	s.config.Policy = policy.New(policy.Config{
+		Resources: s.config.Resources, Lifetime: policy.BearerLifetime,
+		Clients: []policy.Client{
+			{ClientID: billing, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read"}},
+			{ClientID: orders, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read", "write"}},
+		},
+	})
+	for _, f := range change {
+		f(&s.config)
+	}
+	if s.server, err = New(s.config); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// post sends a token request over TLS to a handler.
+func post(h http.Handler, form url.Values, chain []*x509.Certificate, edit ...func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, testidentity.TokenURL, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.TLS.PeerCertificates = chain
+	for _, f := range edit {
+		f(r)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func from(address string) func(*http.Request) {
+	return func(r *http.Request) { r.RemoteAddr = address }
+}
+
+// good is a request that is granted.
+func (s *site) good(t testing.TB) url.Values {
+	t.Helper()
+	return testidentity.Assertion(billing, s.JWT(t, billing))
+}
+
+// bad is one that fails authentication.
+func (s *site) bad(t testing.TB) url.Values {
+	t.Helper()
+	return testidentity.Assertion(billing, s.JWT(t, orders))
+}
+
+// lines are the audit record.
+func (s *site) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	data, err := os.ReadFile(s.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []map[string]any
+	for d := json.NewDecoder(bytes.NewReader(data)); ; {
+		var line map[string]any
+		if err := d.Decode(&line); errors.Is(err, io.EOF) {
+			return lines
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+}
+
+func get(h http.Handler, target string, edit ...func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	for _, f := range edit {
+		f(r)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
