@@ -55,26 +55,26 @@ const defaultTimeout = 10 * time.Second
 func (c *Config) validate() error {
 	var faults []error
 	if err := checkIssuer(c.Issuer); err != nil {
-		faults = append(faults, fmt.Errorf("Issuer: %w", err))
+		faults = append(faults, fmt.Errorf("config.Issuer: %w", err))
 	}
 	if len(c.Credentials) == 0 {
-		faults = append(faults, errors.New("Credentials: at least one is needed"))
+		faults = append(faults, errors.New("config.Credentials: at least one is needed"))
 	}
 	held := map[oauth.AuthMethod]bool{}
 	for _, cred := range c.Credentials {
 		switch {
 		case cred.jwt == nil && cred.x509 == nil:
-			faults = append(faults, errors.New("Credentials: one has no source"))
+			faults = append(faults, errors.New("config.Credentials: one has no source"))
 		case held[cred.method]:
-			faults = append(faults, fmt.Errorf("Credentials: two for %s", cred.method))
+			faults = append(faults, fmt.Errorf("config.Credentials: two for %s", cred.method))
 		}
 		held[cred.method] = true
 	}
 	if c.Method != "" && !held[c.Method] {
-		faults = append(faults, fmt.Errorf("Method: there is no credential for %s", oauth.Shown(string(c.Method))))
+		faults = append(faults, fmt.Errorf("config.Method: there is no credential for %s", oauth.Shown(string(c.Method))))
 	}
 	if c.Timeout < 0 {
-		faults = append(faults, errors.New("Timeout: is negative"))
+		faults = append(faults, errors.New("config.Timeout: is negative"))
 	}
 	return errors.Join(faults...)
 }
