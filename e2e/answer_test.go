@@ -165,18 +165,14 @@ func TestNothingIsEchoed(t *testing.T) {
 				}
 				return
 			}
-			var e struct {
-				Error, Description string `json:"-"`
-			}
 			var members map[string]string
 			if err := json.Unmarshal(a.body, &members); err != nil {
 				t.Fatal(err)
 			}
-			e.Error, e.Description = members["error"], members["error_description"]
 			if bytes.Contains(a.body, []byte("zq")) || len(members) != 2 {
 				t.Errorf("the answer is %s", a.body)
 			}
-			for _, text := range []string{e.Error, e.Description} {
+			for _, text := range []string{members["error"], members["error_description"]} {
 				if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 					t.Errorf("GL-7 %q", text)
 				}

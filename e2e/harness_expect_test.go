@@ -111,7 +111,7 @@ func (s *server) examine(t *testing.T, a answer) granted {
 			t.Errorf("TK-8 the answer has a member %s", name)
 		}
 	}
-	parsed, err := jose.ParseSigned(string(a.token.AccessToken), []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256})
+	parsed, err := jose.ParseSignedCompact(string(a.token.AccessToken), []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,8 @@ func (s *server) stop(t *testing.T) {
 	}
 	s.wait(t)
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("serve ended with code %d: %s", code, said(t, s.stderr))
+		said := said(t, s.stderr)
+		t.Errorf("serve ended with code %d: %s", code, said[max(0, len(said)-2000):])
 	}
 	s.inspect(t)
 }

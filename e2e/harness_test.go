@@ -47,6 +47,9 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	workspace() // before any test changes where temporary files go
+	if raceDetector && os.Getenv("GORACE") == "" {
+		os.Setenv("GORACE", "atexit_sleep_ms=50") // each program would take a second to end
+	}
 	code := m.Run()
 	if err := os.RemoveAll(workspace()); err != nil {
 		fmt.Println("e2e:", err)

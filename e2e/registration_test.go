@@ -74,6 +74,11 @@ func TestClients(t *testing.T) {
 		a.audit.text("client_id") != w.td.id("/billing") || len(a.audit.text("svid_sha256")) != 64 {
 		t.Errorf("audit line %v", a.audit)
 	}
+	// And a granted one by which key, of which bundle.
+	kid, _, _ := w.td.JWTKey()
+	if g := w.granted(t, w.billing(t)); g.audit.text("svid_key_id") != kid || g.audit["bundle_sequence"] != 1.0 {
+		t.Errorf("audit line %v", g.audit)
+	}
 }
 
 // CJ-13: a JWT-SVID may be used again, unless its trust domain says that it may
@@ -112,7 +117,11 @@ func TestSingleUse(t *testing.T) {
 	const callers = 8
 	for range callers {
 		conn := s.dial(t, "public", tlsConfig("public", nil))
-		go func() { results <- conn.do(t, withJWT(once.id("/w"), race)).status }()
+		go func() {
+			status := 0
+			defer func() { results <- status }() // also when the call fails the test
+			status = conn.do(t, withJWT(once.id("/w"), race)).status
+		}()
 	}
 	got := map[int]int{}
 	for range callers {

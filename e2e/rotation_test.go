@@ -87,7 +87,7 @@ func TestCARemoved(t *testing.T) {
 func TestCertificateEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	end := time.Now().Add(3 * time.Second).Truncate(time.Second)
+	end := time.Now().Add(6 * time.Second).Truncate(time.Second)
 	cert := w.td.svid(t, "/orders", func(c *x509.Certificate) { c.NotAfter = end })
 	config := tlsConfig("mtls", cert)
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(4)

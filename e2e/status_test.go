@@ -109,6 +109,20 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// Without any trust domain there is nothing to wait for, and no method that works
+// (MD-1).
+func TestNoTrustDomain(t *testing.T) {
+	s := start(t, "clients: []\n")
+	if resp, body := s.status(t, "/readyz"); resp.StatusCode != http.StatusOK {
+		t.Errorf("readiness: %d %s", resp.StatusCode, body)
+	}
+	if a := s.do(t, call{method: http.MethodGet, target: oauth.PathASMetadata}); strings.Contains(string(a.body), "spiffe_") {
+		t.Errorf("MD-1 the metadata is %s", a.body)
+	}
+	stranger := must(devca.New("example.org", devca.Options{}))
+	s.refused(t, withJWT("", secrets.jwt(must(stranger.JWTSVID("/w", []string{issuer})))), refusal{"invalid_client", oauth.ReasonTDUnknown, "JS-13"})
+}
+
 // The status listener is for this machine: a page under another name of it is
 // turned away (DNS rebinding).
 func TestStatusHost(t *testing.T) {

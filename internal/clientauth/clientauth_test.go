@@ -3,97 +3,19 @@ package clientauth_test
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
-	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/registration"
-	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
-
-const (
-	billing = "spiffe://example.org/billing"
-	orders  = "spiffe://example.org/orders"
-)
-
-// A want is the outcome of a row: the zero value is acceptance.
-type want struct {
-	code   oauth.ErrorCode
-	reason oauth.Reason
-	rule   string
-}
-
-var accepted = want{}
-
-func check(t testing.TB, err error, w want) {
-	t.Helper()
-	if w == accepted {
-		if err != nil {
-			t.Errorf("refused: %v", err)
-		}
-		return
-	}
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok {
-		t.Fatalf("got %v, want %s by %s", err, w.reason, w.rule)
-	}
-	if refusal.Code != w.code || refusal.Reason != w.reason || refusal.Rule != w.rule {
-		t.Errorf("refused with %s, %s by %s; want %s, %s by %s: %v", refusal.Code, refusal.Reason, refusal.Rule, w.code, w.reason, w.rule, err)
-	}
-}
-
-// A site is a world with registered clients and the one way in.
-type site struct {
-	*testidentity.World
-	auth *clientauth.Authenticator
-}
-
-func newSite(t testing.TB, clients ...registration.Metadata) *site {
-	t.Helper()
-	w := testidentity.New(t)
-	return &site{w, &clientauth.Authenticator{Verifier: w.Verifier, Clients: w.Registry(t, clients...), Used: replay.New(1<<16, w.Clock.Now)}}
-}
-
-func client(id string, methods ...oauth.AuthMethod) registration.Metadata {
-	return registration.Metadata{ClientID: id, AuthMethods: methods}
-}
-
-// authenticate checks what holds for every answer, and returns it.
-func (s *site) authenticate(t testing.TB, req *tokenrequest.Request) (clientauth.Caller, error) {
-	t.Helper()
-	caller, method, err := s.auth.Authenticate(t.Context(), req)
-	if caller.Authenticated() != (err == nil) {
-		t.Errorf("Authenticated is %t beside %v", caller.Authenticated(), err)
-	}
-	if err == nil {
-		if method != caller.Identity().Method() {
-			t.Errorf("the method is %s, the identity's %s", method, caller.Identity().Method())
-		}
-		return caller, nil
-	}
-	if _, _, bound := caller.Certificate(); bound || caller.Client().Registered() || len(caller.LegacyUse()) > 0 {
-		t.Errorf("a refused caller holds %+v", caller)
-	}
-	if a := req.Assertion(); len(a) > 40 && strings.Contains(err.Error(), a[len(a)-40:]) {
-		t.Error("F50 the error shows the assertion's signature")
-	}
-	return caller, err
-}
-
-func jwt(t testing.TB, form url.Values, chain ...*x509.Certificate) *tokenrequest.Request {
-	t.Helper()
-	return testidentity.Request(t, form, chain)
-}
 
 func TestAuthenticated(t *testing.T) {
 	s := newSite(t, client(billing, oauth.MethodJWT), client(orders, oauth.MethodX509))
@@ -120,51 +42,6 @@ func TestAuthenticated(t *testing.T) {
 	if (clientauth.Caller{}).Authenticated() {
 		t.Error("the zero Caller is somebody")
 	}
-}
-
-// The profile transition lets older forms pass and says so, rule by rule.
-func TestLegacyUse(t *testing.T) {
-	aud := func(v any) func(h, c map[string]any) { return func(_, c map[string]any) { c["aud"] = v } }
-	s := newSite(t, client(billing, oauth.MethodJWT),
-		registration.Metadata{ClientID: "strict", SPIFFEID: parse(t, orders), AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}, Profile: svidgate.Latest},
-		registration.Metadata{ClientID: "seed", SPIFFEID: parse(t, "spiffe://example.org/seed"), AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}, Profile: svidgate.Seed},
-	)
-	mismatch := want{oauth.InvalidClient, oauth.ReasonAudMismatch, "CJ-6"}
-	for _, row := range []struct {
-		name, sent, id string
-		audience       any
-		legacy         []string
-		want           want
-	}{
-		{"15.2 both new", billing, billing, testidentity.Issuer, nil, accepted},
-		{"CJ-7 audience of the endpoint", billing, billing, testidentity.TokenURL, []string{"CJ-7"}, accepted},
-		{"CJ-10 no client_id", "", billing, testidentity.Issuer, []string{"CJ-10"}, accepted},
-		{"15.2 both old", "", billing, testidentity.TokenURL, []string{"CJ-10", "CJ-7"}, accepted},
-		{"CJ-6 another endpoint", billing, billing, testidentity.Issuer + "/introspect", nil, mismatch},
-		{"15.2 a client's own profile: issuer", "strict", orders, testidentity.Issuer, nil, accepted},
-		{"15.2 a client's own profile: endpoint", "strict", orders, testidentity.TokenURL, nil, mismatch},
-		{"15.2 a client's own profile holds without client_id", "", orders, testidentity.TokenURL, nil, mismatch},
-		{"CJ-7 seed: endpoint is no older form there", "seed", "spiffe://example.org/seed", testidentity.TokenURL, nil, accepted},
-		{"CJ-7 seed: without client_id neither", "", "spiffe://example.org/seed", testidentity.TokenURL, nil, accepted},
-		{"CJ-7 seed: issuer", "seed", "spiffe://example.org/seed", testidentity.Issuer, nil, mismatch},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			caller, err := s.authenticate(t, jwt(t, testidentity.Assertion(row.sent, s.JWT(t, row.id, aud(row.audience)))))
-			check(t, err, row.want)
-			if !slices.Equal(caller.LegacyUse(), row.legacy) {
-				t.Errorf("counted as legacy: %v, want %v", caller.LegacyUse(), row.legacy)
-			}
-		})
-	}
-}
-
-func parse(t testing.TB, s string) svidgate.Pattern {
-	t.Helper()
-	p, err := svidgate.ParsePattern(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // A certificate beside an assertion binds the token when it is a whole X.509-SVID

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"maps"
 	"math/big"
 	"reflect"
@@ -14,14 +13,10 @@ import (
 	"testing"
 	"time"
 
-	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/devca"
-	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
-	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
-	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
@@ -31,106 +26,6 @@ const (
 	billing = "spiffe://example.org/billing"
 	api     = "https://api.example.com/"
 )
-
-// A press is a mint with all that stands before it.
-type press struct {
-	*testidentity.World
-	mint   *mint.Mint
-	signer keys.Signer
-	table  policy.Config
-}
-
-func newPress(t testing.TB) *press {
-	t.Helper()
-	p := &press{World: testidentity.New(t), signer: signer(t, devca.P256, jose.ES256)}
-	p.mint = &mint.Mint{Issuer: testidentity.Issuer, Signer: func() keys.Signer { return p.signer }, Now: p.Clock.Now}
-	p.table = policy.Config{
-		Resources: []policy.Resource{{Resource: api, Scopes: []string{"read", "write"}}},
-		Clients:   []policy.Client{{ClientID: "billing", GrantTypes: []oauth.GrantType{oauth.GrantClientCredentials}, Resources: []string{api}, Scope: []string{"read", "write"}}},
-		Lifetime:  10 * time.Minute,
-	}
-	return p
-}
-
-func signer(t testing.TB, key devca.KeyAlgorithm, alg jose.Algorithm) keys.Signer {
-	t.Helper()
-	private, err := devca.GenerateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys.Signer{KeyID: "key-1", Algorithm: alg, Key: private}
-}
-
-func client(t testing.TB, methods ...oauth.AuthMethod) registration.Metadata {
-	t.Helper()
-	pattern, err := svidgate.ParsePattern(billing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return registration.Metadata{ClientID: "billing", SPIFFEID: pattern, AuthMethods: methods}
-}
-
-func byJWT(t testing.TB, w *testidentity.World, chain []*x509.Certificate, pairs ...string) *tokenrequest.Request {
-	t.Helper()
-	return testidentity.Request(t, testidentity.With(testidentity.Assertion("billing", w.JWT(t, billing)), pairs...), chain)
-}
-
-func byX509(t testing.TB, chain []*x509.Certificate, pairs ...string) *tokenrequest.Request {
-	t.Helper()
-	return testidentity.Request(t, testidentity.With(testidentity.Certificate("billing"), pairs...), chain)
-}
-
-// authorize takes a request through every stage before the mint.
-func (p *press) authorize(t testing.TB, req *tokenrequest.Request, methods ...oauth.AuthMethod) (grant.Authorization, policy.Decision) {
-	t.Helper()
-	g, err := grant.For(req.GrantType())
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := g(p.Caller(t, client(t, methods...), req), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := policy.New(p.table).Decide(a.Question())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a, d
-}
-
-func (p *press) token(t testing.TB, req *tokenrequest.Request, methods ...oauth.AuthMethod) mint.Token {
-	t.Helper()
-	token, err := p.mint.Mint(p.authorize(t, req, methods...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-// read verifies a token with the signer's public key and gives its header and
-// claims as a stranger reads them.
-func (p *press) read(t testing.TB, token mint.Token) (header, claims map[string]any) {
-	t.Helper()
-	raw := string(token.Response().AccessToken)
-	c, err := jose.ParseCompact(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Verify(p.signer.Algorithm, p.signer.Key.Public()); err != nil {
-		t.Fatal(err)
-	}
-	parts := strings.Split(raw, ".")
-	for i, into := range []*map[string]any{&header, &claims} {
-		b, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, into); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return header, claims
-}
 
 // TestClaims is the whole of a token, member by member (AT-1 to AT-6, CC-3).
 func TestClaims(t *testing.T) {
@@ -227,121 +122,6 @@ func TestSameWorkloadSameToken(t *testing.T) {
 	}
 	if !reflect.DeepEqual(all[0], all[1]) || !reflect.DeepEqual(all[1], all[2]) {
 		t.Errorf("RS-3 the tokens differ: %v", all)
-	}
-}
-
-// AT-6, MT-4: a bound token never outlives its certificate.
-func TestNoTokenOutlivesItsCertificate(t *testing.T) {
-	for _, row := range []struct {
-		name     string
-		notAfter time.Duration // from now
-		want     time.Duration // 0: refused
-	}{
-		{"MT-4 long after the token", time.Hour, 10 * time.Minute},
-		{"MT-4 a second after the token", 10*time.Minute + time.Second, 10 * time.Minute},
-		{"MT-4 with the token", 10 * time.Minute, 10 * time.Minute},
-		{"MT-4 a second before the token", 10*time.Minute - time.Second, 10*time.Minute - time.Second},
-		{"MT-4 in a second", time.Second, time.Second},
-		{"AT-6 now", 0, 0},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			p := newPress(t)
-			chain := p.Chain(t, billing, func(c *x509.Certificate) { c.NotAfter = testidentity.Noon.Add(row.notAfter) })
-			a, d := p.authorize(t, byX509(t, chain), oauth.MethodX509)
-			token, err := p.mint.Mint(a, d)
-			if row.want == 0 {
-				refusedWith(t, token, err, oauth.InvalidClient, oauth.ReasonExpired, "AT-6")
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, claims := p.read(t, token)
-			if got := token.ExpiresAt().Sub(testidentity.Noon); got != row.want || claims["exp"] != float64(token.ExpiresAt().Unix()) || token.Response().ExpiresIn != int64(row.want/time.Second) {
-				t.Errorf("it lives %s (exp %v, expires_in %d), want %s", got, claims["exp"], token.Response().ExpiresIn, row.want)
-			}
-			if token.ExpiresAt().After(chain[0].NotAfter) {
-				t.Error("MT-4 it outlives its certificate")
-			}
-		})
-	}
-}
-
-// A certificate that nobody binds to shortens nothing.
-func TestUnboundTokenHasItsOwnLife(t *testing.T) {
-	p := newPress(t)
-	p.table.Binding = policy.BindNone
-	chain := p.Chain(t, billing, func(c *x509.Certificate) { c.NotAfter = testidentity.Noon.Add(time.Minute) })
-	if token := p.token(t, byX509(t, chain), oauth.MethodX509); token.ExpiresAt() != testidentity.Noon.Add(policy.BearerLifetime) {
-		t.Errorf("it lives until %s", token.ExpiresAt())
-	}
-}
-
-// Times in a token are whole seconds, and never reach past what was decided.
-func TestWholeSeconds(t *testing.T) {
-	p := newPress(t)
-	p.Clock.Advance(900 * time.Millisecond)
-	_, claims := p.read(t, p.token(t, byJWT(t, p.World, nil), oauth.MethodJWT))
-	if now := float64(testidentity.Noon.Unix()); claims["iat"] != now || claims["exp"] != now+300 {
-		t.Errorf("iat %v, exp %v", claims["iat"], claims["exp"])
-	}
-}
-
-func refusedWith(t *testing.T, token mint.Token, err error, code oauth.ErrorCode, reason oauth.Reason, rule string) {
-	t.Helper()
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok || refusal.Code != code || refusal.Reason != reason || refusal.Rule != rule {
-		t.Errorf("got %v, want %s by %s", err, reason, rule)
-	}
-	if token.Minted() || token.Response().AccessToken != "" || token.ID() != "" {
-		t.Errorf("GL-15 there is a token beside the refusal: %+v", token)
-	}
-}
-
-// The mint refuses what the stages before it did not make (STYLE's one line of
-// stages; CC-4: no aud, no token).
-func TestZeroValuesAreRefused(t *testing.T) {
-	p := newPress(t)
-	a, d := p.authorize(t, byJWT(t, p.World, nil), oauth.MethodJWT)
-	p.table.Resources = append(p.table.Resources, policy.Resource{})
-	p.table.Clients[0].Resources = []string{""}
-	_, nowhere := p.authorize(t, byJWT(t, p.World, nil), oauth.MethodJWT)
-	p.table.Clients[0].Resources, p.table.Binding = []string{api}, policy.BindRequired
-	_, bound := p.authorize(t, byJWT(t, p.World, p.Chain(t, billing)), oauth.MethodJWT)
-	for _, row := range []struct {
-		name string
-		a    grant.Authorization
-		d    policy.Decision
-		rule string
-	}{
-		{"no authorization", grant.Authorization{}, d, "CC-4"},
-		{"no decision", a, policy.Decision{}, "CC-4"},
-		{"neither", grant.Authorization{}, policy.Decision{}, "CC-4"},
-		{"CC-4 a decision without a resource", a, nowhere, "CC-4"},
-		{"CC-5 to be bound, and nothing to bind to", a, bound, "CC-5"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			token, err := p.mint.Mint(row.a, row.d)
-			refusedWith(t, token, err, oauth.ServerError, oauth.ReasonInternal, row.rule)
-		})
-	}
-	if token, err := p.mint.Mint(a, d); err != nil || !token.Minted() {
-		t.Errorf("refused: %v", err)
-	}
-	if (mint.Token{}).Minted() {
-		t.Error("the zero Token is minted")
-	}
-}
-
-// A key that cannot sign gives no token, and the error says nothing of the token.
-func TestSignerFails(t *testing.T) {
-	p := newPress(t)
-	a, d := p.authorize(t, byJWT(t, p.World, nil), oauth.MethodJWT)
-	p.signer = signer(t, devca.P256, jose.RS256) // a key that does not go with its algorithm
-	token, err := p.mint.Mint(a, d)
-	refusedWith(t, token, err, oauth.ServerError, oauth.ReasonInternal, "")
-	if strings.Contains(err.Error(), "eyJ") {
-		t.Errorf("AU-2 the error shows a piece of the token: %v", err)
 	}
 }
 

@@ -166,14 +166,21 @@ func TestClockSetBack(t *testing.T) {
 	c.advance(-24 * time.Hour)
 	use(t, m, 1, c.Now().Add(time.Minute), false)
 
-	full := New(shards, c.Now)
-	next := fill(t, full, noon.Add(time.Second))
-	c.advance(-time.Hour)
-	if _, err := full.Use(digest(next), noon); !errors.Is(err, ErrFull) { // its sweep comes at once
-		t.Fatalf("got %v", err)
+	// Three digests of one shard, which has room for two.
+	small := New(2*shards, c.Now)
+	var same []int
+	for n := 0; len(same) < 3; n++ {
+		if digest(n)[0]%shards == 0 {
+			same = append(same, n)
+		}
 	}
-	c.advance(time.Hour + time.Second)
-	use(t, full, next, noon.Add(time.Hour), true)
+	c.advance(24 * time.Hour)
+	use(t, small, same[0], c.Now().Add(time.Minute), true) // and sweeps, a day ahead
+	c.advance(-24 * time.Hour)
+	small.shards[0].until[digest(same[1])] = c.Now().Add(10 * time.Second)
+	c.advance(10 * time.Second)
+	use(t, small, same[2], c.Now().Add(time.Minute), true)
+	use(t, small, same[0], c.Now().Add(time.Minute), false)
 }
 
 // A million digests that expire one after the other take the room of those that

@@ -87,17 +87,15 @@ func New(c Config) (*Server, error) {
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
 // Public is the handler of the listener at the issuer's URL.
-func (s *Server) Public() http.Handler {
-	return s.routes(s.config.Issuer, s.config.PublicCertificates)
-}
+func (s *Server) Public() http.Handler { return s.routes(s.config.Issuer) }
 
 // MTLS is the handler of the listener that asks for client certificates: the
 // same endpoints under the alias URLs.
-func (s *Server) MTLS() http.Handler { return s.routes(s.config.MTLSURL, true) }
+func (s *Server) MTLS() http.Handler { return s.routes(s.config.MTLSURL) }
 
 // routes serves the endpoints below a base URL. The URL of the endpoint called
 // is the one under this base and no other (AM-6, EC-4).
-func (s *Server) routes(base string, certificates bool) http.Handler {
+func (s *Server) routes(base string) http.Handler {
 	base = strings.TrimSuffix(base, "/")
 	prefix := issuerPath(base)
 	mux := http.NewServeMux()

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -67,6 +69,22 @@ func TestReadiness(t *testing.T) {
 				t.Errorf("%d %v\nwant %d %v", status, body, row.status, want)
 			}
 		})
+	}
+}
+
+// BE-15: a bundle that may be of any age never makes a trust domain unready.
+func TestReadinessWithoutAnAgeLimit(t *testing.T) {
+	s := newSite(t)
+	settings := svidgate.DefaultSettings()
+	settings.MaxBundleAge = svidgate.Unbounded
+	var err error
+	s.config.Authenticator.Verifier, err = svidgate.NewVerifier(svidgate.Config{Issuer: testidentity.Issuer, Settings: settings, Bundles: s.config.Bundles, Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Clock.Advance(10 * 365 * 24 * time.Hour)
+	if status, body := readyz(t, s); status != http.StatusOK {
+		t.Errorf("BE-15 %d %v", status, body)
 	}
 }
 
