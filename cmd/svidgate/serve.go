@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,6 +31,9 @@ func newServe() *cobra.Command {
 				// As check-config prints them: editors read FILE:LINE:COL.
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errSilent
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w; name the configuration with --config", err)
 			}
 			if err != nil {
 				return err

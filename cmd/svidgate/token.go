@@ -121,6 +121,9 @@ func (f *tokenFlags) credentials(ctx context.Context, config *client.Config) (cl
 	if len(config.Credentials) > 0 {
 		return func() {}, nil
 	}
+	if f.socket == "" && os.Getenv("SPIFFE_ENDPOINT_SOCKET") == "" {
+		return nil, errors.New("there is no SVID: name the Workload API with --socket or SPIFFE_ENDPOINT_SOCKET, or a file with --jwt-svid-file or --x509-svid-file")
+	}
 	source, err := workload.Open(ctx, workload.Config{Address: f.socket, SPIFFEID: f.spiffeID, Hint: f.hint})
 	if err != nil {
 		return nil, err
