@@ -176,7 +176,7 @@ func (j *judgement) fetchAgain(ctx context.Context) bool {
 		return false
 	}
 	j.snapshot = snapshot
-	return snapshot != before
+	return !snapshot.Same(before) // else all would be judged twice for nothing
 }
 
 // isOwn is the second half of MT-9: the trust domain that chose the bundle is

@@ -1,6 +1,7 @@
 package svidgate
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -32,8 +33,8 @@ type Bundles interface {
 type Settings struct {
 	// Profile is the edition whose rules apply; empty is Transition.
 	Profile Profile
-	// Leeway is the clock skew forgiven on the times in a JWT-SVID, 0 to 300 s
-	// (JS-10). Certificates get none.
+	// Leeway is the clock skew forgiven on the times in a JWT-SVID, up to 300 s
+	// (JS-10); 0 and NoLeeway forgive none. Certificates get none.
 	Leeway time.Duration
 	// MaxLifetime bounds what is left of a JWT-SVID's life; 0 is 1 h (JS-19).
 	MaxLifetime time.Duration
@@ -44,8 +45,12 @@ type Settings struct {
 	RequireKeyID bool
 }
 
-// Unbounded sets no bound, where that is really meant.
-const Unbounded = time.Duration(math.MaxInt64)
+const (
+	// Unbounded sets no bound, where that is really meant.
+	Unbounded = time.Duration(math.MaxInt64)
+	// NoLeeway forgives no clock skew in one trust domain, where others do.
+	NoLeeway = time.Duration(math.MinInt64)
+)
 
 // DefaultSettings are those of the server when nothing is configured. They differ
 // from the zero Settings in forgiving 60 s of clock skew.
@@ -58,7 +63,8 @@ type Config struct {
 	// Issuer is the authorization server's issuer identifier, byte for byte as
 	// assertions must name it (CJ-6).
 	Issuer string
-	// Settings apply where TrustDomains has no entry.
+	// Settings apply to every trust domain. In TrustDomains, what is zero is taken
+	// from here, so that saying one thing of a trust domain loosens no other.
 	Settings     Settings
 	TrustDomains map[spiffeid.TrustDomain]Settings
 	// Bundles are the trust bundles; never the system roots (XS-12).
@@ -104,6 +110,9 @@ func NewVerifier(c Config) (*Verifier, error) {
 		if _, err := ParseProfile(string(s.Profile)); err != nil {
 			fault("%s: %w", where, err)
 		}
+		if s.Leeway == NoLeeway {
+			s.Leeway = 0
+		}
 		if s.Leeway < 0 || s.Leeway > 300*time.Second {
 			fault("%s: leeway must lie between 0 and 300 s (JS-10)", where)
 		}
@@ -120,6 +129,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	check("settings", &c.Settings)
 	perTD := make(map[spiffeid.TrustDomain]Settings, len(c.TrustDomains))
 	for td, s := range c.TrustDomains {
+		s = s.or(c.Settings)
 		check(td.Name(), &s)
 		perTD[td] = s
 	}
@@ -134,6 +144,16 @@ func NewVerifier(c Config) (*Verifier, error) {
 		v.log = slog.New(slog.DiscardHandler)
 	}
 	return v, nil
+}
+
+// or fills what s does not say from general.
+func (s Settings) or(general Settings) Settings {
+	s.Profile = cmp.Or(s.Profile, general.Profile)
+	s.Leeway = cmp.Or(s.Leeway, general.Leeway)
+	s.MaxLifetime = cmp.Or(s.MaxLifetime, general.MaxLifetime)
+	s.MaxBundleAge = cmp.Or(s.MaxBundleAge, general.MaxBundleAge)
+	s.RequireKeyID = s.RequireKeyID || general.RequireKeyID
+	return s
 }
 
 // Profile is the profile that applies to a trust domain's SVIDs unless a client

@@ -1,6 +1,7 @@
 package svidgate
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -173,17 +174,6 @@ var x509LeafRules = []judge.Rule[*x509State]{
 		Presented: func(s *x509State) string { return keyUsage(s.leaf) },
 	},
 	{
-		ID: "XS-6", Source: "X509-SVID 4.3", What: "its key usage is marked critical (told, not refused)", Needs: factParsed,
-		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
-			if !keyUsageCritical(s.leaf) {
-				s.v.log.WarnContext(ctx, "x509-svid has a key usage that is not critical", "spiffe_id", oauth.Shown(s.idText), "rule", "XS-6")
-			}
-			return ""
-		},
-		Expected:  func(*x509State) string { return "critical" },
-		Presented: func(s *x509State) string { return fmt.Sprintf("critical %t", keyUsageCritical(s.leaf)) },
-	},
-	{
 		ID: "XS-7", Source: "X509-SVID 4.4", What: "its extended key usage, if there, allows client authentication", Needs: factParsed,
 		Judge: func(_ context.Context, s *x509State) oauth.Reason {
 			if !allowsClientAuth(s.leaf) {
@@ -272,6 +262,17 @@ var x509PathRules = []judge.Rule[*x509State]{
 			return strings.Join(parts, "; ")
 		},
 	},
+	{
+		ID: "XS-6", Source: "X509-SVID 4.3", What: "its key usage is marked critical (told, not refused)", Needs: factParsed | factChain,
+		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
+			if !keyUsageCritical(s.leaf) {
+				s.v.log.WarnContext(ctx, "x509-svid has a key usage that is not critical", "spiffe_id", oauth.Shown(s.idText), "rule", "XS-6")
+			}
+			return ""
+		},
+		Expected:  func(*x509State) string { return "critical, or not: it is told, not refused" },
+		Presented: func(s *x509State) string { return fmt.Sprintf("critical %t", keyUsageCritical(s.leaf)) },
+	},
 }
 
 // buildPaths is RFC 5280 path validation by the standard library, with this
@@ -284,7 +285,7 @@ func (s *x509State) buildPaths() {
 		return
 	}
 	intermediates := x509.NewCertPool()
-	for _, c := range s.sent[1:] {
+	for _, c := range admitted(s.snapshot.Anchors(), s.sent[1:]) {
 		intermediates.AddCert(c)
 	}
 	s.chains, s.Cause = s.leaf.Verify(x509.VerifyOptions{
@@ -293,6 +294,30 @@ func (s *x509State) buildPaths() {
 		CurrentTime:   s.now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // XS-7 and XS-14 judge it
 	})
+}
+
+// admitted are the certificates sent that an anchor signed, or one that was
+// admitted itself. The standard library would try every path among all that is
+// sent before it reached an anchor; a stranger who sends certificates that sign
+// each other could make it check a hundred signatures a request (AK-18).
+func admitted(anchors, sent []*x509.Certificate) []*x509.Certificate {
+	signers := slices.Clone(anchors)
+	var in []*x509.Certificate
+	for left := slices.Clone(sent); ; {
+		before := len(left)
+		left = slices.DeleteFunc(left, func(c *x509.Certificate) bool {
+			signed := slices.ContainsFunc(signers, func(signer *x509.Certificate) bool {
+				return bytes.Equal(c.RawIssuer, signer.RawSubject) && c.CheckSignatureFrom(signer) == nil
+			})
+			if signed {
+				in, signers = append(in, c), append(signers, c)
+			}
+			return signed
+		})
+		if len(left) == before {
+			return in
+		}
+	}
 }
 
 // maySign is XS-14 for one certificate above the leaf. One that names a workload

@@ -131,6 +131,12 @@ func (s *Snapshot) RefreshHint() time.Duration { return s.refreshHint }
 // that comes from [Parse] alone.
 func (s *Snapshot) Generation() uint64 { return s.generation }
 
+// Same reports whether two bundles of one trust domain verify the same: their
+// anchors and keys are equal, whenever they were fetched.
+func (s *Snapshot) Same(other *Snapshot) bool {
+	return s.trustDomain == other.trustDomain && s.digest == other.digest
+}
+
 // FetchedAt is when the source was last asked and answered with this content.
 // A caller that must not go on with an old bundle (BE-15) judges this time;
 // nothing in this package does.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -85,10 +86,22 @@ func (d *Daemon) bundleSet() (*bundle.Set, error) {
 			d.log.Info("trust domain", "trust_domain", td.Name.Name(), "spiffe_bundle_endpoint", bundle.ProfileHTTPSWeb)
 		}
 		c.TrustDomains = append(c.TrustDomains, bundle.TrustDomain{
-			Name: td.Name, Source: source, Refresh: bundle.Refresh{Min: td.Refresh.Min, Max: td.Refresh.Max},
+			Name: td.Name, Source: source, Refresh: refreshOf(td),
 		})
 	}
 	return bundle.NewSet(c)
+}
+
+// refreshOf bounds the time between two polls so that a bundle is confirmed at
+// least twice within max_stale, whatever its own hint says: a healthy endpoint
+// must not let it get too old.
+func refreshOf(td config.TrustDomain) bundle.Refresh {
+	r := bundle.Refresh{Min: td.Refresh.Min, Max: td.Refresh.Max}
+	if td.MaxStale > 0 {
+		half := td.MaxStale / 2
+		r.Min, r.Max = min(r.Min, half), min(r.Max, half)
+	}
+	return r
 }
 
 func bundleSource(td config.TrustDomain, d *Daemon) (bundle.Source, error) {
@@ -118,7 +131,7 @@ func (d *Daemon) makeVerifier() (*svidgate.Verifier, error) {
 	for _, td := range d.config.TrustDomains {
 		c.TrustDomains[td.Name] = svidgate.Settings{
 			Profile:      td.Profile,
-			Leeway:       td.SVID.Leeway,
+			Leeway:       cmp.Or(td.SVID.Leeway, svidgate.NoLeeway),
 			MaxLifetime:  unboundedIfZero(td.SVID.MaxAssertionLifetime),
 			MaxBundleAge: unboundedIfZero(td.MaxStale),
 			RequireKeyID: td.SVID.RequireKID,
