@@ -2,9 +2,11 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,10 @@ const (
 	refetchAfter = 5 * time.Second
 
 	maxAudiences = 8
+
+	// maxSent is how many JWT-SVIDs are remembered as sent. The one that counts is
+	// the present one, or one of those that requests under way carry.
+	maxSent = 64
 )
 
 // An assertion is a JWT-SVID that is fit to be sent.
@@ -49,6 +55,14 @@ type assertions struct {
 
 	mu         sync.Mutex
 	byAudience map[string]*kept[assertion]
+	sent       []sending // the oldest first
+}
+
+// A sending counts how often one JWT-SVID went out. The digest does instead of the
+// token, which need not lie in memory for longer.
+type sending struct {
+	digest [sha256.Size]byte
+	times  int
 }
 
 func newAssertions(source JWTSource, now func() time.Time, log *slog.Logger) *assertions {
@@ -61,7 +75,48 @@ func (a *assertions) get(ctx context.Context, audience string) (assertion, error
 
 // drop forgets the JWT-SVID that the server has just refused: it may be signed
 // with a withdrawn key, and the source may have a better one by now.
-func (a *assertions) drop(audience string) { a.of(audience).drop() }
+func (a *assertions) drop(audience string, refused assertion) {
+	a.of(audience).drop(func(kept assertion) bool { return kept == refused })
+}
+
+// another asks the source for a JWT-SVID other than old; false when it has none.
+// The new one is for the caller alone: where JWT-SVIDs count once (CJ-13), callers
+// who shared it would be refused again.
+func (a *assertions) another(ctx context.Context, audience string, old assertion) (assertion, bool) {
+	l, err := a.fetch(ctx, audience)
+	if err != nil {
+		a.log.Warn("no new JWT-SVID could be had", "audience", audience, "error", err)
+		return assertion{}, false
+	}
+	return l.value, l.value.token != old.token
+}
+
+// sending notes that the JWT-SVID goes out now.
+func (a *assertions) sending(out assertion) {
+	digest := sha256.Sum256([]byte(out.token))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.sent {
+		if a.sent[i].digest == digest {
+			a.sent[i].times++
+			return
+		}
+	}
+	if len(a.sent) == maxSent {
+		a.sent = slices.Delete(a.sent, 0, 1)
+	}
+	a.sent = append(a.sent, sending{digest, 1})
+}
+
+// reused reports whether the JWT-SVID went out more than once. It is asked after
+// the answer, because of two requests at the same time the server may have read
+// the later one first.
+func (a *assertions) reused(old assertion) bool {
+	digest := sha256.Sum256([]byte(old.token))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(a.sent, func(s sending) bool { return s.digest == digest && s.times > 1 })
+}
 
 func (a *assertions) of(audience string) *kept[assertion] {
 	a.mu.Lock()

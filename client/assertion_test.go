@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -157,9 +158,27 @@ func TestAssertionsPerHalfLife(t *testing.T) { // F40, CL-7
 	})
 }
 
+// lines is a log that fetches in the background write while the test reads.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func TestAssertionsSurviveAnAgentThatStalls(t *testing.T) { // F39, F22
 	synctest.Test(t, func(t *testing.T) {
-		var log strings.Builder
+		var log lines
 		source := &issuing{authority: newAuthority(t, time.Now)}
 		a := newAssertions(source, time.Now, slog.New(slog.NewTextHandler(&log, nil)))
 		first, err := a.get(t.Context(), testIssuer)

@@ -46,12 +46,24 @@ type Request struct {
 }
 
 // A Token is an access token and what the server said about it. The client reads
-// nothing out of the token itself.
+// nothing out of the token itself. It prints and logs without the access token;
+// only JSON encoding shows that, also of a struct that holds a Token.
 type Token struct {
 	AccessToken oauth.AccessToken // prints and logs as "redacted"
 	TokenType   string            // "Bearer", for tokens bound to a certificate too
 	Scope       string            // as granted, which may be less than was asked
 	ExpiresAt   time.Time         // by this host's clock, never later than the server's word
+}
+
+// Format keeps the access token out of whatever prints the Token, under every verb
+// (AU-2).
+func (t Token) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "%s token, scope %q, until %s", t.TokenType, t.Scope, t.ExpiresAt.UTC().Format(time.RFC3339))
+}
+
+// LogValue does the same for slog.
+func (t Token) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("type", t.TokenType), slog.String("scope", t.Scope), slog.Time("until", t.ExpiresAt))
 }
 
 // key is what tokens are kept by: never by less than everything that makes two

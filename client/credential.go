@@ -36,7 +36,8 @@ type Credential struct {
 
 // JWTSVID is client authentication with a JWT-SVID (spiffe_jwt). One assertion is
 // asked for with the server's issuer identifier as its only audience, and used
-// until half of its life is over (CJ-11, CL-7).
+// until half of its life is over (CJ-11, CL-7). When the server refuses one that was
+// sent before, because it counts each once (CJ-13), another is asked for and sent.
 func JWTSVID(source JWTSource) Credential {
 	return Credential{method: oauth.MethodJWT, jwt: source}
 }

@@ -105,13 +105,29 @@ func (f *x509Files) GetX509SVID() (*x509svid.SVID, error) {
 	return svid, nil
 }
 
-// readFile reads a file of at most limit bytes.
+// readFile reads a regular file of at most limit bytes. Opening a FIFO waits for a
+// writer that may never come, and opening a device can have effects, so both are
+// refused before; what was put there in between is refused after, and openFlags
+// keep that open from waiting.
 func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRegular(path, info); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	if info, err = file.Stat(); err != nil {
+		return nil, err
+	}
+	if err := checkRegular(path, info); err != nil {
+		return nil, err
+	}
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, err
@@ -120,4 +136,11 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s is longer than %d bytes", path, limit)
 	}
 	return data, nil
+}
+
+func checkRegular(path string, info os.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	return nil
 }

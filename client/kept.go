@@ -133,11 +133,13 @@ func (k *kept[T]) replace(ctx context.Context, bad func(T) bool) (T, error) {
 	return f.wait(ctx)
 }
 
-// drop makes the value worthless: the next get fetches.
-func (k *kept[T]) drop() {
+// drop makes the value worthless if it is the bad one: the next get fetches.
+func (k *kept[T]) drop(bad func(T) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.lease = lease[T]{}
+	if bad(k.lease.value) {
+		k.lease = lease[T]{}
+	}
 }
 
 // start begins a fetch. k.mu is held.

@@ -12,7 +12,7 @@ import (
 // originOf is scheme, host and port of an https URL, in one spelling. Tokens are
 // sent over TLS only (RFC 6750 section 5.3), so no other URL has one.
 func originOf(u *url.URL) (string, bool) {
-	if u.Scheme != "https" || u.Hostname() == "" {
+	if u == nil || u.Scheme != "https" || u.Hostname() == "" {
 		return "", false
 	}
 	port := u.Port()

@@ -2,14 +2,11 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/svidgate/svidgate/oauth"
@@ -54,12 +51,18 @@ func (c *Client) requestToken(ctx context.Context, request Request, s *session) 
 		form.Set(oauth.ParamScope, request.Scope)
 	}
 	audience := c.audience(endpoint)
-	if err := c.authenticate(ctx, form, m.method, audience, s); err != nil {
+	var a assertion // none with spiffe_x509
+	if m.method == oauth.MethodJWT {
+		if a, err = c.assertions.get(ctx, audience); err != nil {
+			return none, err
+		}
+	}
+	if err := c.authenticate(form, a, s); err != nil {
 		return none, err
 	}
 
 	sent := c.now() // before the request: the token is never thought to live longer than it does
-	answer, err := post(ctx, hc, endpoint, form)
+	answer, err := c.post(ctx, &exchange{hc, endpoint, audience, form, a, s})
 	if err != nil {
 		err = explainTLS(err)
 		c.pauseFor(err, 0)
@@ -73,9 +76,6 @@ func (c *Client) requestToken(ctx context.Context, request Request, s *session) 
 			c.pauseFor(refusal, refusal.RetryAfter)
 		} else {
 			c.resume()
-		}
-		if refusal.Code == oauth.InvalidClient && m.method == oauth.MethodJWT {
-			c.assertions.drop(audience)
 		}
 		return none, refusal
 	}
@@ -118,20 +118,16 @@ func (c *Client) audience(endpoint string) string {
 	return endpoint
 }
 
-// authenticate adds client_id, which is always sent (CJ-11, CX-2), and the
-// assertion, where that is the method. There is never a second method: with
+// authenticate sets client_id, which is always sent (CJ-11, CX-2), and the
+// assertion, where there is one. There is never a second method: with
 // spiffe_x509 the body has no assertion, with spiffe_jwt a certificate on the
 // connection only binds (CA-5, CA-6).
-func (c *Client) authenticate(ctx context.Context, form url.Values, method oauth.AuthMethod, audience string, s *session) error {
+func (c *Client) authenticate(form url.Values, a assertion, s *session) error {
 	clientID := c.config.ClientID
 	if s != nil && clientID == "" {
 		clientID = s.svid.ID.String()
 	}
-	if method == oauth.MethodJWT {
-		a, err := c.assertions.get(ctx, audience)
-		if err != nil {
-			return err
-		}
+	if a.token != "" {
 		if s != nil && s.svid.ID != a.id {
 			return fmt.Errorf("the JWT-SVID is of %s and the X.509-SVID of %s: the server refuses two workloads in one request (TK-3)", a.id, s.svid.ID)
 		}
@@ -143,49 +139,6 @@ func (c *Client) authenticate(ctx context.Context, form url.Values, method oauth
 	}
 	form.Set(oauth.ParamClientID, clientID)
 	return nil
-}
-
-// An answer of the token endpoint, read to its end.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
-// post sends the form, and once more if the connection broke: an idle one may
-// have been closed by the server in that moment, and asking twice for a token
-// does no harm.
-func post(ctx context.Context, hc *http.Client, endpoint string, form url.Values) (*answer, error) {
-	body := form.Encode()
-	a, err := postOnce(ctx, hc, endpoint, body)
-	if err != nil && isReset(err) && ctx.Err() == nil {
-		a, err = postOnce(ctx, hc, endpoint, body)
-	}
-	return a, err
-}
-
-func postOnce(ctx context.Context, hc *http.Client, endpoint, body string) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := hc.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	data, err := readBody(resp.Body, maxAnswer)
-	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", endpoint, err)
-	}
-	return &answer{resp.StatusCode, resp.Header, data}, nil
-}
-
-func isReset(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // paused returns the error that stopped the client from asking, or nil.

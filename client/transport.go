@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -75,6 +76,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, fmt.Errorf("client: transport: %w", t.err)
 	}
+	if req.URL == nil {
+		closeBody(req)
+		return nil, errors.New("client: transport: the request has no URL")
+	}
 	if !t.trusted(req) {
 		if req.Response != nil {
 			return t.elsewhere(req)
@@ -131,7 +136,7 @@ func (t *transport) again(req *http.Request, bad Token) (attempt, bool) {
 }
 
 func (t *transport) send(req *http.Request, a attempt) (*http.Response, error) {
-	out := req.Clone(req.Context())
+	out := cloneOf(req)
 	out.Body = a.body
 	out.Header.Set("Authorization", oauth.TokenTypeBearer+" "+string(a.token.AccessToken))
 	resp, err := t.forSession(a.session).RoundTrip(out)
@@ -144,13 +149,22 @@ func (t *transport) send(req *http.Request, a attempt) (*http.Response, error) {
 // elsewhere follows a redirect to another origin, with no token at all: not ours,
 // and not one that the caller put there.
 func (t *transport) elsewhere(req *http.Request) (*http.Response, error) {
-	out := req.Clone(req.Context())
+	out := cloneOf(req)
 	out.Header.Del("Authorization")
 	resp, err := t.base.RoundTrip(out)
 	if resp != nil {
 		resp.Request = req
 	}
 	return resp, err
+}
+
+// cloneOf copies req. One that was put together by hand may have no header yet.
+func cloneOf(req *http.Request) *http.Request {
+	out := req.Clone(req.Context())
+	if out.Header == nil {
+		out.Header = http.Header{}
+	}
+	return out
 }
 
 // forSession returns the RoundTripper whose connections present the session's

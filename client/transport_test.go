@@ -264,6 +264,49 @@ type closeCounter struct {
 
 func (c *closeCounter) Close() error { c.closed.Add(1); return nil }
 
+func TestTransportRequestMadeByHand(t *testing.T) { // http.Transport returns errors, too, and does not panic
+	w := newWorld(t)
+	a := newAPI(w, tls.NoClientCert)
+	rt := w.client(w.config(client.JWTSVID(w.jwt))).Transport(w.base(), client.Request{Resource: a.URL})
+	for _, tt := range []struct {
+		name   string
+		change func(*http.Request)
+		want   string // empty: sent with the token
+	}{
+		{"as http.NewRequest makes it", func(*http.Request) {}, ""},
+		{"no header", func(r *http.Request) { r.Header = nil }, ""},
+		{"no URL", func(r *http.Request) { r.URL = nil }, "no URL"},
+		{"no URL and no header", func(r *http.Request) { r.URL, r.Header = nil, nil }, "no URL"},
+		{"elsewhere with no header", func(r *http.Request) {
+			r.Header = nil
+			r.Response = &http.Response{Request: must(http.NewRequest(http.MethodGet, "https://api.example.com/", nil))}
+		}, ""},
+		{"after a step with no URL", func(r *http.Request) { r.Response = &http.Response{Request: &http.Request{}} }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := &closeCounter{Reader: strings.NewReader("body")}
+			req := must(http.NewRequest(http.MethodPost, a.URL, body))
+			tt.change(req)
+			headerless, before := req.Header == nil, len(a.seen())
+			resp, err := rt.RoundTrip(req)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want %q", err, tt.want)
+			}
+			if resp != nil {
+				resp.Body.Close()
+				calls := a.seen()[before:]
+				if withToken := req.Response == nil; len(calls) != 1 || (calls[0].authorization != "") != withToken {
+					t.Errorf("the API saw %v, want one request, with a token: %v", calls, withToken)
+				}
+			}
+			if headerless != (req.Header == nil) {
+				t.Error("the caller's request was changed")
+			}
+			w.until("the body is closed", func() bool { return body.closed.Load() > 0 })
+		})
+	}
+}
+
 func TestTransportClosesTheBody(t *testing.T) {
 	w := newWorld(t)
 	a := newAPI(w, tls.NoClientCert)

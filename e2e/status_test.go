@@ -218,7 +218,6 @@ func TestLimits(t *testing.T) {
 		for range 3 {
 			s.granted(t, right()) // success costs nothing
 		}
-		s.refused(t, withJWT(td.id("/billing"), ""), refusal{"invalid_request", oauth.ReasonAssertionMissing, "CJ-3"}) // nor does a slip
 		s.refused(t, wrong(), refusal{"invalid_client", oauth.ReasonAudMismatch, "CJ-6"})
 		a := s.do(t, wrong())
 		if a.status == http.StatusUnauthorized { // a burst of two

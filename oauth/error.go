@@ -20,8 +20,9 @@ type Error struct {
 	Expected  string
 	Presented string
 	// Subject is the SPIFFE ID that the refused credential names, empty where it
-	// names none. It is a claim and no proof.
-	Subject string
+	// names none. It is a claim and no proof, unless SubjectProven.
+	Subject       string
+	SubjectProven bool
 	// RetryAfter is what a peer is told to wait after oauth.Unavailable and
 	// oauth.TooMany; 0 is a second.
 	RetryAfter time.Duration

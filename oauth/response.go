@@ -17,7 +17,7 @@ func (AccessToken) Format(f fmt.State, _ rune) { io.WriteString(f, "redacted") }
 func (AccessToken) LogValue() slog.Value       { return slog.StringValue("redacted") }
 
 // A TokenResponse is the successful answer of the token endpoint (RFC 6749
-// section 5.1, TK-6). Scope is always sent.
+// section 5.1, TK-6). Scope is always sent, unless it is empty.
 type TokenResponse struct {
 	AccessToken AccessToken `json:"access_token"`
 	TokenType   string      `json:"token_type"`

@@ -15,8 +15,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := newRoot().ExecuteContext(ctx)
-	stop()
 	if err != nil {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "svidgate: "+err.Error())
@@ -42,6 +42,6 @@ which the API verifies by itself.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(), newVersion())
+	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(), newAudit(), newVersion())
 	return root
 }

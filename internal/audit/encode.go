@@ -89,6 +89,9 @@ func (e *Event) append(b []byte) []byte {
 	b = appendText(b, "client_id", e.ClientID)
 	b = appendMember(b, "spiffe_id", e.SPIFFEID) // whole: nobody may hide behind a path that looks like a token
 	b = appendText(b, "trust_domain", e.TrustDomain)
+	if e.Proven {
+		b = append(b, `,"proven":true`...)
+	}
 	b = appendText(b, "auth_method", e.AuthMethod)
 	b = appendText(b, "svid_sha256", e.SVIDDigest)
 	b = appendText(b, "svid_key_id", e.SVIDKeyID)

@@ -39,8 +39,9 @@ type Event struct {
 	Source    string // address of the peer, as the listener saw it
 
 	ClientID          string
-	SPIFFEID          string // of the authenticated client, never a pattern
+	SPIFFEID          string // concrete, never a pattern
 	TrustDomain       string
+	Proven            bool   // SPIFFEID was proven, not only claimed
 	AuthMethod        string // an oauth.AuthMethod
 	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
 	SVIDKeyID         string // kid of the JWT-SVID, or serial number of the X.509-SVID (CA-14)

@@ -143,6 +143,6 @@ const maxLeeway = 300 * time.Second
 // withSubject notes in a refusal which proven workload it is about.
 func withSubject(err error, identity svidgate.Identity) error {
 	e := *oauth.AsError(err)
-	e.Subject = identity.SPIFFEID().String()
+	e.Subject, e.SubjectProven = identity.SPIFFEID().String(), true
 	return &e
 }

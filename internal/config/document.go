@@ -1,6 +1,9 @@
 package config
 
 import (
+	"strings"
+	"unicode/utf8"
+
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
@@ -55,9 +58,18 @@ func (n *node) written() string {
 
 func quoted(s string) string { return `"` + oauth.Shown(s) + `"` }
 
+func widths(text string) []int {
+	var all []int
+	for line := range strings.SplitSeq(text, "\n") {
+		all = append(all, utf8.RuneCountInString(line))
+	}
+	return all
+}
+
 // A builder turns the library's tree into nodes.
 type builder struct {
 	file   string
+	widths []int // of the lines, in characters
 	faults Faults
 }
 
@@ -65,7 +77,10 @@ func (b *builder) place(t *token.Token) position {
 	if t == nil || t.Position == nil {
 		return position{b.file, 1, 1}
 	}
-	return position{b.file, max(t.Position.Line, 1), max(t.Position.Column, 1)}
+	// The library counts past the end of a line where a value is absent or escapes
+	// are broken; no place lies further out than right behind the line.
+	line := min(max(t.Position.Line, 1), len(b.widths))
+	return position{b.file, line, min(max(t.Position.Column, 1), b.widths[line-1]+1)}
 }
 
 func (b *builder) node(n ast.Node) *node {

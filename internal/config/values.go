@@ -200,8 +200,9 @@ func badAuthority(u *url.URL) bool {
 // oddPath reports a path that HTTP libraries rewrite on the way, so that the
 // endpoints below it would not be found where the metadata says they are.
 func oddPath(u *url.URL, raw string) bool {
-	// Also not what the server's router would take for a pattern.
-	if strings.ContainsAny(raw, `%\{}`) {
+	// Also not what the server's router would take for a pattern, or what has
+	// another form on the wire.
+	if strings.ContainsAny(raw, `%\{}`) || (&url.URL{Path: u.Path}).EscapedPath() != u.Path {
 		return true
 	}
 	path := strings.TrimSuffix(strings.TrimPrefix(u.Path, "/"), "/")

@@ -43,7 +43,7 @@ func parseYAML(file string, data []byte) (root *node, faults Faults) {
 		}
 	}()
 	tokens := lexer.Tokenize(string(data))
-	b := &builder{file: file}
+	b := &builder{file: file, widths: widths(string(data))}
 	b.refuseTokens(tokens)
 	if len(b.faults) > 0 {
 		return nil, b.faults

@@ -12,7 +12,10 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
@@ -106,7 +109,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 			}
 		}
 		opened = append(opened, listener)
-		listeners[l.name] = listener
+		listeners[l.name] = netutil.LimitListener(listener, maxConnections()) // below TLS, which wants to be seen
 		d.addresses[l.name] = listener.Addr().String()
 	}
 	if d.mtlsURL, err = aliasBase(cfg, listeners[MTLS]); err != nil {
@@ -166,7 +169,7 @@ func (d *Daemon) serve(name string, l net.Listener, h http.Handler) {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      20 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10, // GL-8
 		// The library's own answer to OPTIONS * has no Request-Id.
 		DisableGeneralOptionsHandler: true,
@@ -194,6 +197,18 @@ func (c connectionLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// maxConnections is how many connections one listener keeps open. The rest of the
+// process's file descriptors stay free for the other listeners, bundles and the
+// audit file; callers beyond that wait.
+func maxConnections() int {
+	const most = 1 << 16
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return most
+	}
+	return int(max(16, min(most, limit.Cur*3/10)))
+}
+
 // Addresses are the addresses really bound, by the names of the listeners.
 func (d *Daemon) Addresses() map[string]string { return d.addresses }
 
@@ -215,18 +230,29 @@ func (d *Daemon) Stop() error {
 	d.server.Stopping()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	var errs []error
-	for _, s := range d.servers { // the status listener last: it tells of the stop
-		if err := s.Shutdown(ctx); err != nil {
-			s.Close()
-			errs = append(errs, err)
+	// All that takes requests at once, so that none goes on taking new ones; then
+	// the status listener, which tells of the stop.
+	var (
+		stopping sync.WaitGroup
+		errs     = make([]error, len(d.servers)+1)
+	)
+	stop := func(i int) {
+		if err := d.servers[i].Shutdown(ctx); err != nil {
+			d.servers[i].Close()
+			errs[i] = fmt.Errorf("daemon: requests were cut off: %w", err)
 		}
+	}
+	last := len(d.servers) - 1
+	for i := range last {
+		stopping.Go(func() { stop(i) })
+	}
+	stopping.Wait()
+	if last >= 0 {
+		stop(last)
 	}
 	d.polling()
 	d.running.Wait()
-	if err := d.audit.Close(); err != nil {
-		errs = append(errs, err)
-	}
+	errs[len(errs)-1] = d.audit.Close()
 	return errors.Join(errs...)
 }
 

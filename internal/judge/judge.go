@@ -82,6 +82,8 @@ func Explain[S State](ctx context.Context, rules []Rule[S], s S) oauth.Explanati
 				}
 			}
 			f.Expected, f.Presented = r.Expected(s), r.Presented(s) // a judgement may make both more exact
+		} else if e.Refusal == nil { // as FirstRefusal has it
+			e.Refusal = refusal(r, s, oauth.ReasonInternal)
 		}
 		e.Findings = append(e.Findings, f)
 	}

@@ -64,17 +64,37 @@ func (l *Limiter) Take(key string) bool {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, ok := l.byKey[key]
-	if !ok {
-		if l.order.Len() >= maxKeys {
-			oldest := l.order.Back()
-			delete(l.byKey, oldest.Value.(*bucket).key)
-			l.order.Remove(oldest)
-		}
-		e = l.order.PushFront(&bucket{key, rate.NewLimiter(l.limit, l.burst)})
-		l.byKey[key] = e
-	} else {
-		l.order.MoveToFront(e)
+	return l.bucket(key).AllowN(now, 1)
+}
+
+// Charge takes one event from key even when none is left: what many callers at
+// once took too much is owed, so that the rate holds on average. At most a
+// second's worth is.
+func (l *Limiter) Charge(key string) {
+	if l == nil {
+		return
 	}
-	return e.Value.(*bucket).AllowN(now, 1)
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.bucket(key); b.TokensAt(now) > -float64(l.burst) {
+		b.ReserveN(now, 1)
+	}
+}
+
+// bucket finds or makes the bucket of key. The caller holds mu.
+func (l *Limiter) bucket(key string) *bucket {
+	e, ok := l.byKey[key]
+	if ok {
+		l.order.MoveToFront(e)
+		return e.Value.(*bucket)
+	}
+	if l.order.Len() >= maxKeys {
+		oldest := l.order.Back()
+		delete(l.byKey, oldest.Value.(*bucket).key)
+		l.order.Remove(oldest)
+	}
+	b := &bucket{key, rate.NewLimiter(l.limit, l.burst)}
+	l.byKey[key] = l.order.PushFront(b)
+	return b
 }

@@ -26,13 +26,14 @@ func (s *Server) admitClient(id string) error {
 	return nil
 }
 
-// failed counts a failed authentication against its source: also one that was a
-// fault of the request (a certificate of somebody else, no client_id), since it
-// took as many signature checks.
-func (s *Server) failed(source netip.Addr, e *oauth.Error) {
-	if e.Code == oauth.InvalidClient || e.Code == oauth.InvalidRequest && e.Subject != "" {
-		s.failures.Take(sourceKey(source))
+// failed counts against its source every request that was refused before its
+// client was authenticated, whatever was wrong with it. What is our own fault, or
+// was turned away for its rate already, does not count.
+func (s *Server) failed(rec *record, e *oauth.Error) {
+	if rec.authenticated || e.Code == oauth.TooMany || e.Code == oauth.ServerError || e.Code == oauth.Unavailable {
+		return
 	}
+	s.failures.Charge(sourceKey(rec.source))
 }
 
 // sourceKey is what failures are counted by: an address, or with IPv6 its /64,

@@ -27,6 +27,8 @@ type record struct {
 	event  audit.Event
 	source netip.Addr
 	scheme string // of an Authorization header
+
+	authenticated bool
 }
 
 func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request) *record {
@@ -61,7 +63,9 @@ func (rec *record) method(m oauth.AuthMethod) { rec.event.AuthMethod = string(m)
 
 // caller notes who it is, which from here on is proven.
 func (rec *record) caller(c clientauth.Caller) {
+	rec.authenticated = true
 	e := &rec.event
+	e.Proven = true
 	id := c.Identity().SPIFFEID()
 	e.ClientID = c.Client().ID()
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
@@ -85,9 +89,20 @@ func (rec *record) refused(err *oauth.Error) {
 	if err.Subject != "" && e.SPIFFEID == "" {
 		if id, parseErr := spiffeid.FromString(err.Subject); parseErr == nil {
 			e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
+			e.Proven = err.SubjectProven
+		}
+	}
+	if !rec.authenticated { // a stranger's words must not fill the disk
+		for _, member := range []*string{&e.ClientID, &e.GrantType, &e.Resource, &e.Scope} {
+			if len(*member) > maxClaimed {
+				*member = (*member)[:maxClaimed] + "…"
+			}
 		}
 	}
 }
+
+// maxClaimed bounds what is kept of a parameter that nobody vouches for.
+const maxClaimed = 256
 
 func hexDigest(b []byte) string {
 	sum := sha256.Sum256(b)

@@ -15,7 +15,7 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // refuse is the one door through which a refusal leaves. Inside: the audit line,
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, rec *record, e *oauth.Error) {
-	s.failed(rec.source, e)
+	s.failed(rec, e)
 	rec.refused(e)
 	if e.Reason != oauth.ReasonAuditUnavailable {
 		if err := s.record(r.Context(), rec); err != nil {
@@ -26,7 +26,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, rec *record, e *
 	}
 	s.metrics.refused(rec)
 	level := slog.LevelInfo
-	if e.Code == oauth.ServerError || e.Code == oauth.Unavailable {
+	if e.Code == oauth.ServerError || e.Reason == oauth.ReasonAuditUnavailable {
 		level = slog.LevelError
 	}
 	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
@@ -99,10 +99,11 @@ func methodNotAllowed(allow string) http.Handler {
 // onePath lets only a path through that is written in its one form. The mux would
 // answer any other with a redirect to that form, and repeat the query in it
 // (GL-7, GL-14).
-func onePath(next http.Handler) http.Handler {
+func (s *Server) onePath(next http.Handler) http.Handler {
+	other := s.measured("other", http.HandlerFunc(notFound))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := r.URL.EscapedPath(); p != r.URL.Path || p != path.Clean("/"+p) {
-			notFound(w, r)
+			other.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

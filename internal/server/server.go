@@ -108,7 +108,7 @@ func (s *Server) routes(base string) http.Handler {
 	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(func() []byte { return s.metadata }))
 	handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, s.cached(func() []byte { return s.provider })) // appended, not inserted
 	mux.Handle("/", s.measured("other", http.HandlerFunc(notFound)))
-	return withRequestID(onePath(mux))
+	return withRequestID(s.onePath(mux))
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/grant"
@@ -16,6 +18,7 @@ func (s *Server) tokenHandler(url string) http.Handler {
 	endpoint := tokenrequest.Endpoint{Name: audit.EventToken, URL: url}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := s.newRecord(endpoint, r)
+		defer s.recovered(w, r, rec)
 		response, err := s.token(w, r, endpoint, rec)
 		if err != nil {
 			s.refuse(w, r, rec, oauth.AsError(err))
@@ -23,6 +26,17 @@ func (s *Server) tokenHandler(url string) http.Handler {
 		}
 		writeJSON(w, http.StatusOK, response)
 	})
+}
+
+// recovered answers a request in which the server broke, and records that it did.
+// The value of the panic is not repeated: nobody knows what is in it.
+func (s *Server) recovered(w http.ResponseWriter, r *http.Request, rec *record) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.config.Log.ErrorContext(r.Context(), "panic", "request_id", rec.event.RequestID, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	s.refuse(w, r, rec, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "GL-15", "an answer", "a panic"))
 }
 
 // token is the whole way of a request, in order. Each stage takes what the one
