@@ -6,10 +6,11 @@ import (
 	"log/slog"
 )
 
-// An AccessToken is a token's wire form. It prints and logs as "redacted"; only
-// JSON encoding and string(t) show it, so that no log line can (AU-2). A type that
-// keeps one in an unexported field needs a Format of its own: fmt calls no
-// methods there.
+// An AccessToken is a token's wire form. It prints and logs as "redacted" (AU-2).
+// string(t) shows it, and so does JSON encoding, since that is how it is sent:
+// whoever hands slog's JSON handler a struct or a map that holds one logs the
+// token, unless that type has a LogValue. A type that keeps one in an unexported
+// field needs a Format: fmt calls no methods there.
 type AccessToken string
 
 func (AccessToken) String() string             { return "redacted" }
@@ -24,6 +25,14 @@ type TokenResponse struct {
 	ExpiresIn   int64       `json:"expires_in"` // seconds
 	Scope       string      `json:"scope,omitempty"`
 }
+
+// Format prints the response without its token (AU-2).
+func (r TokenResponse) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "redacted %s token for %q, %d s", r.TokenType, r.Scope, r.ExpiresIn)
+}
+
+// LogValue does the same for slog.
+func (r TokenResponse) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
 // An ErrorResponse is the body of a refusal (RFC 6749 section 5.2).
 type ErrorResponse struct {

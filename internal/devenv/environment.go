@@ -70,10 +70,11 @@ func Start(ctx context.Context, o Options) (_ *Environment, err error) {
 		}
 		e.onClose(func() error { return os.RemoveAll(o.Dir) })
 	}
-	ca, err := e.makeCA(o.Dir)
+	ca, err := devca.NewServerCA(time.Now)
 	if err != nil {
 		return nil, err
 	}
+	e.Roots = ca.Pool()
 
 	e.Domain, err = devdomain.New(devdomain.Config{
 		TrustDomain: TrustDomain,
@@ -90,6 +91,11 @@ func Start(ctx context.Context, o Options) (_ *Environment, err error) {
 		return nil, err
 	}
 	e.onClose(e.Domain.Close)
+	// Only now: had another environment been running in this folder, its socket
+	// would have been taken, and its files stay whole.
+	if err := e.writeCertificates(ca, o.Dir); err != nil {
+		return nil, err
+	}
 	e.SocketAddr, e.BundleURL = e.Domain.SocketAddr(), e.Domain.BundleURL()
 	o.Started("trust domain "+TrustDomain, "Workload API "+e.SocketAddr+", bundle endpoint "+e.BundleURL)
 
@@ -121,24 +127,19 @@ func Start(ctx context.Context, o Options) (_ *Environment, err error) {
 	return e, nil
 }
 
-// makeCA makes the CA of every TLS server here, and the certificate that the
-// authorization server's configuration names.
-func (e *Environment) makeCA(dir string) (*devca.ServerCA, error) {
-	ca, err := devca.NewServerCA(time.Now)
-	if err != nil {
-		return nil, err
-	}
-	e.Roots = ca.Pool()
+// writeCertificates writes the CA of every TLS server here, and the certificate
+// that the authorization server's configuration names.
+func (e *Environment) writeCertificates(ca *devca.ServerCA, dir string) error {
 	e.CAFile = filepath.Join(dir, "ca.pem")
 	pair, err := ca.Certificate("127.0.0.1", "::1", "localhost")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	chain, key, err := devca.ServerPEM(pair)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return ca, errors.Join(
+	return errors.Join(
 		os.WriteFile(e.CAFile, ca.PEM(), 0o644),
 		os.WriteFile(filepath.Join(dir, "as.crt"), chain, 0o644),
 		os.WriteFile(filepath.Join(dir, "as.key"), key, 0o600),

@@ -1,12 +1,14 @@
 package devenv
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -94,4 +96,35 @@ func call(t *testing.T, c *http.Client, method, url, token string, form url.Valu
 		}
 	}
 	return resp.StatusCode
+}
+
+// A second environment in the same folder fails and leaves the first one whole.
+func TestOneEnvironmentAFolder(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	dir := t.TempDir()
+	first, err := Start(t.Context(), Options{Dir: dir, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(first.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := Start(t.Context(), Options{Dir: dir, Log: log}); err == nil {
+		second.Close()
+		t.Error("a second environment came up in the same folder")
+	}
+	if after, err := os.ReadFile(first.CAFile); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the first one's CA file was changed: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Start(t.Context(), Options{Dir: dir, Log: log})
+	if err != nil {
+		t.Fatalf("after the first one has ended: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
 }
