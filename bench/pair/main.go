@@ -162,7 +162,7 @@ func makeJobs(authority *devca.Authority, ca *devca.ServerCA, tokens, clients in
 	mutual := &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{svid.TLSCertificate()}}
 	x509Form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"spiffe://" + td + "/x509"}}.Encode()
 	return []job{
-		{"JWT-SVID, 20,000 different", func(i int) string { return fresh[i%tokens] }, plain, false},
+		{fmt.Sprintf("JWT-SVID, %d different", tokens), func(i int) string { return fresh[i%tokens] }, plain, false},
 		{"JWT-SVID, one again and again", func(int) string { return fresh[0] }, plain, false},
 		{"X.509-SVID, kept connection", func(int) string { return x509Form }, mutual, true},
 	}, nil
