@@ -2,7 +2,6 @@ package clientauth_test
 
 import (
 	"crypto/x509"
-	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -31,19 +30,7 @@ var accepted = want{}
 
 func check(t testing.TB, err error, w want) {
 	t.Helper()
-	if w == accepted {
-		if err != nil {
-			t.Errorf("refused: %v", err)
-		}
-		return
-	}
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok {
-		t.Fatalf("got %v, want %s by %s", err, w.reason, w.rule)
-	}
-	if refusal.Code != w.code || refusal.Reason != w.reason || refusal.Rule != w.rule {
-		t.Errorf("refused with %s, %s by %s; want %s, %s by %s: %v", refusal.Code, refusal.Reason, refusal.Rule, w.code, w.reason, w.rule, err)
-	}
+	testidentity.Want{Code: w.code, Reason: w.reason, Rule: w.rule}.Check(t, err)
 }
 
 // A site is a world with registered clients and the one way in.

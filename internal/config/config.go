@@ -150,8 +150,10 @@ type AccessToken struct {
 
 // Limits are rates; the zero Rate is no limit. Over a limit the answer is 429.
 type Limits struct {
-	// FailuresPerSource, `limits.failures_per_source`, default 200/s: failed
-	// authentications from one address, before signatures are checked (GL-16).
+	// FailuresPerSource, `limits.failures_per_source`, default 200/s:
+	// requests from one address (with IPv6, one /64) that are refused before
+	// their client is authenticated (GL-16). A source over it is turned away
+	// before a signature is checked.
 	// Danger of 0: a flood of bad assertions costs a signature check each.
 	FailuresPerSource Rate
 	// RequestsPerClient, `limits.requests_per_client`, default 0 (no limit).

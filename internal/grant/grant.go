@@ -63,7 +63,11 @@ func For(t oauth.GrantType) (Grant, error) {
 	if g, ok := grants[t]; ok {
 		return g, nil
 	}
-	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", string(oauth.GrantClientCredentials), oauth.Shown(string(t)))
+	presented := "none"
+	if t != "" {
+		presented = oauth.Shown(string(t))
+	}
+	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", string(oauth.GrantClientCredentials), presented)
 }
 
 // parseScope reads scope (RFC 6749 section 3.3): tokens of printable ASCII

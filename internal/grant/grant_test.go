@@ -1,7 +1,6 @@
 package grant_test
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -34,22 +33,7 @@ func check(t testing.TB, a grant.Authorization, err error, w want) {
 	if a.Granted() != (err == nil) {
 		t.Errorf("Granted is %t beside %v", a.Granted(), err)
 	}
-	if w == accepted {
-		if err != nil {
-			t.Errorf("refused: %v", err)
-		}
-		return
-	}
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok {
-		t.Fatalf("got %v, want %s by %s", err, w.reason, w.rule)
-	}
-	if refusal.Code != w.code || refusal.Reason != w.reason || refusal.Rule != w.rule {
-		t.Errorf("refused with %s, %s by %s; want %s, %s by %s: %v", refusal.Code, refusal.Reason, refusal.Rule, w.code, w.reason, w.rule, err)
-	}
-	if strings.ContainsFunc(err.Error(), func(c rune) bool { return c < 0x20 }) {
-		t.Errorf("AK-31 the error has a control character: %q", err)
-	}
+	testidentity.Want{Code: w.code, Reason: w.reason, Rule: w.rule}.Check(t, err)
 }
 
 func clientCredentials(t testing.TB) grant.Grant {

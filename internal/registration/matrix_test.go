@@ -1,7 +1,6 @@
 package registration_test
 
 import (
-	"errors"
 	"slices"
 	"testing"
 
@@ -25,22 +24,7 @@ var accepted = want{}
 
 func check(t *testing.T, err error, w want) {
 	t.Helper()
-	if w == accepted {
-		if err != nil {
-			t.Errorf("refused: %v", err)
-		}
-		return
-	}
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok {
-		t.Fatalf("got %v, want %s by %s", err, w.reason, w.rule)
-	}
-	if refusal.Code != w.code || refusal.Reason != w.reason || refusal.Rule != w.rule {
-		t.Errorf("refused with %s, %s by %s; want %s, %s by %s: %v", refusal.Code, refusal.Reason, refusal.Rule, w.code, w.reason, w.rule, err)
-	}
-	if refusal.Expected == "" || refusal.Presented == "" {
-		t.Errorf("an operator is told nothing: %v", err)
-	}
+	testidentity.Want{Code: w.code, Reason: w.reason, Rule: w.rule}.Check(t, err)
 }
 
 func pattern(t testing.TB, s string) svidgate.Pattern {

@@ -94,15 +94,19 @@ func (rec *record) refused(err *oauth.Error) {
 	}
 	if !rec.authenticated { // a stranger's words must not fill the disk
 		for _, member := range []*string{&e.ClientID, &e.GrantType, &e.Resource, &e.Scope} {
-			if len(*member) > maxClaimed {
-				*member = (*member)[:maxClaimed] + "…"
+			if len(*member) > maxClaimed+len(cutMark) { // not what was cut already
+				*member = (*member)[:maxClaimed] + cutMark
 			}
 		}
 	}
 }
 
-// maxClaimed bounds what is kept of a parameter that nobody vouches for.
-const maxClaimed = 256
+// maxClaimed bounds what is kept of a parameter that nobody vouches for, in bytes
+// before the mark.
+const (
+	maxClaimed = 256
+	cutMark    = "…"
+)
 
 func hexDigest(b []byte) string {
 	sum := sha256.Sum256(b)

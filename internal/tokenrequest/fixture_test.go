@@ -1,13 +1,13 @@
 package tokenrequest_test
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -69,25 +69,7 @@ func check(t testing.TB, req *tokenrequest.Request, err error, w want) {
 	if req.Parsed() != (err == nil) {
 		t.Errorf("Parsed is %t beside the error %v", req.Parsed(), err)
 	}
-	if w == accepted {
-		if err != nil {
-			t.Errorf("refused: %v", err)
-		}
-		return
-	}
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok {
-		t.Fatalf("got %v, want %s by %s", err, w.reason, w.rule)
-	}
-	if refusal.Code != w.code || refusal.Reason != w.reason || refusal.Rule != w.rule {
-		t.Errorf("refused with %s, %s by %s; want %s, %s by %s: %v", refusal.Code, refusal.Reason, refusal.Rule, w.code, w.reason, w.rule, err)
-	}
-	if refusal.Expected == "" || refusal.Presented == "" {
-		t.Errorf("an operator is told nothing: %v", err)
-	}
-	if strings.ContainsFunc(err.Error(), func(c rune) bool { return c < 0x20 }) {
-		t.Errorf("AK-31 the error has a control character: %q", err)
-	}
+	testidentity.Want{Code: w.code, Reason: w.reason, Rule: w.rule}.Check(t, err)
 }
 
 func header(name, value string) func(*http.Request) {
