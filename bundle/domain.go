@@ -15,72 +15,108 @@ import (
 // fetchTimeout bounds what any source may take (BE-9).
 const fetchTimeout = 10 * time.Second
 
-// A domain is one configured trust domain and what was learnt of it.
+// A domain is one configured trust domain with its source, and what was learnt
+// of it. It lives until Replace takes the one or the other away.
 type domain struct {
-	name    spiffeid.TrustDomain
-	source  Source
-	refresh Refresh
+	name   spiffeid.TrustDomain
+	source Source
+	origin string
+	file   *keptFile // nil when nothing is kept
 
-	// current is read without a lock. It is stored by whoever holds fetching.
+	// current is read without a lock. It is stored by whoever holds both fetching
+	// and mu.
 	current atomic.Pointer[Snapshot]
 
 	// fetching holds a value while the source is being asked, so that an older
-	// answer can never replace a newer one. It guards document as well.
+	// answer can never replace a newer one.
 	fetching chan struct{}
-	document [sha256.Size]byte // of the bytes that current came from
+
+	ended chan struct{} // closed, with mu held, when the domain's life is over
+	wake  chan struct{} // tells the poller to look at the plan again
 
 	mu sync.Mutex // guards what follows; never held while the source is asked
 
-	local       bool // as the last Document said
-	origin      string
-	failures    int // attempts in a row that failed
+	document [sha256.Size]byte // of the bytes that current came from
+	refresh  Refresh
+	maxAge   time.Duration
+	cancel   context.CancelFunc // of the attempt under way; nil without one
+	fromDisk bool               // current was loaded and not confirmed since
+
+	local       bool      // as the last Document said
+	began       time.Time // when the first attempt began
+	failures    int       // attempts in a row that failed
 	lastAttempt time.Time
 	lastError   string
 	nextPoll    time.Time
+	outdated    bool          // the source said that its document changed
 	demanded    time.Time     // when the last fetch on demand began
 	flight      chan struct{} // closed when the one under way ends; nil without one
+
+	refused   *DocumentError // the last document that was not accepted
+	conflict  bool           // BU-14: equal sequence, different content
+	keepFault string         // why the document is not on disk
+	raised    []alarm        // those that the log tells of
 }
 
-func newDomain(name spiffeid.TrustDomain, source Source, refresh Refresh) *domain {
-	return &domain{name: name, source: source, refresh: refresh, fetching: make(chan struct{}, 1)}
+func newDomain(td TrustDomain) *domain {
+	return &domain{
+		name: td.Name, source: td.Source, origin: td.Source.Origin(),
+		refresh: td.Refresh, maxAge: td.MaxAge,
+		fetching: make(chan struct{}, 1), ended: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
 }
 
 // fetch asks the source once and takes what it gives. It waits for its turn if
 // the source is being asked already. The error is also in the status.
-func (s *Set) fetch(ctx context.Context, d *domain) error {
-	select {
-	case d.fetching <- struct{}{}:
-		defer func() { <-d.fetching }()
-	case <-ctx.Done():
-		return fmt.Errorf("bundle: %w", ctx.Err())
+func (s *Set) fetch(ctx context.Context, d *domain, options FetchOptions) (fetched, error) {
+	limited, done, err := d.turn(ctx)
+	if err != nil {
+		return fetched{before: d.current.Load()}, err
 	}
+	defer done()
 	// The bundle is as old as the question, not as the answer, which may have
 	// been on its way for long. Without its monotonic part, which stands still
 	// while a machine sleeps: an old bundle must not come out young (BE-15).
-	started := s.now().Round(0)
-	limited, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	document, err := d.source.Fetch(limited)
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return err // we are stopping; nothing was learnt of the source
+	f := fetched{started: s.now().Round(0), before: d.current.Load()}
+	d.begin(f.started)
+	f.document, f.err = d.source.Fetch(limited)
+	if f.err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return f, f.err // we are stopping; nothing was learnt of the source
 	}
-	f := fetched{document: document, started: started, err: err}
-	if err == nil {
-		s.take(d, &f)
+	if f.err == nil {
+		s.take(d, &f, options)
 	}
 	repeated := d.record(&f)
+	if !f.recorded {
+		return f, errEnded
+	}
 	s.logFetch(ctx, d, &f, repeated)
-	return f.err
+	s.keep(ctx, d, &f)
+	s.review(ctx, d)
+	return f, f.err
+}
+
+// begin notes that the source is asked now: whatever it said of a change before
+// is answered with it.
+func (d *domain) begin(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.outdated = false
+	if d.began.IsZero() {
+		d.began = now
+	}
 }
 
 // A fetched is one attempt and what became of it.
 type fetched struct {
 	document Document
+	sum      [sha256.Size]byte // of document.Bytes
 	started  time.Time
 	before   *Snapshot // the one before a change; nil for the first
 	after    *Snapshot // the one that was stored; nil after an error
 	warning  string    // what an operator should look into though it was stored
 	err      error
+	recorded bool // it is in the status: neither given up nor too late
 }
 
 func (f *fetched) changed() bool {
@@ -89,14 +125,12 @@ func (f *fetched) changed() bool {
 
 // take judges a document and stores its snapshot. Whatever is wrong with it, the
 // bundle before it stays. Its caller holds d.fetching.
-func (s *Set) take(d *domain, f *fetched) {
-	f.before = d.current.Load()
-	sum := sha256.Sum256(f.document.Bytes)
-	if f.before != nil && sum == d.document {
+func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
+	f.sum = sha256.Sum256(f.document.Bytes)
+	if f.before != nil && f.sum == d.document {
 		confirmed := *f.before
 		confirmed.fetchedAt = f.started
-		f.after = &confirmed
-		d.current.Store(f.after)
+		d.store(f, &confirmed)
 		return
 	}
 	next, err := Parse(d.name, f.document.Bytes, f.started)
@@ -105,11 +139,14 @@ func (s *Set) take(d *domain, f *fetched) {
 		return
 	}
 	same := f.before != nil && f.before.digest == next.digest
-	if f.before != nil && !f.document.Local && f.before.hasSequence && next.hasSequence {
-		switch {
-		case next.sequence < f.before.sequence: // BU-14: an older bundle played again
+	if f.before != nil && f.before.hasSequence && next.hasSequence {
+		switch lower := next.sequence < f.before.sequence; {
+		case f.document.Local: // an update by hand, which no comparison stops
+		case lower && !options.AcceptOlder: // BU-14: an older bundle played again
 			f.err = &DocumentError{"BU-14", fmt.Sprintf("its sequence is %d, lower than the %d of the bundle in use", next.sequence, f.before.sequence)}
 			return
+		case lower:
+			f.warning = fmt.Sprintf("the operator took a bundle with the sequence %d in place of one with %d (BU-14)", next.sequence, f.before.sequence)
 		case next.sequence == f.before.sequence && !same:
 			f.warning = "the bundle changed while its sequence did not (BU-14)"
 		}
@@ -119,13 +156,37 @@ func (s *Set) take(d *domain, f *fetched) {
 	} else {
 		next.generation = s.generation.Add(1)
 	}
+	d.store(f, next)
+}
+
+// store puts a snapshot in use, unless the domain has ended meanwhile.
+func (d *domain) store(f *fetched, next *Snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.isEnded() {
+		f.err = errEnded
+		return
+	}
 	f.after = next
-	d.document = sum
+	d.document = f.sum
+	d.fromDisk, d.refused = false, nil
+	d.conflict = conflicts(d.conflict, f)
 	d.current.Store(next)
 }
 
+// conflicts tells whether two documents with one sequence are still an open
+// question (BU-14). A higher sequence answers it, and so does whatever resets
+// the comparison.
+func conflicts(open bool, f *fetched) bool {
+	before, after := f.before, f.after
+	if before == nil || f.document.Local || !before.hasSequence || !after.hasSequence || after.sequence != before.sequence {
+		return false
+	}
+	return open || f.changed()
+}
+
 // record keeps an attempt for the status, and reports whether it ended as the
-// one before it did.
+// one before it did. It does nothing once the domain has ended.
 func (d *domain) record(f *fetched) (repeated bool) {
 	text := ""
 	if f.err != nil {
@@ -133,9 +194,16 @@ func (d *domain) record(f *fetched) (repeated bool) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.isEnded() {
+		return false
+	}
+	f.recorded = true
 	repeated = !d.lastAttempt.IsZero() && text == d.lastError && !f.changed()
-	d.local, d.origin = f.document.Local, f.document.Origin
+	d.local = f.document.Local
 	d.lastAttempt, d.lastError = f.started, text
+	if refused, ok := errors.AsType[*DocumentError](f.err); ok {
+		d.refused = refused
+	}
 	if f.err != nil {
 		d.failures++
 	} else {
@@ -148,25 +216,13 @@ func (d *domain) record(f *fetched) (repeated bool) {
 func (d *domain) plan(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var wait time.Duration
-	switch current := d.current.Load(); {
+	wait := jitter(d.interval())
+	switch {
 	case d.local:
 		wait = localInterval
-	case current == nil:
+	case d.current.Load() == nil:
 		wait = backOff(d.failures)
-	default: // after a failed poll too: no storm of retries (BE-14)
-		wait = d.refresh.interval(current.refreshHint)
 	}
 	d.nextPoll = now.Add(wait)
-}
-
-// untilPoll is how long to wait for the planned time; nothing is planned before
-// the first attempt.
-func (d *domain) untilPoll(now time.Time) time.Duration {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.nextPoll.IsZero() {
-		return 0
-	}
-	return max(d.nextPoll.Sub(now), 0)
+	d.nudge()
 }

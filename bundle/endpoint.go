@@ -117,13 +117,16 @@ func shownURL(u *url.URL) string {
 	return oauth.Shown((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String())
 }
 
+// Origin is the configured URL, without its query.
+func (e *Endpoint) Origin() string { return shownURL(e.url) }
+
 // Fetch asks the configured URL for the document, within ten seconds. Only an
 // answer with status 200 and at most 1 MiB counts (BE-9); its content type does
 // not matter.
 func (e *Endpoint) Fetch(ctx context.Context) (Document, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	document := Document{Origin: shownURL(e.url)}
+	var document Document
 	// A redirect is good for this fetch only; the next starts at e.url (BE-11).
 	for at := e.url; ; {
 		data, next, err := e.get(ctx, at)
@@ -135,7 +138,7 @@ func (e *Endpoint) Fetch(ctx context.Context) (Document, error) {
 			return document, nil
 		}
 		if len(document.Redirects) == maxRedirects {
-			return document, fmt.Errorf("bundle: endpoint %s: more than %d redirects (BE-12)", document.Origin, maxRedirects)
+			return document, fmt.Errorf("bundle: endpoint %s: more than %d redirects (BE-12)", e.Origin(), maxRedirects)
 		}
 		document.Redirects = append(document.Redirects, shownURL(next))
 		at = next

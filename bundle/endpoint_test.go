@@ -187,7 +187,8 @@ func TestEndpointAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, ca, tt.handler, nil)
-			document, err := newEndpoint(t, ca, s.URL+"/b?token=secret").Fetch(t.Context())
+			e := newEndpoint(t, ca, s.URL+"/b?token=secret")
+			document, err := e.Fetch(t.Context())
 			if tt.size < 0 {
 				if err == nil || !strings.Contains(err.Error(), tt.text) {
 					t.Fatalf("error %v, want %q in it", err, tt.text)
@@ -198,8 +199,8 @@ func TestEndpointAnswers(t *testing.T) {
 			} else if err != nil || len(document.Bytes) != tt.size {
 				t.Fatalf("%d bytes, error %v", len(document.Bytes), err)
 			}
-			if document.Origin != s.URL+"/b" || document.Local {
-				t.Errorf("origin %q, local %v", document.Origin, document.Local)
+			if e.Origin() != s.URL+"/b" || document.Local {
+				t.Errorf("origin %q, local %v", e.Origin(), document.Local)
 			}
 		})
 	}

@@ -2,13 +2,17 @@ package bundle
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func discard() *log.Logger { return log.New(io.Discard, "", 0) }
@@ -55,8 +59,8 @@ func TestFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			document, err := f.Fetch(t.Context())
-			if !document.Local || document.Origin != tt.path {
-				t.Errorf("BU-14 local %v, origin %q", document.Local, document.Origin)
+			if !document.Local || f.Origin() != tt.path {
+				t.Errorf("BU-14 local %v, origin %q", document.Local, f.Origin())
 			}
 			if tt.size < 0 {
 				if !errors.Is(err, tt.want) {
@@ -67,4 +71,56 @@ func TestFile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A mounted file system that is gone holds a read for ever. Neither the attempt
+// nor the end of Run waits for it, and only one such read is ever under way.
+func TestFileHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file, err := NewFile("/mnt/gone/bundle.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reads, reading, most atomic.Int32
+		back := make(chan struct{})
+		document := jwtDocument(t, nil, "a")
+		file.read = func(string) ([]byte, error) {
+			reads.Add(1)
+			most.Store(max(most.Load(), reading.Add(1)))
+			defer reading.Add(-1)
+			<-back
+			return document, nil
+		}
+		td := TrustDomain{Name: trustDomain(t, "example.org"), Source: file}
+		quick := TrustDomain{Name: trustDomain(t, "quick.test"), Source: holding(document)}
+		s := newSet(t, td, quick)
+		started := time.Now()
+		if err := s.Load(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Load: %v", err)
+		}
+		if took := time.Since(started); took != fetchTimeout {
+			t.Errorf("Load took %v", took)
+		}
+		stop := run(t, s)
+		time.Sleep(time.Hour)
+		if status := s.Status()[0]; status.Failures < 10 || status.LastError == "" || len(status.Alarm) == 0 || !hasKey(s, quick, "a") {
+			t.Errorf("status %+v", status)
+		}
+		started = time.Now()
+		stop()
+		if took := time.Since(started); took != 0 {
+			t.Errorf("the end of Run took %v", took)
+		}
+		if reads.Load() != 1 {
+			t.Errorf("%d reads", reads.Load())
+		}
+		close(back) // the file system is there again
+		synctest.Wait()
+		stop = run(t, s)
+		time.Sleep(2 * time.Minute)
+		stop()
+		if !hasKey(s, td, "a") || most.Load() != 1 {
+			t.Errorf("afterwards: ready %v, %d reads at the same time", hasKey(s, td, "a"), most.Load())
+		}
+	})
 }

@@ -12,6 +12,9 @@ const (
 	keyTrustDomain = "trust_domain"
 	keyURL         = "url"
 	keyFile        = "file"
+	keyKept        = "kept_file"
+	keyOrigin      = "origin"
+	keyConfirmed   = "confirmed"
 	keyRedirects   = "redirects"
 	keyOutcome     = "outcome"
 	keySequence    = "sequence"
@@ -22,17 +25,14 @@ const (
 	keyIndex       = "index"
 	keyUse         = "use"
 	keyWhy         = "why"
+	keyAlarm       = "alarm"
 )
 
 // logFetch writes what an operator needs afterwards to see who was asked, and
 // what for (BE-18). A file is looked at every second, so of a file only what is
 // new is logged.
 func (s *Set) logFetch(ctx context.Context, d *domain, f *fetched, repeated bool) {
-	where := keyURL
-	if f.document.Local {
-		where = keyFile
-	}
-	log := s.log.With(keyTrustDomain, d.name.Name(), where, f.document.Origin)
+	log := s.logOf(d, f)
 	if !f.document.Local || !repeated {
 		s.logOutcome(ctx, log, f)
 	}
@@ -42,7 +42,7 @@ func (s *Set) logFetch(ctx context.Context, d *domain, f *fetched, repeated bool
 	if f.warning != "" {
 		log.WarnContext(ctx, "bundle accepted with a warning", keyWhy, f.warning)
 	}
-	if f.changed() && len(f.after.anchors) == 0 && len(f.after.keys) == 0 {
+	if f.changed() && f.after.empty() {
 		log.WarnContext(ctx, "bundle has nothing usable: every SVID of the trust domain is refused", keyRule, "BU-3")
 	}
 	if f.before == nil || !slices.Equal(f.before.leftOut, f.after.leftOut) {
@@ -55,6 +55,15 @@ func (s *Set) logFetch(ctx context.Context, d *domain, f *fetched, repeated bool
 			log.WarnContext(ctx, "bundle note", keyIndex, n.Index, keyUse, n.Use, keyRule, n.Rule, keyWhy, n.Why)
 		}
 	}
+}
+
+// logOf is a log that names the trust domain and where its source asks.
+func (s *Set) logOf(d *domain, f *fetched) *slog.Logger {
+	where := keyURL
+	if f.document.Local {
+		where = keyFile
+	}
+	return s.log.With(keyTrustDomain, d.name.Name(), where, d.origin)
 }
 
 func (s *Set) logOutcome(ctx context.Context, log *slog.Logger, f *fetched) {

@@ -27,9 +27,9 @@ const (
 // the status tells. The error is ErrUnknownTrustDomain, ErrNotReady, or that of
 // ctx when it ends first.
 func (s *Set) Refresh(ctx context.Context, td spiffeid.TrustDomain) (*Snapshot, error) {
-	d, ok := s.domains[td]
-	if !ok {
-		return nil, ErrUnknownTrustDomain // and nothing is fetched (JS-13)
+	d, err := s.domain(td)
+	if err != nil {
+		return nil, err // and nothing is fetched (JS-13)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("bundle: refresh: %w", err)
@@ -39,6 +39,7 @@ func (s *Set) Refresh(ctx context.Context, td spiffeid.TrustDomain) (*Snapshot, 
 		defer timer.Stop()
 		select {
 		case <-done:
+		case <-d.ended: // BE-16
 		case <-timer.C:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("bundle: refresh: %w", ctx.Err())
@@ -52,6 +53,9 @@ func (s *Set) Refresh(ctx context.Context, td spiffeid.TrustDomain) (*Snapshot, 
 func (s *Set) demand(ctx context.Context, d *domain) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.isEnded() {
+		return nil
+	}
 	if d.flight != nil {
 		return d.flight
 	}
@@ -68,7 +72,7 @@ func (s *Set) demand(ctx context.Context, d *domain) <-chan struct{} {
 	go func() {
 		// A poll may be under way. Its answer may be older than the key that is
 		// missing, so it is waited for and the source asked again.
-		_ = s.fetch(ctx, d) // it is in the log and in the status
+		_, _ = s.fetch(ctx, d, FetchOptions{}) // it is in the log and in the status
 		d.mu.Lock()
 		d.flight = nil
 		d.mu.Unlock()

@@ -39,11 +39,11 @@ func (r Refresh) checked() (Refresh, error) {
 	return r, nil
 }
 
-// interval is the time until the next poll, by the bundle's own hint (BE-13)
+// interval is the time between two polls, by the bundle's own hint (BE-13)
 // within the operator's bounds: published hints of weeks exist, and a revocation
 // would wait that long (BU-16).
 func (r Refresh) interval(hint time.Duration) time.Duration {
-	return jitter(min(max(hint, r.Min), r.Max))
+	return min(max(hint, r.Min), r.Max)
 }
 
 // backOff is the time until the next attempt after so many failed ones, with
@@ -57,4 +57,44 @@ func backOff(failures int) time.Duration {
 // together do not ask together for ever (BE-20).
 func jitter(d time.Duration) time.Duration {
 	return d - d/10 + rand.N(d/5+1)
+}
+
+// interval is the time between two polls, before its jitter: after a failed poll
+// too, so that there is no storm of retries (BE-14). Its caller holds mu.
+func (d *domain) interval() time.Duration {
+	switch current := d.current.Load(); {
+	case d.local:
+		return localInterval
+	case current == nil:
+		return d.refresh.interval(defaultHint)
+	default:
+		return d.refresh.interval(current.refreshHint)
+	}
+}
+
+// nudge makes the poller look at the plan again.
+func (d *domain) nudge() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it has yet to look at the one before
+	}
+}
+
+// untilPoll is how long to wait for the planned time; nothing is planned before
+// the first attempt.
+func (d *domain) untilPoll(now time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.nextPoll.IsZero() || d.outdated {
+		return 0
+	}
+	return max(d.nextPoll.Sub(now), 0)
+}
+
+// changed is what a Watcher calls.
+func (d *domain) changed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.outdated = true
+	d.nudge()
 }

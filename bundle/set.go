@@ -23,6 +23,11 @@ const maxLoading = 32
 // A Config says which trust domains there are.
 type Config struct {
 	TrustDomains []TrustDomain
+	// Folder is where the last good document of each trust domain is kept, so
+	// that a restart does not need the sources (BE-15); empty means that none is.
+	// It is made if it is missing. Who can write to it decides whom the server
+	// trusts, so a folder that everybody may write to is not used.
+	Folder string
 	// Log takes one line for each request to an endpoint, and one for each
 	// change of a file; nil means none.
 	Log *slog.Logger
@@ -37,6 +42,9 @@ type TrustDomain struct {
 	Name    spiffeid.TrustDomain
 	Source  Source
 	Refresh Refresh
+	// MaxAge is how old the verifier lets the bundle become; 0 means for ever.
+	// Nothing here refuses an old bundle: the Status tells of it early.
+	MaxAge time.Duration
 }
 
 // Refresh bounds the time between two polls (BU-16).
@@ -49,54 +57,92 @@ type Refresh struct {
 // for the path of a request: it takes no lock and never waits. Trust domains
 // share nothing, neither keys (BU-19) nor waiting.
 type Set struct {
-	domains    map[spiffeid.TrustDomain]*domain // not changed after NewSet
-	generation atomic.Uint64                    // the last one given out
+	domains    atomic.Pointer[map[spiffeid.TrustDomain]*domain] // the map itself never changes
+	generation atomic.Uint64                                    // the last one given out
 	running    atomic.Bool
+	folder     folder
 	log        *slog.Logger
 	now        func() time.Time
+
+	changing sync.Mutex    // held by whoever changes domains or start
+	start    func(*domain) // begins to poll; nil while Run does not run
+	tidied   bool          // whether the folder was rid of what has no use
 }
 
-// NewSet checks the configuration and reports every fault at once. It fetches
-// nothing: [Set.Load] and [Set.Run] do.
+// NewSet checks the configuration and reports every fault at once. It reads the
+// documents that were kept, and changes none of them. It fetches nothing:
+// [Set.Load] and [Set.Run] do.
 func NewSet(c Config) (*Set, error) {
-	s := &Set{domains: make(map[spiffeid.TrustDomain]*domain, len(c.TrustDomains)), log: c.Log, now: c.Now}
+	s := &Set{folder: folder(c.Folder), log: c.Log, now: c.Now}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	configured, err := checked(c.TrustDomains)
+	if err != nil {
+		return nil, err
+	}
+	domains := make(map[spiffeid.TrustDomain]*domain, len(configured))
+	for _, td := range configured {
+		domains[td.Name] = s.newKeptDomain(td)
+	}
+	s.domains.Store(&domains)
+	return s, nil
+}
+
+// checked fills in the defaults of trust domains, or reports every fault.
+func checked(trustDomains []TrustDomain) ([]TrustDomain, error) {
 	var faults []error
-	for i, td := range c.TrustDomains {
+	seen := make(map[spiffeid.TrustDomain]bool, len(trustDomains))
+	configured := make([]TrustDomain, 0, len(trustDomains))
+	for i, td := range trustDomains {
 		if td.Name.IsZero() {
 			faults = append(faults, fmt.Errorf("trust domain %d: %w", i, errNoTrustDomain))
 			continue
 		}
-		if _, ok := s.domains[td.Name]; ok {
-			faults = append(faults, fmt.Errorf("trust domain %s: it is configured twice", td.Name))
+		fault := func(format string, args ...any) {
+			faults = append(faults, fmt.Errorf("trust domain %s: %w", td.Name, fmt.Errorf(format, args...)))
 		}
+		if seen[td.Name] {
+			fault("it is configured twice")
+		}
+		seen[td.Name] = true
 		if td.Source == nil {
-			faults = append(faults, fmt.Errorf("trust domain %s: it has no source", td.Name))
+			fault("it has no source")
 		}
-		refresh, err := td.Refresh.checked()
-		if err != nil {
-			faults = append(faults, fmt.Errorf("trust domain %s: %w", td.Name, err))
+		if td.MaxAge < 0 {
+			fault("its greatest age is %v, less than 0 (BE-15)", td.MaxAge)
 		}
-		s.domains[td.Name] = newDomain(td.Name, td.Source, refresh)
+		var err error
+		if td.Refresh, err = td.Refresh.checked(); err != nil {
+			fault("%w", err)
+		}
+		configured = append(configured, td)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	return s, nil
+	return configured, nil
+}
+
+// domain is the one in use for a trust domain. The error is
+// ErrUnknownTrustDomain.
+func (s *Set) domain(td spiffeid.TrustDomain) (*domain, error) {
+	if d, ok := (*s.domains.Load())[td]; ok {
+		return d, nil
+	}
+	return nil, ErrUnknownTrustDomain
 }
 
 // Bundle returns the newest good bundle of a trust domain, however old it is:
 // see [Snapshot.FetchedAt]. The error is ErrUnknownTrustDomain or ErrNotReady;
 // a bundle without any key is not an error (BU-3).
 func (s *Set) Bundle(td spiffeid.TrustDomain) (*Snapshot, error) {
-	d, ok := s.domains[td]
-	if !ok {
-		return nil, ErrUnknownTrustDomain
+	d, err := s.domain(td)
+	if err != nil {
+		return nil, err
 	}
 	if snapshot := d.current.Load(); snapshot != nil {
 		return snapshot, nil
@@ -107,19 +153,21 @@ func (s *Set) Bundle(td spiffeid.TrustDomain) (*Snapshot, error) {
 // Load asks every source once, many at the same time, and returns when all have
 // answered or ctx has ended. No source takes longer than ten seconds. The error
 // joins those of the trust domains whose document was not obtained; the others
-// are ready all the same, and Run goes on where Load ended.
+// are ready all the same, and Run goes on where Load ended. One that was kept on
+// disk is ready as well, whatever its source says.
 func (s *Set) Load(ctx context.Context) error {
+	s.tidy()
 	var (
 		wg     sync.WaitGroup
 		mu     sync.Mutex
 		faults []error // guarded by mu
 		slots  = make(chan struct{}, maxLoading)
 	)
-	for name, d := range s.domains {
+	for name, d := range *s.domains.Load() {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if err := s.attempt(ctx, d); err != nil {
+			if _, err := s.attempt(ctx, d, FetchOptions{}); err != nil && !errors.Is(err, errEnded) {
 				mu.Lock()
 				defer mu.Unlock()
 				faults = append(faults, fmt.Errorf("trust domain %s: %w", name, err))
@@ -138,35 +186,90 @@ func (s *Set) Run(ctx context.Context) error {
 		return errAlreadyRunning
 	}
 	defer s.running.Store(false)
+	s.tidy()
 	var wg sync.WaitGroup
-	for _, d := range s.domains {
+	s.setStart(func(d *domain) {
 		wg.Go(func() { s.poll(ctx, d) })
-	}
+		if w, ok := d.source.(Watcher); ok {
+			wg.Go(func() { watch(ctx, d, w) })
+		}
+	})
 	// Also with nothing to poll, Run lasts as long as its caller expects.
 	<-ctx.Done()
+	s.setStart(nil) // from here on nothing is added to wg
 	wg.Wait()
 	return nil
 }
 
-// poll asks one source again and again.
-func (s *Set) poll(ctx context.Context, d *domain) {
-	wait := d.untilPoll(s.now())
-	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		_ = s.attempt(ctx, d) // it is in the log and in the status
-		wait = d.untilPoll(s.now())
+// setStart says how trust domains are polled, from now on and those that there
+// are; nil ends it.
+func (s *Set) setStart(start func(*domain)) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if s.start = start; start == nil {
+		return
+	}
+	for _, d := range *s.domains.Load() {
+		start(d)
 	}
 }
 
-// attempt is one poll: it fetches, and plans the next one.
-func (s *Set) attempt(ctx context.Context, d *domain) error {
-	err := s.fetch(ctx, d)
-	d.plan(s.now())
-	return err
+// poll asks one source again and again.
+func (s *Set) poll(ctx context.Context, d *domain) {
+	for s.waitForTurn(ctx, d) {
+		_, _ = s.attempt(ctx, d, FetchOptions{}) // it is in the log and in the status
+	}
+}
+
+// waitForTurn returns true when the source is to be asked, and false when it is
+// not to be asked any more. An alarm that is raised by nothing but time is raised
+// here.
+func (s *Set) waitForTurn(ctx context.Context, d *domain) bool {
+	poll := time.NewTimer(d.untilPoll(s.now()))
+	defer poll.Stop()
+	for {
+		alarm := time.NewTimer(d.untilAlarm(s.now()))
+		select {
+		case <-ctx.Done():
+		case <-d.ended:
+		case <-poll.C:
+			alarm.Stop()
+			return true
+		case <-d.wake:
+			alarm.Stop()
+			s.review(ctx, d) // its greatest age may be another one
+			poll.Reset(d.untilPoll(s.now()))
+			continue
+		case <-alarm.C:
+			s.review(ctx, d)
+			continue
+		}
+		alarm.Stop()
+		return false
+	}
+}
+
+// attempt is one poll: it fetches, and plans the next one. An attempt that was
+// given up taught nothing and puts off nothing.
+func (s *Set) attempt(ctx context.Context, d *domain, options FetchOptions) (fetched, error) {
+	f, err := s.fetch(ctx, d, options)
+	if f.recorded {
+		d.plan(s.now())
+	}
+	return f, err
+}
+
+// watch lets a source say that its document changed, for as long as it is
+// polled.
+func watch(ctx context.Context, d *domain, w Watcher) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-d.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	w.Watch(ctx, d.changed)
 }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"crypto/elliptic"
 	"errors"
@@ -18,7 +19,10 @@ type memory struct {
 	mu     sync.Mutex
 	answer func(context.Context) (Document, error)
 	asked  []time.Time
+	origin string // "memory" when empty
 }
+
+func (m *memory) Origin() string { return cmp.Or(m.origin, "memory") }
 
 func (m *memory) Fetch(ctx context.Context) (Document, error) {
 	m.mu.Lock()
@@ -34,7 +38,7 @@ func (m *memory) set(answer func(context.Context) (Document, error)) {
 	m.answer = answer
 }
 
-func (m *memory) give(document []byte) { m.set(always(Document{Bytes: document, Origin: "memory"})) }
+func (m *memory) give(document []byte) { m.set(always(Document{Bytes: document})) }
 func (m *memory) fail()                { m.set(failing) }
 
 func (m *memory) times() []time.Time {
@@ -47,7 +51,7 @@ func (m *memory) count() int { return len(m.times()) }
 
 var errSource = errors.New("the source is out of order")
 
-func failing(context.Context) (Document, error) { return Document{Origin: "memory"}, errSource }
+func failing(context.Context) (Document, error) { return Document{}, errSource }
 
 func always(document Document) func(context.Context) (Document, error) {
 	return func(context.Context) (Document, error) { return document, nil }
@@ -56,7 +60,7 @@ func always(document Document) func(context.Context) (Document, error) {
 // hanging answers nothing until it is told to stop.
 func hanging(ctx context.Context) (Document, error) {
 	<-ctx.Done()
-	return Document{Origin: "memory"}, ctx.Err()
+	return Document{}, ctx.Err()
 }
 
 func holding(document []byte) *memory {
@@ -122,12 +126,12 @@ func TestNewSet(t *testing.T) {
 		{"BE-1 no name", []TrustDomain{{Source: source}}, []string{"missing"}},
 		{"BE-1 no source", []TrustDomain{{Name: td}}, []string{"no source"}},
 		{"BE-1 a trust domain twice", []TrustDomain{{Name: td, Source: source}, {Name: td, Source: source}}, []string{"twice"}},
-		{"BU-16 bounds", []TrustDomain{{td, source, Refresh{time.Second, time.Second}}}, nil},
-		{"BU-16 min above the default of max", []TrustDomain{{td, source, Refresh{Min: 2 * time.Hour}}}, nil},
-		{"BU-16 max below the default of min", []TrustDomain{{td, source, Refresh{Max: 2 * time.Second}}}, nil},
-		{"BU-16 min below a second", []TrustDomain{{td, source, Refresh{Min: time.Second - 1}}}, []string{"refresh.min"}},
-		{"BU-16 min negative", []TrustDomain{{td, source, Refresh{Min: -time.Second}}}, []string{"refresh.min"}},
-		{"BU-16 max below min", []TrustDomain{{td, source, Refresh{time.Minute, time.Second}}}, []string{"refresh.max"}},
+		{"BU-16 bounds", []TrustDomain{{Name: td, Source: source, Refresh: Refresh{time.Second, time.Second}}}, nil},
+		{"BU-16 min above the default of max", []TrustDomain{{Name: td, Source: source, Refresh: Refresh{Min: 2 * time.Hour}}}, nil},
+		{"BU-16 max below the default of min", []TrustDomain{{Name: td, Source: source, Refresh: Refresh{Max: 2 * time.Second}}}, nil},
+		{"BU-16 min below a second", []TrustDomain{{Name: td, Source: source, Refresh: Refresh{Min: time.Second - 1}}}, []string{"refresh.min"}},
+		{"BU-16 min negative", []TrustDomain{{Name: td, Source: source, Refresh: Refresh{Min: -time.Second}}}, []string{"refresh.min"}},
+		{"BU-16 max below min", []TrustDomain{{Name: td, Source: source, Refresh: Refresh{time.Minute, time.Second}}}, []string{"refresh.max"}},
 		{"every fault at once", []TrustDomain{{Source: source}, {Name: td, Refresh: Refresh{Min: 1}}}, []string{"missing", "no source", "refresh.min"}},
 	}
 	for _, tt := range tests {
@@ -199,7 +203,7 @@ func TestSetInterval(t *testing.T) {
 					members["spiffe_refresh_hint"] = tt.hint
 				}
 				source := holding(jwtDocument(t, members, "a"))
-				stop := run(t, newSet(t, TrustDomain{trustDomain(t, "example.org"), source, tt.refresh}))
+				stop := run(t, newSet(t, TrustDomain{Name: trustDomain(t, "example.org"), Source: source, Refresh: tt.refresh}))
 				time.Sleep(50 * tt.want)
 				stop()
 				all := gaps(source.times())

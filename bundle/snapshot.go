@@ -142,6 +142,13 @@ func (s *Snapshot) Same(other *Snapshot) bool {
 // nothing in this package does.
 func (s *Snapshot) FetchedAt() time.Time { return s.fetchedAt }
 
+// age is how long ago the source confirmed the bundle. A clock that was set back
+// makes no bundle younger than new.
+func (s *Snapshot) age(now time.Time) time.Duration { return max(now.Sub(s.fetchedAt), 0) }
+
+// empty reports whether the bundle verifies nothing at all (BU-3).
+func (s *Snapshot) empty() bool { return len(s.anchors) == 0 && len(s.keys) == 0 }
+
 // LeftOut lists the entries that were left out, each with the rule and why.
 func (s *Snapshot) LeftOut() []LeftOut { return s.leftOut }
 

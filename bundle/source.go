@@ -4,30 +4,49 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 )
 
 // A Source is where the bundle document of one trust domain comes from.
-//
-// Fetch gets the document as it is now. It does not judge it, and returns soon
-// after ctx ends. One Set never calls it twice at the same time for one trust
-// domain. Any error means that nothing was learnt; it must hold no text of a
-// stranger that is not fit to print.
 type Source interface {
+	// Fetch gets the document as it is now. It does not judge it, and returns
+	// soon after ctx ends. One Set never calls it twice at the same time for one
+	// configured trust domain. Any error means that nothing was learnt; it must
+	// hold no text of a stranger that is not fit to print.
 	Fetch(ctx context.Context) (Document, error)
+
+	// Origin says where Fetch asks: a URL without its query, the path of a file,
+	// the address of a socket. It never changes. It is shown in logs, and a
+	// document that was kept on disk is good for its own origin only.
+	Origin() string
+}
+
+// A Watcher is a source that knows when its document changed.
+type Watcher interface {
+	Source
+
+	// Watch calls changed once for each change until ctx ends, and then returns.
+	// The caller fetches by itself: changed returns at once, may be called from
+	// any goroutine, and changes that come close together may be taken for one.
+	Watch(ctx context.Context, changed func())
 }
 
 // A Document is what a Source got. All but Bytes is also there beside an error.
 type Document struct {
 	Bytes []byte
-	// Origin says where it was asked for, for logs: a URL without its query, or
-	// the path of a file.
-	Origin string
 	// Redirects are the URLs that were followed after Origin, without queries.
 	Redirects []string
 	// Local marks a document that the operator keeps on this machine. It is
-	// looked at every second whatever its refresh hint, and a lower sequence in
-	// it is an update by hand, not a roll-back (BU-14).
+	// looked at every second whatever its refresh hint, a lower sequence in it is
+	// an update by hand, not a roll-back (BU-14), and it is not kept a second
+	// time (BE-15).
 	Local bool
+}
+
+// sameSource reports whether two sources are one and the same value. Values that
+// Go cannot compare are never the same.
+func sameSource(a, b Source) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 var errTooLong = errors.New("the document is longer than 1 MiB (BE-9)")

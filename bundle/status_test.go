@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,8 +57,29 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// A recorder keeps log lines as objects.
-type recorder struct{ bytes.Buffer }
+// A recorder keeps log lines as objects, while others write more of them.
+type recorder struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (r *recorder) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(line)
+}
+
+func (r *recorder) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+func (r *recorder) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text.Reset()
+}
 
 func (r *recorder) lines(t *testing.T, message string) []map[string]any {
 	t.Helper()
@@ -77,9 +99,9 @@ func (r *recorder) lines(t *testing.T, message string) []map[string]any {
 
 func TestLogBE18(t *testing.T) {
 	ca := newAuthority(t, nil)
-	source := &memory{}
+	source := &memory{origin: "https://h/b"}
 	answer := func(document []byte) {
-		source.set(always(Document{Bytes: document, Origin: "https://h/b", Redirects: []string{"https://h/c"}}))
+		source.set(always(Document{Bytes: document, Redirects: []string{"https://h/c"}}))
 	}
 	var record recorder
 	s, err := NewSet(Config{

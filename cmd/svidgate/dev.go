@@ -31,6 +31,7 @@ type developer struct {
 	Config        string   `json:"config"`
 	Audit         string   `json:"audit"`
 	Status        string   `json:"status"`
+	Admin         string   `json:"admin"`
 }
 
 func newDev() *cobra.Command {
@@ -75,7 +76,7 @@ func runDev(ctx context.Context, out io.Writer, log *slog.Logger, dir string, as
 		Issuer: env.Issuer, TokenEndpoint: env.Issuer + oauth.PathToken, MTLSURL: env.Daemon.MTLSURL(),
 		Resource: env.Resource, Scope: devenv.Scope, Socket: env.SocketAddr, Bundle: env.BundleURL,
 		TrustDomain: devenv.TrustDomain, Workloads: []string{devenv.Billing, devenv.Orders},
-		CAFile: env.CAFile, Config: env.ConfigFile, Audit: env.AuditFile, Status: env.StatusURL,
+		CAFile: env.CAFile, Config: env.ConfigFile, Audit: env.AuditFile, Status: env.StatusURL, Admin: env.Daemon.AdminSocket(),
 	}
 	if asJSON {
 		err = json.NewEncoder(out).Encode(d)
@@ -107,6 +108,7 @@ func (d developer) text(self string) string {
   status                %s/readyz  %s/metrics
   configuration         %s
   audit record          %s
+  administration        %s
 
 Look at a token that was got with a JWT-SVID:
 
@@ -127,9 +129,15 @@ Use the socket with any SPIFFE client:
 See what was decided:
 
   tail -f %s
-`, d.Issuer, d.MTLSURL, d.Resource, d.Scope, d.TrustDomain, d.Bundle, d.Socket, d.Status, d.Status, d.Config, d.Audit,
+
+See the state of the bundles and the signing keys, and change the configuration while it runs:
+
+  export SVIDGATE_SOCKET=%s
+  %s bundle status
+  %s keys list
+`, d.Issuer, d.MTLSURL, d.Resource, d.Scope, d.TrustDomain, d.Bundle, d.Socket, d.Status, d.Status, d.Config, d.Audit, d.Admin,
 		token(devenv.Billing, string(oauth.MethodJWT)), d.CAFile, token(devenv.Billing, string(oauth.MethodJWT)), d.Resource,
-		token(devenv.Orders, string(oauth.MethodX509)), d.Socket, d.Audit)
+		token(devenv.Orders, string(oauth.MethodX509)), d.Socket, d.Audit, d.Admin, self, self)
 }
 
 // self is how this program was called, for commands to paste: `go run` leaves a

@@ -42,6 +42,7 @@ which the API verifies by itself.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(), newAudit(), newVersion())
+	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
+		newBundle(), newKeys(), newReload(), newAudit(), newVersion())
 	return root
 }

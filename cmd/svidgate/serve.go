@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "serve --config FILE",
 		Short:   "Run the authorization server",
-		Long:    "Run the authorization server from a configuration file.\n\nLogs are JSON lines on standard error. The line with msg \"ready\" names the\naddresses that were bound. SIGTERM and SIGINT stop the server: readiness goes\noff, requests end, then it closes. A configuration is read once; restart the\nserver to change it.",
+		Long:    "Run the authorization server from a configuration file.\n\nLogs are JSON lines on standard error. The line with msg \"ready\" names the\naddresses that were bound. SIGTERM and SIGINT stop the server: readiness goes\noff, requests end, then it closes. SIGHUP, or a change of the configuration's\nfiles, has it read again: all of it takes effect, or nothing.",
 		Example: "  svidgate serve --config svidgate.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,11 +37,15 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log := newLogger(cmd.ErrOrStderr(), cfg.LogLevel)
-			ctx, cancel := context.WithCancel(cmd.Context())
-			defer cancel()
-			ignoreHangup(ctx, log)
-			return daemon.Run(ctx, cfg, daemon.Options{Log: log})
+			level := new(slog.LevelVar)
+			level.Set(cfg.LogLevel)
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			return daemon.Run(cmd.Context(), cfg, daemon.Options{
+				Log: newLogger(cmd.ErrOrStderr(), level), Level: level, Hangup: hangup,
+				Load: func() (*config.Config, error) { return config.Load(file) },
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "svidgate.yaml", "configuration file")
@@ -50,26 +53,8 @@ func newServe() *cobra.Command {
 	return cmd
 }
 
-func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
-}
-
-// ignoreHangup keeps a SIGHUP, which administrators send to have a configuration
-// read again, from ending the process.
-func ignoreHangup(ctx context.Context, log *slog.Logger) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(hangup)
-		for {
-			select {
-			case <-hangup:
-				log.Warn("SIGHUP changes nothing in this version: restart the server to read its configuration again")
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 }
 
 func newCheckConfig() *cobra.Command {

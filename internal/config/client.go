@@ -49,11 +49,18 @@ type clientReader struct {
 	cfg       *Config
 	domains   trustDomains
 	resources resources
-	lines     map[string]int // of each client_id
+	lines     map[string]int      // of each client_id
+	folded    map[string]spelling // of each SPIFFE ID, by its lower case
+}
+
+// A spelling is how a SPIFFE ID was written first.
+type spelling struct {
+	id   string
+	line int
 }
 
 func (r *reader) readClients(t *table, cfg *Config, domains trustDomains, resources resources) {
-	cr := &clientReader{cfg: cfg, domains: domains, resources: resources, lines: map[string]int{}}
+	cr := &clientReader{cfg: cfg, domains: domains, resources: resources, lines: map[string]int{}, folded: map[string]spelling{}}
 	t.each("clients", func(t *table) {
 		if t.opened {
 			cfg.Clients = append(cfg.Clients, cr.read(t))
@@ -64,6 +71,7 @@ func (r *reader) readClients(t *table, cfg *Config, domains trustDomains, resour
 func (cr *clientReader) read(t *table) Client {
 	c := Client{Binding: t.binding("")}
 	cr.identity(t, &c)
+	cr.twin(t, &c)
 	c.Methods = readMethods(t)
 	c.GrantTypes = readGrantTypes(t)
 	cr.access(t, &c)
@@ -72,7 +80,8 @@ func (cr *clientReader) read(t *table) Client {
 	if own, known := cr.domains.profiles[c.SPIFFEID.TrustDomain()]; known {
 		c.Profile = own
 	} else if !c.SPIFFEID.IsZero() && !cr.domains.unreadable {
-		t.r.fault(identityPlace(t), "the trust domain %s of this client is not configured under trust_domains", quoted(c.SPIFFEID.TrustDomain().Name()))
+		name := c.SPIFFEID.TrustDomain().Name()
+		t.r.fault(identityPlace(t), "the trust domain %s of this client is not configured under trust_domains%s", quoted(name), t.r.meant(name, cr.domains.names))
 	}
 	c.Profile = t.profile(c.Profile)
 	cr.methods(t, &c)
@@ -112,13 +121,13 @@ func (cr *clientReader) identity(t *table, c *Client) {
 		}
 		pattern, err := svidgate.ParsePattern(s)
 		if err != nil {
-			t.r.fault(t.place("spiffe_id"), "%s must be %s, not %s: %v", t.name("spiffe_id"), want, quoted(s), err)
+			t.r.fault(t.place("spiffe_id"), "%s must be %s, not %s: %v%s", t.name("spiffe_id"), want, quoted(s), err, cr.inLowerCase(s))
 			return
 		}
 		c.SPIFFEID = pattern
 	case ok:
 		if _, err := strictid.Workload(id); err != nil {
-			t.r.fault(t.place("client_id"), "%s is not a workload's SPIFFE ID, so this client needs spiffe_id (CA-9)", quoted(id))
+			cr.noWorkload(t, id, err)
 			return
 		}
 		c.SPIFFEID, _ = svidgate.ParsePattern(id) // a workload's SPIFFE ID is an exact pattern
@@ -130,6 +139,49 @@ func (cr *clientReader) identity(t *table, c *Client) {
 	}
 	if c.SPIFFEID.WholeTrustDomain() {
 		t.r.warn(identityPlace(t), "%s stands for every workload of the trust domain (MD-21)", quoted(c.SPIFFEID.String()))
+	}
+}
+
+// noWorkload reports a client_id that ought to be a SPIFFE ID, for want of
+// spiffe_id (CA-9). Of one that was meant to be one it says why it is none.
+func (cr *clientReader) noWorkload(t *table, id string, err error) {
+	rest := ", so this client needs spiffe_id (CA-9)"
+	switch {
+	case strings.HasSuffix(id, "/*"):
+		rest = ": a wildcard stands in spiffe_id, beside a client_id of your choice (CA-9)"
+	case strictid.Cut(id).Scheme != "":
+		rest = ", and this client has no spiffe_id (CA-9): " + err.Error() + cr.inLowerCase(id)
+	}
+	t.r.fault(t.place("client_id"), "%s is not a workload's SPIFFE ID%s", quoted(id), rest)
+}
+
+// inLowerCase says, for the end of a sentence, how a pattern that is refused is
+// written when only the case of its trust domain is wrong (F49), and whether
+// that one is configured.
+func (cr *clientReader) inLowerCase(written string) string {
+	p := strictid.Cut(written)
+	lower := strings.ToLower(p.Scheme + p.Name)
+	pattern, err := svidgate.ParsePattern(lower + p.Path)
+	if err != nil || lower == p.Scheme+p.Name {
+		return ""
+	}
+	if _, known := cr.domains.profiles[pattern.TrustDomain()]; known {
+		return "; the configured trust domain " + quoted(pattern.TrustDomain().Name()) + " differs only in case"
+	}
+	return "; write " + quoted(pattern.String())
+}
+
+// twin warns of two clients whose SPIFFE IDs differ only in case: they are two,
+// because a path is compared byte for byte (SI-14), and hardly meant as two.
+func (cr *clientReader) twin(t *table, c *Client) {
+	id := c.SPIFFEID.String()
+	first, there := cr.folded[strings.ToLower(id)]
+	switch {
+	case id == "":
+	case !there:
+		cr.folded[strings.ToLower(id)] = spelling{id, identityPlace(t).line}
+	case first.id != id:
+		t.r.warn(identityPlace(t), "%s differs only in case from %s on line %d; they are two workloads, because the path of a SPIFFE ID is compared byte for byte", quoted(id), quoted(first.id), first.line)
 	}
 }
 
@@ -153,8 +205,8 @@ func (cr *clientReader) access(t *table, c *Client) {
 	scopes := map[string]bool{}
 	for _, e := range t.list("resources", "resources") {
 		own, known := cr.resources.byURI[e.text]
-		if !known && !cr.resources.unreadable {
-			t.r.fault(e.at, "%s names %s, which no entry of resources is", t.name("resources"), quoted(e.text))
+		if !known && !cr.resources.unreadable && !cr.resources.unnamed {
+			t.r.fault(e.at, "%s names %s, which no entry of resources is%s", t.name("resources"), quoted(e.text), t.r.meant(e.text, cr.resources.uris))
 		}
 		for s := range own {
 			scopes[s] = true
@@ -164,7 +216,7 @@ func (cr *clientReader) access(t *table, c *Client) {
 	if len(c.Resources) == 0 {
 		t.r.warn(t.at, "the client %s has no resources and so gets no token", quoted(c.ClientID))
 	}
-	const want = "words of printable ASCII separated by single spaces"
+	const want = `scopes of printable ASCII in one text, with single spaces between them, such as "read write"`
 	s, ok := t.text("scope", want)
 	if !ok || s == "" {
 		return
@@ -178,7 +230,7 @@ func (cr *clientReader) access(t *table, c *Client) {
 			t.r.fault(t.place("scope"), "%s names %s a second time", t.name("scope"), quoted(word))
 			continue
 		case !cr.resources.scopes[word] && !cr.resources.unreadable:
-			t.r.fault(t.place("scope"), "%s names %s, which no entry of resources has", t.name("scope"), quoted(word))
+			t.r.fault(t.place("scope"), "%s names %s, which no entry of resources has%s", t.name("scope"), quoted(word), t.r.meant(word, cr.resources.scopeList))
 		case !scopes[word] && len(c.Resources) > 0:
 			t.r.warn(t.place("scope"), "%s names %s, which none of the client's own resources has", t.name("scope"), quoted(word))
 		}

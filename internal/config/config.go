@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 //
 // Only Load and Parse make one.
 type Config struct {
-	// Files are the files that were read, absolute, the configuration first. A
-	// change of any of them is a reason to load again.
+	// Files are the files that were read, absolute, the configuration first.
+	// Watched adds those whose change is a reason to load again, too.
 	Files []string
 
 	// Issuer, `issuer`, required: the one issuer identifier, an https URL
@@ -50,10 +51,14 @@ type Config struct {
 	// Audit, `audit`: where decisions are recorded.
 	Audit Audit
 
-	// KeysFile, `keys.file`, default svidgate-keys.json: the private keys that
-	// sign tokens; made on the first start. Danger: whoever reads it can make
-	// tokens, whoever loses it makes every token unverifiable.
-	KeysFile string
+	// Keys, `keys`: what tokens are signed with.
+	Keys Keys
+
+	// Admin, `admin`: where the running server is looked into and told to act.
+	Admin Admin
+
+	// Bundles, `bundles`: what is kept of the trust domains over a restart.
+	Bundles Bundles
 
 	// LogLevel, `log.level`, default info: info or debug.
 	LogLevel slog.Level
@@ -87,6 +92,13 @@ type Config struct {
 	// Warnings are what an operator may do and should know about, in the form
 	// and order of faults. The daemon logs each at start.
 	Warnings []Fault
+
+	// places is where the keys stand that cannot change while the server runs.
+	places map[string]position
+	// read has the digest of each watched file when it was read.
+	read map[string]string
+	// store is the digest of the address of the store, which may hold a password.
+	store [sha256.Size]byte
 }
 
 // Listen is where the server listens. An address is host:port; the host may be
@@ -122,6 +134,40 @@ type Audit struct {
 	// that loses power may lose the last second of decisions, not the order of
 	// the rest. When true, each answer waits for the disk.
 	SyncEvery bool
+}
+
+// Keys is what tokens are signed with, and how often that is renewed.
+type Keys struct {
+	// File, `keys.file`, default svidgate-keys.json: the private keys; made on
+	// the first start. Danger: whoever reads it can make tokens, whoever loses it
+	// makes every token unverifiable.
+	File string
+	// Rotate, `keys.rotate`, default 720h, 6s to 8760h; 0 is never (warned): how
+	// long one key signs. The bound is higher where tokens live long, so that no
+	// more than 48 keys are published at once. Danger of 0: a key that was copied is good for ever.
+	Rotate time.Duration
+	// PublishAhead, `keys.publish_ahead`, default 1h (or half of rotate, when
+	// that is shorter), 3s to 168h and at most half of rotate: how long a new key
+	// is published before it signs (KR-2). Danger: an API that looks for keys
+	// less often than this meets tokens whose key it does not know.
+	PublishAhead time.Duration
+}
+
+// Admin is where the running server shows its state and is told to change it.
+type Admin struct {
+	// Socket, `admin.socket`, default svidgate-admin.sock: a Unix socket, for the
+	// user the server runs as. At most 103 bytes, absolute. Empty where there is
+	// none because the default is longer than that (warned). Danger: whoever can
+	// open it can do what an administrator can.
+	Socket string
+}
+
+// Bundles is what is kept of the trust domains over a restart.
+type Bundles struct {
+	// Folder, `bundles.folder`, default svidgate-bundles: holds the last good
+	// bundle of each trust domain, and nothing that others put there. Danger:
+	// whoever can write to it can make SVIDs that are accepted after a restart.
+	Folder string
 }
 
 // SVID is how a JWT-SVID is judged.

@@ -8,8 +8,11 @@
 //
 // What is not checked: whether certificates, keys and bundles named by the file
 // exist and fit together. The packages that read them say so when they do. The
-// one file that is read here besides the configuration is the table that
+// one file that is judged here besides the configuration is the table that
 // `trust_domains: FILE` names.
+//
+// A server that runs loads again when [Config.Changed] says so, and asks
+// [Config.NeedsRestart] before it takes the new configuration over.
 //
 // The strict side of YAML only: no key twice, no unknown key, no anchors,
 // aliases, merge keys, tags or directives (so nothing in a file can expand), one

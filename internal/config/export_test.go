@@ -13,3 +13,12 @@ func EveryKey(see func(path string, refused bool)) {
 		}
 	}
 }
+
+// FixedKeys are the keys that cannot change while the server runs.
+func FixedKeys() []string {
+	var all []string
+	for _, s := range (&Config{}).fixed() {
+		all = append(all, s.key)
+	}
+	return all
+}

@@ -119,14 +119,14 @@ clients:
 `)
 	want := `1:1: unknown key "isuer"; did you mean "issuer"?
 2:10: profile must be transition, latest, ietf-02 or seed, not "newest"
-4:11: listen.public must be an address such as 127.0.0.1:8443 (port 0 takes a free one), not the number 8443
+4:11: listen.public must be an address such as 127.0.0.1:8443 (port 0 takes a free one), not the number 8443; for every address of the machine write ":8443"
 5:1: the required key "tls.key" is missing
-6:26: access_token.lifetime must be a duration in whole seconds such as 60s, 5m or 1h, not the number 5
-6:34: access_token.alg must be ES256, EdDSA, PS256 or RS256, not "HS256"
-8:3: "Example.org" is not the name of a trust domain: the trust domain is not in lower case (SI-4)
-9:3: the trust domain "lab.test" needs a source for its bundle: spiffe_bundle_endpoint or bundle_file
+6:26: access_token.lifetime must be a duration in whole seconds such as 60s, 5m or 1h, not the number 5; write 5s, 5m or 5h
+6:34: access_token.alg must be ES256, EdDSA, PS256 or RS256, not "HS256"; did you mean "ES256"?
+8:3: "Example.org" is not the name of a trust domain: the trust domain is not in lower case (SI-4); write "example.org"
+9:3: the trust domain "lab.test" needs a source for its bundle: spiffe_bundle_endpoint, workload_api or bundle_file
 10:16: trust_domains.lab.test.max_stale must be 0 or from 1m to 8760h, not "5s"
-12:16: resources[].resource must be an absolute URI without a fragment, not "/api"
+12:16: resources[].resource must be an absolute URI without a fragment, such as https://api.example.com/, not "/api"
 14:16: "billing" is not a workload's SPIFFE ID, so this client needs spiffe_id (CA-9)
 15:33: the method must be spiffe_jwt or spiffe_x509, not "client_secret_basic"
 16:12: clients[].scope names "write", which no entry of resources has`

@@ -2,9 +2,12 @@ package config_test
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/svidgate/svidgate/internal/config"
@@ -13,7 +16,11 @@ import (
 // FuzzParse: no panic, the same answer twice, and either a configuration or
 // faults, each at a place within the file.
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"testdata/product.yaml", "testdata/everything.yaml"} {
+	wrong, err := filepath.Glob("testdata/wrong/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(wrong, "testdata/product.yaml", "testdata/everything.yaml", "testdata/right.yaml") {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
@@ -35,6 +42,17 @@ func FuzzParse(f *testing.F) {
 		if err == nil {
 			if cfg.Issuer == "" || cfg.Listen.Public == "" || cfg.TLS.Certificate == "" || cfg.TLS.Key == "" {
 				t.Errorf("accepted without what is required: %+v", cfg)
+			}
+			if cfg.Keys.Rotate != 0 && cfg.Keys.Rotate < 2*cfg.Keys.PublishAhead || cfg.Keys.PublishAhead < 3*time.Second || len(cfg.Admin.Socket) > 103 || cfg.Bundles.Folder == "" {
+				t.Errorf("accepted beyond its bounds: %+v", cfg)
+			}
+			for _, d := range cfg.TrustDomains {
+				if sources := []string{d.BundleEndpoint.URL, d.WorkloadAPI.Address, d.BundleFile}; len(slices.DeleteFunc(sources, func(s string) bool { return s == "" })) != 1 {
+					t.Errorf("accepted without exactly one source: %+v", d)
+				}
+			}
+			if faults := cfg.NeedsRestart(again); len(faults) > 0 {
+				t.Errorf("the same configuration needs a restart: %v", faults)
 			}
 			return
 		}

@@ -1,16 +1,12 @@
 package config
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // A key is one key of a table, by its name in the contract.
 type key struct {
 	name     string
 	required bool
 	refused  string // why the key cannot be used; empty when it can
-	unused   bool   // the key is accepted and does nothing yet, which is warned of
 }
 
 // later is how the keys of the contract are refused that this version knows and
@@ -28,10 +24,11 @@ var tables = map[string][]key{
 		{name: "mtls_url"},
 		{name: "public_client_certificates"},
 		{name: "tls", required: true},
-		{name: "admin", unused: true},
+		{name: "admin"},
 		{name: "store"},
 		{name: "audit"},
 		{name: "keys"},
+		{name: "bundles"},
 		{name: "log"},
 		{name: "svid"},
 		{name: "wit", refused: later},
@@ -46,16 +43,24 @@ var tables = map[string][]key{
 	"listen":       {{name: "public", required: true}, {name: "mtls"}, {name: "status"}},
 	"tls":          {{name: "certificate", required: true}, {name: "key", required: true}},
 	"audit":        {{name: "file"}, {name: "fsync"}},
-	"keys":         {{name: "file"}},
+	"keys":         {{name: "file"}, {name: "rotate"}, {name: "publish_ahead"}},
+	"bundles":      {{name: "folder"}},
 	"log":          {{name: "level"}},
 	"svid":         svidKeys,
 	"access_token": {{name: "lifetime"}, {name: "alg"}},
 	"limits":       {{name: "failures_per_source"}, {name: "requests_per_client"}},
 
+	"admin": {
+		{name: "socket"},
+		{name: "address", refused: later + "; use admin.socket"},
+		{name: "tls", refused: later + "; use admin.socket"},
+		{name: "allow", refused: later + "; use admin.socket"},
+	},
+
 	"trust_domains.<name>": {
 		{name: "spiffe_bundle_endpoint"},
 		{name: "bundle_file"},
-		{name: "workload_api", refused: later + "; use spiffe_bundle_endpoint or bundle_file"},
+		{name: "workload_api"},
 		{name: "refresh"},
 		{name: "max_stale"},
 		{name: "profile"},
@@ -73,8 +78,9 @@ var tables = map[string][]key{
 		{name: "endpoint_spiffe_id", refused: later + "; it belongs to profile https_spiffe"},
 		{name: "initial_bundle_file", refused: later + "; it belongs to profile https_spiffe"},
 	},
-	"trust_domains.<name>.refresh": {{name: "min"}, {name: "max"}},
-	"trust_domains.<name>.svid":    svidKeys,
+	"trust_domains.<name>.workload_api": {{name: "address", required: true}},
+	"trust_domains.<name>.refresh":      {{name: "min"}, {name: "max"}},
+	"trust_domains.<name>.svid":         svidKeys,
 	"trust_domains.<name>.registration": {
 		{name: "mode"},
 		{name: "allow", refused: later + "; it belongs to mode first_use"},
@@ -120,48 +126,19 @@ func usable(keys []key) []string {
 	return names(slices.DeleteFunc(slices.Clone(keys), func(k key) bool { return k.refused != "" }))
 }
 
-// nearest returns the name that a slip of the pen most likely meant, or nothing
-// when none is near. Case and the choice between - and _ do not count.
-func nearest(written string, names []string) string {
-	const longest = 40 // no key is longer, and the work grows with the square
-	if len(written) > longest {
-		return ""
-	}
-	plain := strings.ReplaceAll(strings.ToLower(written), "-", "_")
-	best, distance := "", 1+len(plain)/4
-	for _, name := range names {
-		if d := edits(plain, name); d < distance || d == distance && best == "" {
-			best, distance = name, d
-		}
-	}
-	return best
-}
-
-// edits counts the insertions, deletions, replacements and swaps of neighbours
-// that turn a into b.
-func edits(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			change := last[j]
-			if a[i] != b[j] {
-				change++
-			}
-			row[j+1] = min(change, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
-}
-
 func isKey(keys []key, name string) bool {
 	return slices.ContainsFunc(keys, func(k key) bool { return k.name == name })
+}
+
+// placesOf are the full names of the keys that are called name, in order, as
+// the manual spells them.
+func placesOf(name string) []string {
+	var all []string
+	for place, keys := range tables {
+		if place != "" && isKey(keys, name) {
+			all = append(all, place+"."+name)
+		}
+	}
+	slices.Sort(all)
+	return all
 }

@@ -26,7 +26,7 @@ func Parse(path string, data []byte) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	r := &reader{}
+	r := &reader{read: map[string]string{absolute: digestOf(data, nil)}}
 	var cfg *Config
 	root, faults := parseYAML(path, data)
 	if faults == nil {
@@ -36,6 +36,7 @@ func Parse(path string, data []byte) (*Config, error) {
 		return nil, faults.sorted()
 	}
 	cfg.Warnings = r.warnings.sorted()
+	cfg.rememberFiles(r.read)
 	return cfg, nil
 }
 

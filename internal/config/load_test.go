@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate"
@@ -24,7 +25,11 @@ import (
 var same = cmp.Options{
 	cmp.Comparer(func(a, b svidgate.Pattern) bool { return a == b }),
 	cmp.Comparer(func(a, b spiffeid.TrustDomain) bool { return a == b }),
+	cmpopts.IgnoreUnexported(config.Config{}), // what NeedsRestart and Changed need, which have tests
 }
+
+// sameConfig reports whether two configurations say the same, wherever it stands.
+func sameConfig(a, b *config.Config) bool { return cmp.Equal(a, b, same) }
 
 func pattern(t *testing.T, s string, depth int) svidgate.Pattern {
 	t.Helper()
@@ -58,7 +63,9 @@ func TestDefaults(t *testing.T) {
 		Listen:      config.Listen{Public: "127.0.0.1:8443"},
 		TLS:         config.TLS{Certificate: filepath.Join(dir, "as.crt"), Key: filepath.Join(dir, "as.key")},
 		Audit:       config.Audit{File: filepath.Join(dir, "audit.jsonl")},
-		KeysFile:    filepath.Join(dir, "svidgate-keys.json"),
+		Keys:        config.Keys{File: filepath.Join(dir, "svidgate-keys.json"), Rotate: 720 * time.Hour, PublishAhead: time.Hour},
+		Admin:       config.Admin{Socket: filepath.Join(dir, "svidgate-admin.sock")},
+		Bundles:     config.Bundles{Folder: filepath.Join(dir, "svidgate-bundles")},
 		LogLevel:    slog.LevelInfo,
 		SVID:        config.SVID{Leeway: time.Minute, MaxAssertionLifetime: time.Hour},
 		AccessToken: config.AccessToken{Lifetime: 5 * time.Minute, Alg: jose.ES256},
@@ -118,7 +125,9 @@ func TestEverything(t *testing.T) {
 		PublicClientCertificates: true,
 		TLS:                      config.TLS{Certificate: "/etc/as/tls.crt", Key: filepath.Join(filepath.Dir(dir), "as.key")},
 		Audit:                    config.Audit{File: "-", SyncEvery: true},
-		KeysFile:                 filepath.Join(dir, "state", "keys.json"),
+		Keys:                     config.Keys{File: filepath.Join(dir, "state", "keys.json"), Rotate: 168 * time.Hour, PublishAhead: 84 * time.Hour},
+		Admin:                    config.Admin{Socket: "/run/svidgate/admin.sock"},
+		Bundles:                  config.Bundles{Folder: filepath.Join(dir, "state", "bundles")},
 		LogLevel:                 slog.LevelDebug,
 		SVID:                     svid,
 		AccessToken:              config.AccessToken{Lifetime: 10 * time.Minute, Alg: jose.EdDSA},
@@ -139,6 +148,13 @@ func TestEverything(t *testing.T) {
 			Refresh:    config.Refresh{Min: 10 * time.Second, Max: 10 * time.Second},
 			Profile:    svidgate.Latest,
 			SVID:       svid,
+		}, {
+			Name:        spiffeid.RequireTrustDomainFromString("production"),
+			WorkloadAPI: config.WorkloadAPI{Address: "unix:///run/spire/agent.sock"},
+			Refresh:     config.Refresh{Min: 30 * time.Second, Max: time.Hour},
+			MaxStale:    24 * time.Hour,
+			Profile:     svidgate.Latest,
+			SVID:        svid,
 		}},
 		Resources: []config.Resource{
 			{Resource: "urn:example:api", Scopes: []string{"read", "write"}, Lifetime: time.Minute, Binding: policy.BindNone},
@@ -166,10 +182,11 @@ func TestEverything(t *testing.T) {
 		lines = append(lines, strings.TrimPrefix(w.String(), "testdata/everything.yaml:"))
 	}
 	if diff := cmp.Diff([]string{
-		`27:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
-		`29:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
-		`31:81: resources[].binding is none: whoever sees such a token can use it`,
-		`42:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
+		`29:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
+		`31:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
+		`33:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,
+		`35:81: resources[].binding is none: whoever sees such a token can use it`,
+		`46:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
 	}, lines); diff != "" {
 		t.Error(diff)
 	}

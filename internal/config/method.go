@@ -2,7 +2,9 @@ package config
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -26,7 +28,7 @@ func readMethods(t *table) []oauth.AuthMethod {
 			t.r.fault(m.at, "%s must name at least one method", t.name(several))
 		}
 	case !t.slips[one] && !t.slips[several]:
-		t.r.fault(t.at, "a client needs token_endpoint_auth_method or auth_methods")
+		t.r.fault(t.at, "a client needs token_endpoint_auth_method (spiffe_jwt or spiffe_x509) or auth_methods (a list of them)")
 	}
 	var methods []oauth.AuthMethod
 	for _, e := range entries {
@@ -37,7 +39,7 @@ func readMethods(t *table) []oauth.AuthMethod {
 		case method == oauth.MethodWIT:
 			t.r.fault(e.at, "the method spiffe_wit %s; use spiffe_jwt or spiffe_x509", later)
 		default:
-			t.r.fault(e.at, "the method must be spiffe_jwt or spiffe_x509, not %s", quoted(e.text))
+			t.r.fault(e.at, "the method must be spiffe_jwt or spiffe_x509, not %s%s", quoted(e.text), t.r.meant(e.text, []string{string(oauth.MethodJWT), string(oauth.MethodX509)}))
 		}
 	}
 	return methods
@@ -91,8 +93,19 @@ func (cr *clientReader) methods(t *table, c *Client) {
 	}
 	for _, m := range c.Methods {
 		if !c.Profile.AllowsWildcard(m) {
-			t.r.fault(t.place("spiffe_id"), "%s is a wildcard, which profile %s does not allow with %s", quoted(c.SPIFFEID.String()), c.Profile, m)
+			t.r.fault(t.place("spiffe_id"), "%s is a wildcard, which profile %s does not allow with %s; profiles that do are %s", quoted(c.SPIFFEID.String()), c.Profile, m, allowing(m))
 			return
 		}
 	}
+}
+
+// allowing are the profiles that allow a wildcard with a method.
+func allowing(m oauth.AuthMethod) string {
+	var all []string
+	for _, p := range svidgate.Profiles {
+		if p.AllowsWildcard(m) {
+			all = append(all, string(p))
+		}
+	}
+	return strings.Join(all, ", ")
 }

@@ -15,6 +15,10 @@ type reader struct {
 	warnings Faults
 	// certificates says that some listener asks for client certificates.
 	certificates bool
+	// read has the digest of each file that was read, by its absolute path.
+	read map[string]string
+	// guesses counts how often it was guessed what was meant.
+	guesses int
 }
 
 func (r *reader) fault(at position, format string, args ...any) {
@@ -41,23 +45,17 @@ type table struct {
 // at the parent, which is where at points.
 func (r *reader) open(place, label, folder string, at position, n *node) *table {
 	t := &table{r: r, label: label, folder: folder, at: at, members: map[string]member{}, subs: map[string]*table{}, slips: map[string]bool{}}
+	keys := tables[place]
 	if n.kind != mapping {
-		r.fault(valuePlace(at, n), "%s must be a table of keys, not %s", label, n.written())
+		r.noTable(label, at, n, keys)
 		return t
 	}
 	t.opened = true
-	keys := tables[place]
 	for _, m := range n.members {
 		first, twice := t.members[m.name]
 		switch {
 		case !isKey(keys, m.name):
-			meant := nearest(m.name, names(keys))
-			if meant == "" {
-				r.fault(m.at, "unknown key %s; the keys here are %s", quoted(m.name), strings.Join(usable(keys), ", "))
-				continue
-			}
-			t.slips[meant] = true
-			r.fault(m.at, "unknown key %s; did you mean %s?", quoted(m.name), quoted(meant))
+			t.unknown(m, keys)
 		case twice:
 			r.fault(m.at, "the key %s is written twice; the first is on line %d", quoted(m.name), first.at.line)
 		default:
@@ -69,13 +67,54 @@ func (r *reader) open(place, label, folder string, at position, n *node) *table 
 		switch {
 		case there && k.refused != "":
 			r.fault(m.at, "%s %s", t.name(k.name), k.refused)
-		case there && k.unused:
-			r.warn(m.at, "%s does nothing in this version", t.name(k.name))
 		case !there && k.required && !t.slips[k.name]: // a slip is one fault, not two
 			r.fault(at, "the required key %s is missing", quoted(t.name(k.name)))
 		}
 	}
 	return t
+}
+
+// noTable reports a value that ought to be a table of keys.
+func (r *reader) noTable(label string, at position, n *node, keys []key) {
+	if n.kind == null {
+		r.fault(at, "%s has no value; its keys stand below it, indented by spaces", label)
+		return
+	}
+	hint := ""
+	var required []string
+	for _, k := range keys {
+		if k.required {
+			required = append(required, k.name)
+		}
+	}
+	if n.kind == text && len(required) == 1 { // the one thing that it can be meant for
+		hint = "; write {" + required[0] + ": …}"
+	}
+	r.fault(n.at, "%s must be a table of keys, not %s%s", label, n.written(), hint)
+}
+
+// unknown reports a key that this table does not have, and says where to look
+// instead: at a key that is spelt nearly so, or is called so and stands
+// elsewhere.
+func (t *table) unknown(m member, keys []key) {
+	if strings.HasPrefix(m.name, "//") {
+		t.r.fault(m.at, "a comment begins with #, not with //")
+		return
+	}
+	if t.r.guesses++; t.r.guesses > maxGuesses {
+		t.r.fault(m.at, "unknown key %s", quoted(m.name))
+		return
+	}
+	if meant := nearest(m.name, names(keys)); meant != "" {
+		t.slips[meant] = true
+		t.r.fault(m.at, "unknown key %s; did you mean %s?", quoted(m.name), quoted(meant))
+		return
+	}
+	if places := placesOf(m.name); len(places) > 0 {
+		t.r.fault(m.at, "unknown key %s here; there is %s", quoted(m.name), strings.Join(places, ", "))
+		return
+	}
+	t.r.fault(m.at, "unknown key %s; the keys here are %s", quoted(m.name), strings.Join(usable(keys), ", "))
 }
 
 // valuePlace is the place of a value; for one that is empty, that of its key.
@@ -108,14 +147,17 @@ func (t *table) place(key string) position {
 	return valuePlace(m.at, m.value)
 }
 
-// mustBe reports a value that is not what its key wants.
-func (t *table) mustBe(key, want string) {
+// mustBe reports a value that is not what its key wants. hints end the sentence.
+func (t *table) mustBe(key, want string, hints ...string) {
 	m := t.members[key]
 	if m.value.kind == null {
 		t.r.fault(m.at, "%s has no value; it must be %s", t.name(key), want)
 		return
 	}
-	t.r.fault(m.value.at, "%s must be %s, not %s", t.name(key), want, m.value.written())
+	if m.value.kind == text && (strings.Contains(m.value.text, "${") || strings.Contains(m.value.text, "{{")) {
+		hints = []string{"; variables and templates are not expanded here"}
+	}
+	t.r.fault(m.value.at, "%s must be %s, not %s%s", t.name(key), want, m.value.written(), strings.Join(hints, ""))
 }
 
 // sub opens the table that stands under a key; an absent one is an empty table.
@@ -172,7 +214,7 @@ func oneOf[T ~string](t *table, key string, otherwise T, allowed ...T) T {
 		return otherwise
 	}
 	if !slices.Contains(allowed, T(s)) {
-		t.mustBe(key, want)
+		t.mustBe(key, want, t.r.meant(s, all))
 		return otherwise
 	}
 	return T(s)
@@ -191,6 +233,20 @@ func (t *table) path(key, otherwise string) string {
 		s = otherwise
 	}
 	return absolute(t.folder, s)
+}
+
+// folderPath returns the absolute form of the folder a key names.
+func (t *table) folderPath(key, otherwise string) string {
+	s, ok := t.text(key, "the name of a folder")
+	if !ok {
+		return absolute(t.folder, otherwise)
+	}
+	plain := strings.TrimRight(s, "/")
+	if badPath(plain) {
+		t.mustBe(key, "the name of a folder")
+		return ""
+	}
+	return absolute(t.folder, plain)
 }
 
 func badPath(s string) bool {
@@ -217,7 +273,11 @@ func (t *table) list(key, of string) []entry {
 		return nil
 	}
 	if m.value.kind != list {
-		t.mustBe(key, "a list of "+of)
+		hint := ""
+		if m.value.kind == text {
+			hint = "; put it in brackets: [ ]"
+		}
+		t.mustBe(key, "a list of "+of, hint)
 		return nil
 	}
 	var entries []entry
@@ -242,7 +302,11 @@ func (t *table) each(key string, read func(*table)) {
 		return
 	}
 	if m.value.kind != list {
-		t.mustBe(key, "a list of tables")
+		hint := ""
+		if m.value.kind == mapping {
+			hint = "; begin each entry with a dash"
+		}
+		t.mustBe(key, "a list of tables", hint)
 		return
 	}
 	for _, item := range m.value.items {

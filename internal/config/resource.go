@@ -24,9 +24,14 @@ type Resource struct {
 // resources says what clients may name.
 type resources struct {
 	unreadable bool // the list could not be read, so nothing is known
-	scopes     map[string]bool
+	unnamed    bool // some identifier could not be read, so not every one is known
+	uris       []string
+	scopes     map[string]bool // of all resources
+	scopeList  []string
 	byURI      map[string]map[string]bool // the scopes of each
 }
+
+const resourceForm = "an absolute URI without a fragment, such as https://api.example.com/"
 
 func (r *reader) readResources(t *table, cfg *Config) resources {
 	known := resources{scopes: map[string]bool{}, byURI: map[string]map[string]bool{}}
@@ -46,9 +51,10 @@ func (r *reader) readResources(t *table, cfg *Config) resources {
 			}
 			// Known even when it is faulty: a client that names it is not wrong, too.
 			known.scopes[s.text], own[s.text] = true, true
+			known.scopeList = append(known.scopeList, s.text)
 			res.Scopes = append(res.Scopes, s.text)
 		}
-		uri, ok := t.text("resource", "an absolute URI without a fragment")
+		uri, ok := t.text("resource", resourceForm)
 		if !ok {
 			known.unreadable = true // which clients may name it is not known
 			return
@@ -56,13 +62,15 @@ func (r *reader) readResources(t *table, cfg *Config) resources {
 		first, twice := lines[uri]
 		switch {
 		case badResource(uri):
-			t.mustBe("resource", "an absolute URI without a fragment")
+			t.mustBe("resource", resourceForm)
+			known.unnamed = true
 		case twice:
 			r.fault(t.place("resource"), "the resource %s is configured twice; the first is on line %d", quoted(uri), first)
 		}
 		res.Resource = uri
 		lines[uri] = t.place("resource").line
 		known.byURI[uri] = own
+		known.uris = append(known.uris, uri)
 		cfg.Resources = append(cfg.Resources, res)
 	})
 	return known

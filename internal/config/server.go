@@ -1,10 +1,13 @@
 package config
 
 import (
+	"crypto/sha256"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +20,8 @@ import (
 func (r *reader) config(file, abs string, root *node) *Config {
 	start := position{file, 1, 1}
 	if root.kind == null {
-		root = &node{kind: mapping, at: start} // an empty file lacks every required key
+		r.fault(start, "the configuration is empty; it needs at least issuer, listen and tls")
+		return nil
 	}
 	if root.kind != mapping {
 		r.fault(root.at, "a configuration must be a table of keys, not %s", root.written())
@@ -37,6 +41,7 @@ func (r *reader) config(file, abs string, root *node) *Config {
 	resources := r.readResources(t, cfg)
 	r.readClients(t, cfg, known, resources)
 	checkFiles(t, cfg)
+	cfg.remember(t)
 	return cfg
 }
 
@@ -58,7 +63,12 @@ func readServer(t *table, cfg *Config) {
 	tls := t.sub("tls", "tls")
 	cfg.TLS = TLS{Certificate: tls.path("certificate", ""), Key: tls.path("key", "")}
 
-	if store, ok := t.text("store", "the address of a store"); ok && store != "memory:" {
+	store, ok := t.text("store", "the address of a store")
+	if !ok {
+		store = "memory:"
+	}
+	cfg.store = sha256.Sum256([]byte(store))
+	if store != "memory:" {
 		// The value is not repeated: the URL of a database may hold a password.
 		if !slices.ContainsFunc(stores, func(prefix string) bool { return strings.HasPrefix(store, prefix) }) {
 			t.r.fault(t.place("store"), `store must be "memory:", sqlite: and a file, or a postgres:// URL`)
@@ -75,7 +85,9 @@ func readServer(t *table, cfg *Config) {
 	}
 	cfg.Audit.SyncEvery = oneOf(audit, "fsync", "", "every") == "every"
 
-	cfg.KeysFile = t.sub("keys", "keys").path("file", "svidgate-keys.json")
+	cfg.Keys = readKeys(t.sub("keys", "keys"))
+	cfg.Admin.Socket = readSocket(t.sub("admin", "admin"))
+	cfg.Bundles.Folder = t.sub("bundles", "bundles").folderPath("folder", "svidgate-bundles")
 
 	if oneOf(t.sub("log", "log"), "level", "info", "info", "debug") == "debug" {
 		cfg.LogLevel = slog.LevelDebug
@@ -87,9 +99,65 @@ func readServer(t *table, cfg *Config) {
 	cfg.AccessToken.Lifetime = token.duration("lifetime", span{5 * time.Minute, time.Second, 24 * time.Hour, false})
 	cfg.AccessToken.Alg = oneOf(token, "alg", jose.ES256, jose.ES256, jose.EdDSA, jose.PS256, jose.RS256)
 
+	checkRotation(t.sub("keys", "keys"), cfg)
+
 	limits := t.sub("limits", "limits")
 	cfg.Limits.FailuresPerSource = limits.rate("failures_per_source", Rate{200, time.Second})
 	cfg.Limits.RequestsPerClient = limits.rate("requests_per_client", Rate{})
+}
+
+// readKeys reads how often the signing key is replaced. A new key is published
+// before it signs, and that takes no more than half of the time until the next
+// one; where only rotate is given, publish_ahead follows it.
+func readKeys(t *table) Keys {
+	k := Keys{File: t.path("file", "svidgate-keys.json")}
+	before := len(t.r.faults)
+	k.Rotate = t.duration("rotate", span{720 * time.Hour, 6 * time.Second, 8760 * time.Hour, true})
+	k.PublishAhead = t.duration("publish_ahead", span{otherwise: time.Hour, min: 3 * time.Second, max: 168 * time.Hour})
+	switch {
+	case len(t.r.faults) > before: // what cannot be read is not compared
+	case k.Rotate == 0:
+		t.r.warn(t.place("rotate"), "%s is 0: the signing key is never replaced, so one that was copied makes tokens for ever", t.name("rotate"))
+	case k.Rotate >= 2*k.PublishAhead:
+	case !t.has("publish_ahead"):
+		k.PublishAhead = (k.Rotate / 2).Truncate(time.Second)
+	default:
+		t.r.fault(t.place("rotate"), "%s must be at least twice keys.publish_ahead (%s), so %s or more, not %s: each key is published that long before it signs",
+			t.name("rotate"), short(k.PublishAhead), short(2*k.PublishAhead), t.members["rotate"].value.written())
+	}
+	return k
+}
+
+// checkRotation bounds how many keys are published at once: a key is published
+// until the tokens it signed have expired and two minutes more, so keys that
+// change faster than tokens expire pile up. Package keys has the same bound; here
+// it has a place in the file.
+func checkRotation(t *table, cfg *Config) {
+	const most = 48 - 2 // besides the key that signs and the one that is next
+	least := (cfg.AccessToken.Lifetime + 2*time.Minute + most*time.Second - 1) / most
+	if least = least.Truncate(time.Second); cfg.Keys.Rotate != 0 && cfg.Keys.Rotate < least {
+		t.r.fault(t.place("rotate"), "%s must be at least %s where access_token.lifetime is %s, not %s: more than 48 keys would be published at once",
+			t.name("rotate"), short(least), short(cfg.AccessToken.Lifetime), t.members["rotate"].value.written())
+	}
+}
+
+// maxSocket is the longest path in bytes that every system takes for a Unix
+// socket; Linux takes four more.
+const maxSocket = 103
+
+// readSocket reads where the administrator's socket is. A default that is too
+// long is no fault, because the operator did not ask for it.
+func readSocket(t *table) string {
+	path := t.path("socket", "svidgate-admin.sock")
+	switch {
+	case len(path) <= maxSocket:
+		return path
+	case t.has("socket"):
+		t.r.fault(t.place("socket"), "%s is %d bytes long as an absolute path (%s), and the path of a socket has at most %d; choose a shorter one", t.name("socket"), len(path), quoted(path), maxSocket)
+	default:
+		t.r.warn(t.at, "there is no admin socket: beside the configuration its path would be %d bytes long, and the path of a socket has at most %d; name a shorter one as admin.socket", len(path), maxSocket)
+	}
+	return ""
 }
 
 // readSVID reads a section `svid`; what it leaves out is as in otherwise.
@@ -112,19 +180,37 @@ func checkListeners(t, listen *table, cfg *Config) {
 			t.r.fault(listen.place("status"), "listen.status is not on loopback and so needs TLS, but there is no tls")
 		}
 	}
-	taken := map[string]string{}
-	for _, l := range []struct{ key, address string }{
+	type listener struct{ key, address string }
+	var taken []listener
+	for _, l := range []listener{
 		{"public", cfg.Listen.Public}, {"mtls", cfg.Listen.MTLS}, {"status", cfg.Listen.Status},
 	} {
-		if l.address == "" || strings.HasSuffix(l.address, ":0") {
-			continue
+		for _, other := range taken {
+			if collide(l.address, other.address) {
+				t.r.fault(listen.place(l.key), "listen.%s has the same address as listen.%s (%s); each needs its own port", l.key, other.key, other.address)
+				break
+			}
 		}
-		if other, twice := taken[l.address]; twice {
-			t.r.fault(listen.place(l.key), "listen.%s has the same address as listen.%s", l.key, other)
-			continue
-		}
-		taken[l.address] = l.key
+		taken = append(taken, l)
 	}
+}
+
+// collide reports whether two addresses cannot be bound at once: the port is
+// the same, and so is the host, or one of them is every address.
+func collide(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	numberA, _ := strconv.Atoi(portA)
+	numberB, _ := strconv.Atoi(portB)
+	if errA != nil || errB != nil || numberA == 0 || numberA != numberB {
+		return false
+	}
+	return strings.EqualFold(hostA, hostB) || everyAddress(hostA) || everyAddress(hostB)
+}
+
+func everyAddress(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
 }
 
 // readURLs reads the addresses by which the world knows the server.
@@ -139,30 +225,7 @@ func readURLs(t *table, cfg *Config) {
 	case cfg.MTLSURL != "" && strings.TrimSuffix(cfg.MTLSURL, "/") == strings.TrimSuffix(issuer, "/"):
 		// One address cannot both ask for a certificate and not ask.
 		t.r.fault(t.place("mtls_url"), "mtls_url must differ from the issuer: it is the address of another listener")
-	case mtls && !t.has("mtls_url") && u != nil && !loopback(u.Hostname()):
+	case mtls && !t.has("mtls_url") && !t.slips["mtls_url"] && u != nil && !loopback(u.Hostname()):
 		t.r.fault(t.sub("listen", "listen").place("mtls"), "listen.mtls needs mtls_url, the URL by which clients reach it, because the issuer is not on loopback")
-	}
-}
-
-// checkFiles refuses a configuration in which the server would write over a
-// file that is something else: each of the files it writes must be alone.
-func checkFiles(t *table, cfg *Config) {
-	audit, keys := t.sub("audit", "audit"), t.sub("keys", "keys")
-	others := map[string]string{cfg.TLS.Certificate: "tls.certificate", cfg.TLS.Key: "tls.key"}
-	for _, f := range cfg.Files {
-		others[f] = "a file of the configuration"
-	}
-	for _, d := range cfg.TrustDomains {
-		others[d.BundleFile] = "a bundle_file"
-		others[d.BundleEndpoint.CAFile] = "a ca_file"
-	}
-	delete(others, "")
-	if what, same := others[cfg.KeysFile]; same {
-		t.r.fault(keys.place("file"), "keys.file is written by the server and must not be %s", what)
-	}
-	others[cfg.KeysFile] = "keys.file"
-	delete(others, "")
-	if what, same := others[cfg.Audit.File]; same {
-		t.r.fault(audit.place("file"), "audit.file is written by the server and must not be %s", what)
 	}
 }

@@ -57,9 +57,9 @@ func TestTableFile(t *testing.T) {
 		"bad/key.json":    "bad/key.json:2:19: unknown key \"bundel_file\"; did you mean \"bundle_file\"?",
 		"bad/list.yaml":   "bad/list.yaml:1:1: the file must hold a table of trust domains, not a list",
 		"bad/empty.yaml":  "bad/empty.yaml:1:1: the file must hold a table of trust domains, not nothing",
-		"bad/syntax.json": "bad/syntax.json:1:1: not valid YAML: could not find flow mapping end token '}'",
+		"bad/syntax.json": "bad/syntax.json:1:1: not valid YAML: the { here is never closed",
 		"bad/big.yaml":    "bad/big.yaml:1:1: the file has more than 1048576 bytes",
-		"bad/none.yaml":   "a.yaml:4:16: the table of trust domains in \"bad/none.yaml\" cannot be read: no such file or directory",
+		"bad/none.yaml":   "a.yaml:4:16: the table of trust domains in \"bad/none.yaml\" cannot be read: no such file or directory in the folder of this configuration",
 		"bad":             "a.yaml:4:16: the table of trust domains in \"bad\" cannot be read: not a regular file",
 		"bad/":            "a.yaml:4:16: trust_domains must be the name of a file, not \"bad/\"",
 	} {

@@ -2,8 +2,10 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -15,13 +17,16 @@ import (
 
 // A TrustDomain is one entry of `trust_domains`. Its key is the name of the
 // trust domain, bare or with spiffe:// before it, which mean the same (SI-13).
-// Exactly one of BundleEndpoint and BundleFile is set; nothing about one trust
+// Exactly one of BundleEndpoint, WorkloadAPI and BundleFile is set; nothing about one trust
 // domain is inferred from another or from a URL (BE-1).
 type TrustDomain struct {
 	Name spiffeid.TrustDomain
 
 	// BundleEndpoint, `spiffe_bundle_endpoint`: where the bundle is fetched.
 	BundleEndpoint BundleEndpoint
+	// WorkloadAPI, `workload_api`: whose answer the bundle is taken from (AV-1,
+	// warned).
+	WorkloadAPI WorkloadAPI
 	// BundleFile, `bundle_file`: a file with the bundle. Danger: nobody renews
 	// it; when the trust domain rotates its keys, its workloads are refused
 	// (AV-2, warned).
@@ -61,6 +66,16 @@ type BundleEndpoint struct {
 	Redirects bool
 }
 
+// A WorkloadAPI is a SPIFFE Workload API as the source of one bundle. Of what it
+// answers, only the bundle of the trust domain it is configured for is taken.
+type WorkloadAPI struct {
+	// Address, `address`, required: unix:// and the absolute path of a socket, or
+	// tcp:// and a loopback address with its port. Empty when the bundle comes
+	// from elsewhere. Danger: whoever answers there decides whom the trust domain
+	// consists of.
+	Address string
+}
+
 // Refresh bounds the time between two fetches, which is the bundle's own
 // spiffe_refresh_hint, or 300 s without one (BU-15).
 type Refresh struct {
@@ -74,6 +89,7 @@ type Refresh struct {
 // trustDomains says which trust domains clients may lie in.
 type trustDomains struct {
 	unreadable bool // the table could not be read, so nothing is known
+	names      []string
 	profiles   map[spiffeid.TrustDomain]svidgate.Profile
 }
 
@@ -89,7 +105,7 @@ func (r *reader) readTrustDomains(t *table, cfg *Config) trustDomains {
 	if n.kind == text {
 		folder, n = r.tableFile(t, cfg)
 	} else if n.kind != mapping {
-		t.mustBe("trust_domains", "a table of trust domains or the name of a file that holds one")
+		t.mustBe("trust_domains", "a table of trust domains (indented below it) or the name of a file that holds one")
 		n = nil
 	}
 	if n == nil {
@@ -100,7 +116,8 @@ func (r *reader) readTrustDomains(t *table, cfg *Config) trustDomains {
 	for _, entry := range n.members {
 		name, err := strictid.TrustDomain(entry.name)
 		if err != nil {
-			r.fault(entry.at, "%s is not the name of a trust domain: %v", quoted(entry.name), err)
+			known.unreadable = true // it may be one that a client names
+			r.fault(entry.at, "%s is not the name of a trust domain: %v%s", quoted(entry.name), err, r.inLowerCase(entry, n.members))
 			continue
 		}
 		if first, twice := lines[name]; twice {
@@ -110,9 +127,25 @@ func (r *reader) readTrustDomains(t *table, cfg *Config) trustDomains {
 		}
 		d := r.readTrustDomain(name, folder, entry, cfg)
 		known.profiles[name] = d.Profile
+		known.names = append(known.names, name.Name())
 		cfg.TrustDomains = append(cfg.TrustDomains, d)
 	}
 	return known
+}
+
+// inLowerCase says, for the end of a sentence, how a name is written of which
+// only the case is wrong (F49), and whether it stands there so, too.
+func (r *reader) inLowerCase(wrong member, all []member) string {
+	lower, err := strictid.TrustDomain(strings.ToLower(wrong.name))
+	if r.guesses++; r.guesses > maxGuesses || err != nil || strings.ToLower(wrong.name) == wrong.name {
+		return ""
+	}
+	for _, m := range all {
+		if name, err := strictid.TrustDomain(m.name); err == nil && name == lower {
+			return fmt.Sprintf("; %s on line %d differs only in case", quoted(m.name), m.at.line)
+		}
+	}
+	return "; write " + quoted(strings.ToLower(wrong.name))
 }
 
 // tableFile reads the file that `trust_domains` names. Faults in it are reported
@@ -129,10 +162,15 @@ func (r *reader) tableFile(t *table, cfg *Config) (folder string, root *node) {
 		if errors.As(err, &at) {
 			err = at.Err
 		}
-		r.fault(t.place("trust_domains"), "the table of trust domains in %s cannot be read: %v", quoted(written), err)
+		looked := ""
+		if errors.Is(err, fs.ErrNotExist) && !filepath.IsAbs(written) {
+			looked = " in the folder of this configuration"
+		}
+		r.fault(t.place("trust_domains"), "the table of trust domains in %s cannot be read: %v%s", quoted(written), err, looked)
 		return "", nil
 	}
 	cfg.Files = append(cfg.Files, path)
+	r.read[path] = digestOf(data, nil)
 	// Named as the configuration is: relative if the caller's name was.
 	shown := written
 	if !filepath.IsAbs(written) {
@@ -207,19 +245,24 @@ func (t *table) sources(d *TrustDomain, place string) {
 			t.r.fault(e.place("profile"), "%s must be https_web: https_spiffe %s", e.name("profile"), later)
 		}
 	}
+	if t.has("workload_api") {
+		w := t.sub(place+".workload_api", "workload_api")
+		d.WorkloadAPI.Address = w.workloadEndpoint("address")
+		t.r.warn(t.place("workload_api"), "the bundle of %s comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)", d.Name.Name())
+	}
 	if t.has("bundle_file") {
 		d.BundleFile = t.path("bundle_file", "")
 		t.r.warn(t.place("bundle_file"), "the bundle of %s is a file: nobody renews it when the trust domain rotates its keys (AV-2)", d.Name.Name())
 	}
 	var found []string
-	for _, key := range []string{"spiffe_bundle_endpoint", "bundle_file", "workload_api"} {
+	for _, key := range []string{"spiffe_bundle_endpoint", "workload_api", "bundle_file"} {
 		if t.has(key) || t.slips[key] {
 			found = append(found, key)
 		}
 	}
 	switch {
 	case len(found) == 0 && t.opened:
-		t.r.fault(t.at, "the trust domain %s needs a source for its bundle: spiffe_bundle_endpoint or bundle_file", quoted(d.Name.Name()))
+		t.r.fault(t.at, "the trust domain %s needs a source for its bundle: spiffe_bundle_endpoint, workload_api or bundle_file", quoted(d.Name.Name()))
 	case len(found) > 1:
 		t.r.fault(t.place(found[1]), "the trust domain %s has more than one source for its bundle (%s and %s); keep one", quoted(d.Name.Name()), found[0], found[1])
 	}

@@ -1,25 +1,36 @@
 package config_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/svidgate/svidgate/internal/config"
+)
 
 // TestWrongTrustDomain has rows below server and `trust_domains:`, from line 5.
 func TestWrongTrustDomain(t *testing.T) {
 	const good = "  example.org: {spiffe_bundle_endpoint: {url: https://example.com/bundle.json}}\n"
 	endpoint := func(s string) string { return "  example.org: {spiffe_bundle_endpoint: {" + s + "}}\n" }
 	domain := func(s string) string { return "  example.org: {bundle_file: b.json, " + s + "}\n" }
+	workload := func(s string) string { return "  production: {workload_api: {" + s + "}}\n" }
 	check(t, server+"trust_domains:\n", []wrong{
 		{"SI-13 name with a path", "  spiffe://example.org: {bundle_file: b}\n", "  spiffe://example.org/x: {bundle_file: b}\n", `5:3: "spiffe://example.org/x" is not the name of a trust domain: a trust domain is a name, or spiffe:// and a name, with nothing after it (SI-13)`},
 		{"SI-13 name that is a URL", good, "  https://example.org: {bundle_file: b}\n", `5:3: "https://example.org" is not the name of a trust domain: a trust domain is a name, or spiffe:// and a name, with nothing after it (SI-13)`},
-		{"SI-4 name in capitals", "  1.2.3.4: {bundle_file: b}\n", "  EXAMPLE.org: {bundle_file: b}\n", `5:3: "EXAMPLE.org" is not the name of a trust domain: the trust domain is not in lower case (SI-4)`},
+		{"SI-4 name in capitals", "  1.2.3.4: {bundle_file: b}\n", "  EXAMPLE.org: {bundle_file: b}\n", `5:3: "EXAMPLE.org" is not the name of a trust domain: the trust domain is not in lower case (SI-4); write "example.org"`},
+		{"F49 name configured in another case", good, good + "  EXAMPLE.org: {bundle_file: b}\n", `6:3: "EXAMPLE.org" is not the name of a trust domain: the trust domain is not in lower case (SI-4); "example.org" on line 5 differs only in case`},
+		{"F49 scheme in another case", good, "  SPIFFE://example.org: {bundle_file: b}\n", `5:3: "SPIFFE://example.org" is not the name of a trust domain: a trust domain is a name, or spiffe:// and a name, with nothing after it (SI-13); write "spiffe://example.org"`},
 		{"SI-3 name empty", "  a: {bundle_file: b}\n", "  \"\": {bundle_file: b}\n", `5:3: "" is not the name of a trust domain: the trust domain is empty (SI-3)`},
 		{"SI-13 one trust domain in two spellings", good, good + "  spiffe://example.org: {bundle_file: b}\n", `6:3: the trust domain "example.org" is configured twice; the first is on line 5`},
-		{"a list", good, "  - example.org\n", `5:3: trust_domains must be a table of trust domains or the name of a file that holds one, not a list`},
-		{"empty", good, "", `4:1: trust_domains has no value; it must be a table of trust domains or the name of a file that holds one`},
-		{"trust domain empty", good, "  example.org:\n", `5:3: trust_domains.example.org must be a table of keys, not nothing`},
-		{"BE-1 no source", good, "  example.org: {max_stale: 1h}\n", `5:3: the trust domain "example.org" needs a source for its bundle: spiffe_bundle_endpoint or bundle_file`},
+		{"a list", good, "  - example.org\n", `5:3: trust_domains must be a table of trust domains (indented below it) or the name of a file that holds one, not a list`},
+		{"empty", good, "", `4:1: trust_domains has no value; it must be a table of trust domains (indented below it) or the name of a file that holds one`},
+		{"trust domain empty", good, "  example.org:\n", `5:3: trust_domains.example.org has no value; its keys stand below it, indented by spaces`},
+		{"BE-1 no source", good, "  example.org: {max_stale: 1h}\n", `5:3: the trust domain "example.org" needs a source for its bundle: spiffe_bundle_endpoint, workload_api or bundle_file`},
 		{"two sources", good, "  example.org:\n    bundle_file: b\n    spiffe_bundle_endpoint: {url: https://example.com/}\n", `6:18: the trust domain "example.org" has more than one source for its bundle (spiffe_bundle_endpoint and bundle_file); keep one`},
-		{"workload_api", good, "  example.org: {workload_api: {address: unix:///a}}\n", `5:17: trust_domains.example.org.workload_api is not implemented in this version; use spiffe_bundle_endpoint or bundle_file`},
-		{"endpoint a text, as clients write it (MD-11)", good, "  example.org: {spiffe_bundle_endpoint: https://example.com/}\n", `5:41: trust_domains.example.org.spiffe_bundle_endpoint must be a table of keys, not "https://example.com/"`},
+		{"AV-1 workload_api without an address", workload("address: unix:///run/spire/agent.sock"), workload(""), `5:16: the required key "trust_domains.production.workload_api.address" is missing`},
+		{"AV-1 workload_api a text", workload("address: unix:///a"), "  production: {workload_api: unix:///a}\n", `5:30: trust_domains.production.workload_api must be a table of keys, not "unix:///a"; write {address: …}`},
+		{"AV-1 workload_api beside a bundle endpoint", good, "  production:\n    spiffe_bundle_endpoint: {url: https://h/}\n    workload_api: {address: unix:///a}\n", `7:19: the trust domain "production" has more than one source for its bundle (spiffe_bundle_endpoint and workload_api); keep one`},
+		{"AV-1 workload_api beside a bundle file", good, "  production:\n    bundle_file: b\n    workload_api: {address: unix:///a}\n", `6:18: the trust domain "production" has more than one source for its bundle (workload_api and bundle_file); keep one`},
+		{"endpoint a text, as clients write it (MD-11)", good, "  example.org: {spiffe_bundle_endpoint: https://example.com/}\n", `5:41: trust_domains.example.org.spiffe_bundle_endpoint must be a table of keys, not "https://example.com/"; write {url: …}`},
 		{"BE-1 endpoint without url", good, endpoint("redirects: false"), `5:17: the required key "trust_domains.example.org.spiffe_bundle_endpoint.url" is missing`},
 		{"BE-2 endpoint over http", endpoint("url: https://h:8443/x?y=a@b"), endpoint("url: http://h:8443/x?y=a@b"), `5:47: trust_domains.example.org.spiffe_bundle_endpoint.url must be an https URL, not "http://h:8443/x?y=a@b"`},
 		{"BE-2 endpoint with user information", good, endpoint("url: https://u@h/"), `5:47: trust_domains.example.org.spiffe_bundle_endpoint.url must be an https URL without user information before the host`},
@@ -33,7 +44,7 @@ func TestWrongTrustDomain(t *testing.T) {
 		{"refresh.min under 1s", domain("refresh: {min: 1s}"), domain("refresh: {min: 0s}"), `5:53: trust_domains.example.org.refresh.min must be from 1s to 24h, not "0s"`},
 		{"refresh.max under refresh.min", domain("refresh: {min: 1m, max: 1m}"), domain("refresh: {min: 1m, max: 59s}"), `5:62: trust_domains.example.org.refresh.max must not be shorter than refresh.min (1m)`},
 		{"refresh.min beyond the default of refresh.max", domain("refresh: {min: 2h}"), domain("refresh: {min: 25h}"), `5:53: trust_domains.example.org.refresh.min must be from 1s to 24h, not "25h"`},
-		{"name that is a number", "  7: {bundle_file: b}\n", "  7: {}\n", `5:3: the trust domain "7" needs a source for its bundle: spiffe_bundle_endpoint or bundle_file`},
+		{"name that is a number", "  7: {bundle_file: b}\n", "  7: {}\n", `5:3: the trust domain "7" needs a source for its bundle: spiffe_bundle_endpoint, workload_api or bundle_file`},
 		{"max_stale under 1m", domain("max_stale: 1m"), domain("max_stale: 59s"), `5:49: trust_domains.example.org.max_stale must be 0 or from 1m to 8760h, not "59s"`},
 		{"max_stale under refresh.min", domain("max_stale: 0, refresh: {min: 5m}"), domain("max_stale: 1m, refresh: {min: 5m}"), `5:49: trust_domains.example.org.max_stale must not be shorter than refresh.min (5m): every bundle would be too old before the next fetch`},
 		{"leeway of a trust domain", domain("svid: {leeway: 0s}"), domain("svid: {leeway: 1h}"), `5:53: trust_domains.example.org.svid.leeway must be from 0s to 5m, not "1h"`},
@@ -44,6 +55,79 @@ func TestWrongTrustDomain(t *testing.T) {
 		{"enable_wit", domain("enable_wit: false"), domain("enable_wit: true"), `5:50: trust_domains.example.org.enable_wit must be false: WIT-SVID is not implemented in this version`},
 		{"RF-1 registration on first use", domain("registration: {mode: preregistered}"), domain("registration: {mode: first_use}"), `5:59: trust_domains.example.org.registration.mode must be preregistered: first_use is not implemented in this version`},
 		{"RF-1 allow", domain("registration: {}"), domain("registration: {allow: [a]}"), `5:53: trust_domains.example.org.registration.allow is not implemented in this version; it belongs to mode first_use`},
-		{"client metadata as a setting", domain("single_use: false"), domain("spiffe_id: a"), `5:38: unknown key "spiffe_id"; the keys here are spiffe_bundle_endpoint, bundle_file, refresh, max_stale, profile, binding, svid, single_use, enable_wit, registration`},
+		{"client metadata as a setting", domain("single_use: false"), domain("spiffe_id: a"), `5:38: unknown key "spiffe_id" here; there is clients[].spiffe_id`},
 	})
+}
+
+// TestWorkloadAPIAddress: the two forms of SPIFFE Workload Endpoint section 4,
+// and of the second only what this machine alone can answer.
+func TestWorkloadAPIAddress(t *testing.T) {
+	const (
+		unix = "must be unix:// and the absolute path of a socket, such as unix:///run/spire/agent.sock, not "
+		tcp  = "must be tcp:// with a loopback IP address and a port, such as tcp://127.0.0.1:8081, not "
+		both = "must be unix:// and the absolute path of a socket, such as unix:///run/spire/agent.sock, or tcp:// with a loopback IP address and a port, such as tcp://127.0.0.1:8081, not "
+	)
+	for address, want := range map[string]string{
+		"unix:///run/spire/agent.sock": "",
+		"unix:///a":                    "",
+		"tcp://127.0.0.1:8081":         "",
+		"tcp://127.3.2.1:1":            "",
+		"tcp://[::1]:65535":            "",
+
+		"unix://run/spire/agent.sock":    unix,
+		"unix://localhost/agent.sock":    unix,
+		"unix:/run/spire/agent.sock":     both,
+		"unix:agent.sock":                both,
+		"unix://":                        unix,
+		"unix:///":                       unix,
+		"unix:///run/":                   unix,
+		"unix:///a?b":                    unix,
+		"unix:///a#":                     unix,
+		"unix:///a%20b":                  unix,
+		"unix:///a b":                    unix,
+		"UNIX:///a":                      both,
+		"tcp://127.0.0.1":                tcp,
+		"tcp://127.0.0.1:":               tcp,
+		"tcp://127.0.0.1:0":              tcp,
+		"tcp://127.0.0.1:00":             tcp,
+		"tcp://127.0.0.1:65536":          tcp,
+		"tcp://127.0.0.1:8081/":          tcp,
+		"tcp://127.0.0.1:8081?a":         tcp,
+		"tcp://127.0.0.1:8081#":          tcp,
+		"tcp://127.0.0.1:+1":             tcp,
+		"tcp://localhost:8081":           tcp,
+		"tcp://10.0.0.7:8081":            tcp,
+		"tcp://0.0.0.0:8081":             tcp,
+		"tcp://:8081":                    tcp,
+		"tcp://[::1%lo]:8081":            tcp,
+		"tcp://[::ffff:192.0.2.1]:8081":  tcp,
+		"https://127.0.0.1:8081":         both,
+		"127.0.0.1:8081":                 both,
+		"npipe:spire-agent\\public\\api": both,
+		"":                               both,
+	} {
+		text := "trust_domains: {production: {workload_api: {address: '" + address + "'}}}\n"
+		if want == "" {
+			cfg, err := config.Parse("a.yaml", []byte(server+text))
+			if err != nil || cfg.TrustDomains[0].WorkloadAPI.Address != address {
+				t.Errorf("%s: %+v %v", address, cfg, err)
+			}
+			continue
+		}
+		shown := strings.ReplaceAll(address, `\`, "?")
+		if got := faults(t, server+text); got != `4:54: trust_domains.production.workload_api.address `+want+`"`+shown+`"` {
+			t.Errorf("%s: %s", address, got)
+		}
+	}
+	for address, want := range map[string]string{
+		"/run/spire/agent.sock":     unix + `"/run/spire/agent.sock"; put unix:// before it`,
+		"tcp://me:pw@127.0.0.1:1":   "must be an address without user information",
+		"unix://me:pw@/run/a":       "must be an address without user information",
+		"${SPIFFE_ENDPOINT_SOCKET}": both + `"${SPIFFE_ENDPOINT_SOCKET}"; variables and templates are not expanded here`,
+	} {
+		text := "trust_domains: {production: {workload_api: {address: '" + address + "'}}}\n"
+		if got := faults(t, server+text); got != `4:54: trust_domains.production.workload_api.address `+want {
+			t.Errorf("%s: %s", address, got)
+		}
+	}
 }

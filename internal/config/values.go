@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"net/url"
@@ -25,12 +26,12 @@ func (t *table) duration(key string, s span) time.Duration {
 	}
 	zero := m.value.kind == number && m.value.text == "0"
 	if m.value.kind != text && !zero {
-		t.mustBe(key, want)
+		t.mustBe(key, want, withUnit(m.value))
 		return s.otherwise
 	}
 	d, err := time.ParseDuration(m.value.text)
 	if err != nil || d%time.Second != 0 || strings.Trim(m.value.text, "0123456789hms") != "" || strings.Contains(m.value.text, "ms") {
-		t.mustBe(key, want)
+		t.mustBe(key, want, inHours(m.value.text))
 		return s.otherwise
 	}
 	if (d < s.min || d > s.max) && (d != 0 || !s.orZero) {
@@ -42,6 +43,25 @@ func (t *table) duration(key string, s span) time.Duration {
 		return s.otherwise
 	}
 	return d
+}
+
+// withUnit says how a number would be a duration.
+func withUnit(n *node) string {
+	if _, err := strconv.ParseUint(n.text, 10, 31); n.kind != number || err != nil {
+		return ""
+	}
+	return "; write " + n.text + "s, " + n.text + "m or " + n.text + "h"
+}
+
+// inHours says how a number of days or weeks is written.
+func inHours(s string) string {
+	hours := map[string]uint64{"d": 24, "w": 7 * 24}
+	unit := s[max(len(s)-1, 0):]
+	n, err := strconv.ParseUint(strings.TrimSuffix(s, unit), 10, 31)
+	if err != nil || hours[unit] == 0 {
+		return ""
+	}
+	return "; write " + strconv.FormatUint(n*hours[unit], 10) + "h"
 }
 
 // short writes a duration as an operator would: 5m, not 5m0s.
@@ -100,16 +120,72 @@ func (t *table) rate(key string, otherwise Rate) Rate {
 // address reads host:port. An empty host is every address of the machine.
 func (t *table) address(key string) string {
 	const want = "an address such as 127.0.0.1:8443 (port 0 takes a free one)"
+	if m, there := t.members[key]; there && m.value.kind == number {
+		t.mustBe(key, want, withColon(m.value.text))
+		return ""
+	}
 	s, ok := t.text(key, want)
 	if !ok {
 		return ""
 	}
 	host, port, err := net.SplitHostPort(s)
+	if _, tooLarge := strconv.ParseUint(port, 10, 16); err == nil && errors.Is(tooLarge, strconv.ErrRange) {
+		t.mustBe(key, want, "; ports end at 65535")
+		return ""
+	}
 	if err != nil || !goodHost(host) || !goodPort(port) {
 		t.mustBe(key, want)
 		return ""
 	}
 	return s
+}
+
+// withColon says how a port alone is an address.
+func withColon(port string) string {
+	if !goodPort(port) {
+		return ""
+	}
+	return "; for every address of the machine write " + quoted(":"+port)
+}
+
+// workloadEndpoint reads the address of a Workload API in one of the two forms
+// of SPIFFE Workload Endpoint section 4. What is not on this machine is refused:
+// nothing there would prove who answers.
+func (t *table) workloadEndpoint(key string) string {
+	const (
+		unix = "unix:// and the absolute path of a socket, such as unix:///run/spire/agent.sock"
+		tcp  = "tcp:// with a loopback IP address and a port, such as tcp://127.0.0.1:8081"
+	)
+	s, ok := t.text(key, unix)
+	if !ok {
+		return ""
+	}
+	path, isUnix := strings.CutPrefix(s, "unix://")
+	hostPort, isTCP := strings.CutPrefix(s, "tcp://")
+	switch {
+	case strings.Contains(authority(s), "@"): // not repeated: it may be a password
+		t.r.fault(t.place(key), "%s must be an address without user information", t.name(key))
+	case isUnix && printable(s) && strings.HasPrefix(path, "/") && !badPath(path) && !strings.ContainsAny(path, "?#%"),
+		isTCP && loopbackPort(hostPort):
+		return s
+	case isUnix:
+		t.mustBe(key, unix)
+	case isTCP:
+		t.mustBe(key, tcp)
+	case strings.HasPrefix(s, "/"):
+		t.mustBe(key, unix, "; put unix:// before it")
+	default:
+		t.mustBe(key, unix+", or "+tcp)
+	}
+	return ""
+}
+
+// loopbackPort reports whether s is an IP address of this machine alone and a
+// port, with nothing after it.
+func loopbackPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	ip, notIP := netip.ParseAddr(host)
+	return err == nil && notIP == nil && ip.Zone() == "" && ip.Unmap().IsLoopback() && goodPort(port) && strings.Trim(port, "0") != ""
 }
 
 func goodHost(host string) bool {

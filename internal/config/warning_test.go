@@ -16,7 +16,9 @@ func TestWarnings(t *testing.T) {
 	for _, row := range []struct{ name, quiet, warned, want string }{
 		{"binding none", "binding: required\n", "binding: none\n", `5:10: binding is none: whoever sees such a token can use it`},
 		{"store, which keeps nothing yet", "store: \"memory:\"\n", "store: postgres://u:secret@db/x\n", `5:8: store does nothing in this version, which keeps no state but its keys and its audit record`},
-		{"admin, which is not served yet", "profile: latest\n", "admin: {socket: a.sock}\n", `5:1: admin does nothing in this version`},
+		{"keys.rotate 0", "keys: {rotate: 10s}\n", "keys: {rotate: 0}\n", `5:16: keys.rotate is 0: the signing key is never replaced, so one that was copied makes tokens for ever`},
+		{"AV-1 Workload API", domain, "trust_domains: {a: {workload_api: {address: unix:///a}}}\n", `5:35: the bundle of a comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`},
+		{"F49 two SPIFFE IDs that differ only in case", client(plain + "}, {client_id: c, spiffe_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/]"), client(plain + "}, {client_id: c, spiffe_id: spiffe://a/B, auth_methods: [spiffe_x509], resources: [https://a/]"), `7:118: "spiffe://a/B" differs only in case from "spiffe://a/b" on line 7; they are two workloads, because the path of a SPIFFE ID is compared byte for byte`},
 		{"AV-2 bundle file", domain, "trust_domains: {a: {bundle_file: b}}\n", `5:34: the bundle of a is a file: nobody renews it when the trust domain rotates its keys (AV-2)`},
 		{"max_stale 0", domain, "trust_domains: {a: {max_stale: 0, spiffe_bundle_endpoint: {url: https://a/}}}\n", `5:32: trust_domains.a.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`},
 		{"JS-19 max_assertion_lifetime 0", "svid: {max_assertion_lifetime: 1s}\n", "svid: {max_assertion_lifetime: 0}\n", `5:32: svid.max_assertion_lifetime is 0: an SVID is accepted however long it is valid (JS-19)`},
@@ -43,5 +45,24 @@ func TestWarnings(t *testing.T) {
 	}
 	if got, want := config.Faults(cfg.Warnings).Error(), "a.yaml:4:10: binding is required, but no listener asks for client certificates, so every token it is about is refused"; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// TestDefaultSocketTooLong: a deep folder is no fault of the operator's, who
+// named no socket; there is none then, and that is said.
+func TestDefaultSocketTooLong(t *testing.T) {
+	for _, row := range []struct {
+		folder, socket, want string
+	}{
+		{long(83), long(83) + "/svidgate-admin.sock", ""},
+		{long(84), "", long(84) + "/a.yaml:1:1: there is no admin socket: beside the configuration its path would be 104 bytes long, and the path of a socket has at most 103; name a shorter one as admin.socket"},
+	} {
+		cfg, err := config.Parse(row.folder+"/a.yaml", []byte(server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config.Faults(cfg.Warnings).Error(); got != row.want || cfg.Admin.Socket != row.socket {
+			t.Errorf("%q, %s, want %s", cfg.Admin.Socket, got, row.want)
+		}
 	}
 }

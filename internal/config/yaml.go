@@ -2,16 +2,12 @@ package config
 
 import (
 	"bytes"
-	"errors"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-
-	"github.com/svidgate/svidgate/oauth"
 )
 
 const (
@@ -52,7 +48,7 @@ func parseYAML(file string, data []byte) (root *node, faults Faults) {
 	parsed, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	restore()
 	if err != nil {
-		return nil, Faults{b.syntax(err)}
+		return nil, Faults{b.syntax(err, tokens)}
 	}
 	var body ast.Node
 	for i, doc := range parsed.Docs {
@@ -162,23 +158,4 @@ func indentFlow(tokens token.Tokens) (restore func()) {
 			p.Column--
 		}
 	}
-}
-
-// syntax puts the library's complaint at its place.
-func (b *builder) syntax(err error) Fault {
-	var positioned interface {
-		GetToken() *token.Token
-		GetMessage() string
-	}
-	if !errors.As(err, &positioned) {
-		return position{b.file, 1, 1}.fault("not valid YAML")
-	}
-	said, hint := positioned.GetMessage(), ""
-	switch {
-	case strings.Contains(said, "\t"):
-		said, hint = "a tab stands where the indentation is", "; indent with spaces"
-	case strings.Contains(said, "mapping value is not allowed"):
-		hint = `; a value that ends in a colon, or has ": " in it, must be in quotes`
-	}
-	return b.place(positioned.GetToken()).fault("not valid YAML: %s%s", oauth.Shown(said), hint)
 }

@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/bundle/workloadapi"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
@@ -26,22 +29,11 @@ import (
 // each.
 const maxUsedAssertions = 1 << 20
 
-// build makes the server and all that it stands on.
-func (d *Daemon) build() error {
-	cfg := d.config
+// open opens what lives as long as the process, whatever configuration is in
+// force: keys, record, bundles, and the memory of used assertions.
+func (d *Daemon) open(cfg *config.Config) error {
 	var err error
-	if d.bundles, err = d.bundleSet(); err != nil {
-		return err
-	}
-	if d.verifier, err = d.makeVerifier(); err != nil {
-		return err
-	}
-	clients, err := registration.New(clientMetadata(cfg), d.verifier.Profile)
-	if err != nil {
-		return fmt.Errorf("daemon: clients: %w", err)
-	}
-	ring, err := keys.Open(keys.Config{File: cfg.KeysFile, Algorithm: cfg.AccessToken.Alg, Now: d.now})
-	if err != nil {
+	if d.keys, err = keys.Open(d.keysConfig(cfg)); err != nil {
 		return err
 	}
 	fsync := ""
@@ -51,84 +43,167 @@ func (d *Daemon) build() error {
 	if d.audit, err = audit.Open(audit.Config{File: cfg.Audit.File, Fsync: fsync, Now: d.now, Log: d.log}); err != nil {
 		return err
 	}
+	d.used = replay.New(maxUsedAssertions, d.now)
+	domains, sources, err := d.trustDomains(cfg)
+	if err != nil {
+		return err
+	}
+	d.sources = sources
+	d.bundles, err = bundle.NewSet(bundle.Config{TrustDomains: domains, Folder: cfg.Bundles.Folder, Log: d.log, Now: d.now})
+	return err
+}
+
+func (d *Daemon) keysConfig(cfg *config.Config) keys.Config {
+	longest := cfg.AccessToken.Lifetime
+	for _, r := range cfg.Resources {
+		longest = max(longest, r.Lifetime)
+	}
+	return keys.Config{
+		File: cfg.Keys.File, Algorithm: cfg.AccessToken.Alg, RotateEvery: cfg.Keys.Rotate, PublishAhead: cfg.Keys.PublishAhead,
+		LongestToken: longest, Now: d.now, Log: d.log,
+	}
+}
+
+// A generation is one configuration and the server made by it. A request is
+// answered by one generation from its beginning to its end.
+type generation struct {
+	config               *config.Config
+	verifier             *svidgate.Verifier
+	server               *server.Server
+	public, mtls, status http.Handler
+}
+
+// generation makes the server of a configuration. It changes nothing outside; a
+// previous one hands on its counts.
+func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generation, error) {
+	verifier, err := d.makeVerifier(cfg)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := registration.New(clientMetadata(cfg), verifier.Profile)
+	if err != nil {
+		return nil, fmt.Errorf("daemon: clients: %w", err)
+	}
 	singleUse := map[spiffeid.TrustDomain]bool{}
 	for _, td := range cfg.TrustDomains {
 		singleUse[td.Name] = td.SingleUse
 	}
 	table, resources := policyTable(cfg)
-	d.server, err = server.New(server.Config{
+	var before *server.Server
+	if previous != nil {
+		before = previous.server
+	}
+	s, err := server.New(server.Config{
 		Issuer:             cfg.Issuer,
 		MTLSURL:            d.mtlsURL,
 		PublicCertificates: cfg.PublicClientCertificates,
 		Authenticator: &clientauth.Authenticator{
-			Verifier: d.verifier, Clients: clients,
-			SingleUse: singleUse, Used: replay.New(maxUsedAssertions, d.now),
+			Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: d.used,
 		},
-		Policy: table, Resources: resources, Keys: ring, Audit: d.audit, Bundles: d.bundles,
-		Methods:           d.methods(),
+		Policy: table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles,
+		Methods:           d.methods(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),
 		Log:               d.log, Now: d.now,
-	})
-	return err
-}
-
-func (d *Daemon) bundleSet() (*bundle.Set, error) {
-	c := bundle.Config{Log: d.log, Now: d.now}
-	for _, td := range d.config.TrustDomains {
-		source, err := bundleSource(td, d)
-		if err != nil {
-			return nil, fmt.Errorf("daemon: trust domain %s: %w", td.Name.Name(), err)
-		}
-		if td.BundleFile != "" {
-			d.log.Info("trust domain", "trust_domain", td.Name.Name(), "bundle_file", td.BundleFile)
-		} else { // BE-1: the profile is said even where it was left to the default
-			d.log.Info("trust domain", "trust_domain", td.Name.Name(), "spiffe_bundle_endpoint", bundle.ProfileHTTPSWeb)
-		}
-		c.TrustDomains = append(c.TrustDomains, bundle.TrustDomain{
-			Name: td.Name, Source: source, Refresh: refreshOf(td),
-		})
+	}, before)
+	if err != nil {
+		return nil, err
 	}
-	return bundle.NewSet(c)
+	return &generation{
+		config: cfg, verifier: verifier, server: s,
+		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
+	}, nil
 }
 
-// refreshOf bounds the time between two polls so that a bundle is confirmed at
-// least twice within max_stale, whatever its own hint says: a healthy endpoint
-// must not let it get too old.
+// A sourceInUse is a bundle source and what it was made from. Two that were made
+// from the same are one, so that a reload leaves what did not change alone.
+type sourceInUse struct {
+	made   string
+	source bundle.Source
+}
+
+// trustDomains makes what the bundle set needs. Sources in use that have not
+// changed are used again.
+func (d *Daemon) trustDomains(cfg *config.Config) ([]bundle.TrustDomain, map[spiffeid.TrustDomain]sourceInUse, error) {
+	var domains []bundle.TrustDomain
+	sources := map[spiffeid.TrustDomain]sourceInUse{}
+	for _, td := range cfg.TrustDomains {
+		source, err := d.bundleSource(td)
+		if err != nil {
+			return nil, nil, fmt.Errorf("daemon: trust domain %s: %w", td.Name.Name(), err)
+		}
+		if before, ok := d.sources[td.Name]; ok && before.made == source.made {
+			source = before
+		} else {
+			d.logSource(td)
+		}
+		sources[td.Name] = source
+		domains = append(domains, bundle.TrustDomain{Name: td.Name, Source: source.source, Refresh: refreshOf(td), MaxAge: td.MaxStale})
+	}
+	return domains, sources, nil
+}
+
+func (d *Daemon) logSource(td config.TrustDomain) {
+	log := d.log.With("trust_domain", td.Name.Name())
+	switch {
+	case td.BundleFile != "":
+		log.Info("trust domain", "bundle_file", td.BundleFile)
+	case td.WorkloadAPI.Address != "":
+		log.Info("trust domain", "workload_api", td.WorkloadAPI.Address)
+	default: // BE-1: the profile is said even where it was left to the default
+		log.Info("trust domain", "spiffe_bundle_endpoint", bundle.ProfileHTTPSWeb)
+	}
+}
+
+// refreshOf bounds the time between two polls so that a bundle is confirmed
+// about three times within max_stale, whatever its own hint says: a healthy
+// endpoint must not let it get too old, and a silent one is told of at half of
+// the time.
 func refreshOf(td config.TrustDomain) bundle.Refresh {
 	r := bundle.Refresh{Min: td.Refresh.Min, Max: td.Refresh.Max}
 	if td.MaxStale > 0 {
-		half := td.MaxStale / 2
-		r.Min, r.Max = min(r.Min, half), min(r.Max, half)
+		third := td.MaxStale / 3
+		r.Min, r.Max = min(r.Min, third), min(r.Max, third)
 	}
 	return r
 }
 
-func bundleSource(td config.TrustDomain, d *Daemon) (bundle.Source, error) {
-	if td.BundleFile != "" {
-		return bundle.NewFile(td.BundleFile)
+// bundleSource makes a source. What it was made from includes the certificates of
+// ca_file: a file that changed makes another source.
+func (d *Daemon) bundleSource(td config.TrustDomain) (sourceInUse, error) {
+	switch {
+	case td.BundleFile != "":
+		source, err := bundle.NewFile(td.BundleFile)
+		return sourceInUse{"file " + td.BundleFile, source}, err
+	case td.WorkloadAPI.Address != "":
+		source, err := workloadapi.New(workloadapi.Config{Address: td.WorkloadAPI.Address, TrustDomain: td.Name, Log: d.log})
+		return sourceInUse{"workload api " + td.WorkloadAPI.Address, source}, err
 	}
-	c := bundle.EndpointConfig{URL: td.BundleEndpoint.URL, ForbidRedirects: !td.BundleEndpoint.Redirects, Now: d.now}
-	if file := td.BundleEndpoint.CAFile; file != "" {
-		pem, err := os.ReadFile(file)
+	endpoint := td.BundleEndpoint
+	c := bundle.EndpointConfig{URL: endpoint.URL, ForbidRedirects: !endpoint.Redirects, Now: d.now}
+	made := fmt.Sprintf("endpoint %q redirects %t", endpoint.URL, endpoint.Redirects)
+	if endpoint.CAFile != "" {
+		pem, err := os.ReadFile(endpoint.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
+			return sourceInUse{}, fmt.Errorf("ca_file: %w", err)
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file %s has no certificate", file)
+			return sourceInUse{}, fmt.Errorf("ca_file %s has no certificate", endpoint.CAFile)
 		}
+		made += fmt.Sprintf(" ca %x", sha256.Sum256(pem))
 	}
-	return bundle.NewEndpoint(c)
+	source, err := bundle.NewEndpoint(c)
+	return sourceInUse{made, source}, err
 }
 
-func (d *Daemon) makeVerifier() (*svidgate.Verifier, error) {
+func (d *Daemon) makeVerifier(cfg *config.Config) (*svidgate.Verifier, error) {
 	c := svidgate.Config{
-		Issuer: d.config.Issuer, Bundles: d.bundles, Refresh: d.bundles.Refresh, Now: d.now, Log: d.log,
+		Issuer: cfg.Issuer, Bundles: d.bundles, Refresh: d.bundles.Refresh, Now: d.now, Log: d.log,
 		Settings: svidgate.DefaultSettings(), TrustDomains: map[spiffeid.TrustDomain]svidgate.Settings{},
 	}
-	c.Settings.Profile = d.config.Profile
-	for _, td := range d.config.TrustDomains {
+	c.Settings.Profile = cfg.Profile
+	for _, td := range cfg.TrustDomains {
 		c.TrustDomains[td.Name] = svidgate.Settings{
 			Profile:      td.Profile,
 			Leeway:       cmp.Or(td.SVID.Leeway, svidgate.NoLeeway),
@@ -178,12 +253,12 @@ func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {
 // methods are the authentication methods that work: a certificate can be shown
 // only to a listener that asks for one, and without a trust domain none does
 // (MD-1).
-func (d *Daemon) methods() []oauth.AuthMethod {
-	if len(d.config.TrustDomains) == 0 {
+func (d *Daemon) methods(cfg *config.Config) []oauth.AuthMethod {
+	if len(cfg.TrustDomains) == 0 {
 		return nil
 	}
 	methods := []oauth.AuthMethod{oauth.MethodJWT}
-	if d.mtlsURL != "" || d.config.PublicClientCertificates {
+	if d.mtlsURL != "" || cfg.PublicClientCertificates {
 		methods = append(methods, oauth.MethodX509)
 	}
 	return methods

@@ -19,6 +19,7 @@ type certificate struct {
 	mu      sync.Mutex
 	current *tls.Certificate // guarded by mu
 	stamp   string           // guarded by mu; of the files current was read from
+	refused string           // guarded by mu; of the files that last did not load
 	checked time.Time        // guarded by mu
 }
 
@@ -60,10 +61,13 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 		if err != nil {
 			// Half of a replacement, perhaps: the next handshake looks again.
-			c.log.Warn("tls certificate not reloaded, the old one stays", "error", err.Error())
+			if stamp != c.refused {
+				c.refused = stamp
+				c.log.Warn("tls certificate not reloaded, the old one stays", "error", err.Error())
+			}
 			return c.current, nil
 		}
-		c.current, c.stamp = &pair, stamp
+		c.current, c.stamp, c.refused = &pair, stamp, ""
 		c.log.Info("tls certificate reloaded", "not_after", pair.Leaf.NotAfter)
 	}
 	return c.current, nil

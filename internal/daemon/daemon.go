@@ -10,18 +10,23 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"golang.org/x/net/netutil"
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/admin"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/config"
-	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -42,6 +47,13 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Load reads the configuration again, for [Daemon.Reload]; nil means that it
+	// never changes. Start is given what it returned before.
+	Load func() (*config.Config, error)
+	// Hangup asks for a reload, as SIGHUP does; nil never does.
+	Hangup <-chan os.Signal
+	// Level is where a reload sets the log level; nil leaves it alone.
+	Level *slog.LevelVar
 	// Listeners, by name, are used instead of the configured addresses, so that a
 	// caller can know a port before it writes the issuer. Start closes them when
 	// it fails, and Stop otherwise.
@@ -50,29 +62,38 @@ type Options struct {
 
 // A Daemon is a running authorization server.
 type Daemon struct {
-	config  *config.Config
 	options Options
 	log     *slog.Logger
 	now     func() time.Time
 
-	bundles  *bundle.Set
-	verifier *svidgate.Verifier
-	audit    *audit.Log
-	server   *server.Server
+	// What outlives a configuration.
+	keys        *keys.Ring
+	audit       *audit.Log
+	bundles     *bundle.Set
+	used        *replay.Memory
+	certificate *certificate
+	addresses   map[string]string
+	mtlsURL     string
 
-	addresses map[string]string
-	mtlsURL   string
-	servers   []*http.Server // in the order in which they stop
-	polling   context.CancelFunc
-	running   sync.WaitGroup
-	failed    chan error
+	current atomic.Pointer[generation] // answers requests
+
+	changing  sync.Mutex                           // held while the configuration in force is replaced
+	sources   map[spiffeid.TrustDomain]sourceInUse // guarded by changing
+	stopped   bool                                 // guarded by changing
+	notLoaded string                               // guarded by changing; why the file as it is now was not put into force
+
+	servers []*http.Server // in the order in which they stop
+	admin   *admin.Server  // nil without one
+	polling context.CancelFunc
+	running sync.WaitGroup
+	failed  chan error
 }
 
 // Start opens everything a configuration names and serves. When it returns
 // without an error every listener answers; trust domains may still be without a
 // bundle, which /readyz tells. On error nothing is left open.
 func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon, err error) {
-	d := &Daemon{config: cfg, options: options, log: options.Log, now: options.Now, addresses: map[string]string{}, failed: make(chan error, 3)}
+	d := &Daemon{options: options, log: options.Log, now: options.Now, addresses: map[string]string{}, failed: make(chan error, 4)}
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -85,16 +106,17 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 			for _, l := range options.Listeners { // also those it did not come to
 				l.Close()
 			}
+			if d.admin != nil {
+				d.admin.Close()
+			}
+			d.closeSources(nil)
 			if d.audit != nil {
 				d.audit.Close()
 			}
 		}
 	}()
-	for _, w := range cfg.Warnings {
-		d.log.Warn("configuration", "at", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column), "warning", w.Message)
-	}
-	cert, err := loadCertificate(cfg.TLS.Certificate, cfg.TLS.Key, d.now, d.log)
-	if err != nil {
+	d.logWarnings(cfg)
+	if d.certificate, err = loadCertificate(cfg.TLS.Certificate, cfg.TLS.Key, d.now, d.log); err != nil {
 		return nil, err
 	}
 	listeners := map[string]net.Listener{}
@@ -115,8 +137,18 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	if d.mtlsURL, err = aliasBase(cfg, listeners[MTLS]); err != nil {
 		return nil, err
 	}
-	if err := d.build(); err != nil {
+	if err := d.open(cfg); err != nil {
 		return nil, err
+	}
+	first, err := d.generation(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	d.current.Store(first)
+	if cfg.Admin.Socket != "" {
+		if d.admin, err = d.openAdmin(ctx, cfg.Admin.Socket); err != nil {
+			return nil, err
+		}
 	}
 
 	// Bundles first, so that a request right after "ready" finds them; but one
@@ -126,23 +158,43 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 		d.log.Warn("not every trust domain has a bundle yet", "error", err.Error())
 	}
 	cancel()
-	polling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.polling = stop
-	d.running.Go(func() { d.bundles.Run(polling) })
+	d.running.Go(func() { d.bundles.Run(background) })
+	d.running.Go(func() { d.keys.Run(background) })
+	if options.Load != nil {
+		d.running.Go(func() { d.watch(background) })
+	}
 
+	answer := func(pick func(*generation) http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { pick(d.current.Load()).ServeHTTP(w, r) })
+	}
 	if l := listeners[Public]; l != nil {
-		d.serve(Public, tls.NewListener(l, tlsConfig(cert, cfg.PublicClientCertificates, d.now)), d.server.Public())
+		d.serve(Public, tls.NewListener(l, tlsConfig(d.certificate, cfg.PublicClientCertificates, d.now)), answer(func(g *generation) http.Handler { return g.public }))
 	}
 	if l := listeners[MTLS]; l != nil {
-		d.serve(MTLS, tls.NewListener(l, tlsConfig(cert, true, d.now)), d.server.MTLS())
+		d.serve(MTLS, tls.NewListener(l, tlsConfig(d.certificate, true, d.now)), answer(func(g *generation) http.Handler { return g.mtls }))
 	}
 	if l := listeners[Status]; l != nil {
 		if cfg.Listen.StatusTLS {
-			l = tls.NewListener(l, tlsConfig(cert, false, d.now))
+			l = tls.NewListener(l, tlsConfig(d.certificate, false, d.now))
 		}
-		d.serve(Status, l, d.server.Status(d.Addresses, !cfg.Listen.StatusTLS))
+		d.serve(Status, l, answer(func(g *generation) http.Handler { return g.status }))
+	}
+	if d.admin != nil {
+		d.running.Go(func() {
+			if err := d.admin.Serve(); err != nil {
+				d.failed <- fmt.Errorf("daemon: %w", err)
+			}
+		})
 	}
 	return d, nil
+}
+
+func (d *Daemon) logWarnings(cfg *config.Config) {
+	for _, w := range cfg.Warnings {
+		d.log.Warn("configuration", "at", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column), "warning", w.Message)
+	}
 }
 
 // aliasBase is the base URL of the mtls listener: the configured one, or for an
@@ -215,11 +267,19 @@ func (d *Daemon) Addresses() map[string]string { return d.addresses }
 // MTLSURL is the base of the alias URLs, empty without the mtls listener.
 func (d *Daemon) MTLSURL() string { return d.mtlsURL }
 
+// AdminSocket is the path of the administration socket, empty without one.
+func (d *Daemon) AdminSocket() string {
+	if d.admin == nil {
+		return ""
+	}
+	return d.admin.Path()
+}
+
 // Bundles are the trust bundles in use.
 func (d *Daemon) Bundles() *bundle.Set { return d.bundles }
 
 // Verifier judges SVIDs as the server does, for explanations.
-func (d *Daemon) Verifier() *svidgate.Verifier { return d.verifier }
+func (d *Daemon) Verifier() *svidgate.Verifier { return d.current.Load().verifier }
 
 // Failed delivers the error of a listener that died.
 func (d *Daemon) Failed() <-chan error { return d.failed }
@@ -227,7 +287,10 @@ func (d *Daemon) Failed() <-chan error { return d.failed }
 // Stop takes readiness away, lets requests end, and closes everything. It waits
 // at most 15 s for requests.
 func (d *Daemon) Stop() error {
-	d.server.Stopping()
+	d.changing.Lock()
+	d.stopped = true
+	d.current.Load().server.Stopping()
+	d.changing.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	// All that takes requests at once, so that none goes on taking new ones; then
@@ -247,11 +310,15 @@ func (d *Daemon) Stop() error {
 		stopping.Go(func() { stop(i) })
 	}
 	stopping.Wait()
+	if d.admin != nil {
+		d.admin.Close()
+	}
 	if last >= 0 {
 		stop(last)
 	}
 	d.polling()
 	d.running.Wait()
+	d.closeSources(nil)
 	errs[len(errs)-1] = d.audit.Close()
 	return errors.Join(errs...)
 }
@@ -268,16 +335,31 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 			attrs = append(attrs, name, a)
 		}
 	}
+	if socket := d.AdminSocket(); socket != "" {
+		attrs = append(attrs, "admin", socket)
+	}
 	if d.mtlsURL != "" {
 		attrs = append(attrs, "mtls_url", d.mtlsURL)
 	}
 	d.log.Info("ready", attrs...)
 
-	select {
-	case <-ctx.Done():
-		d.log.Info("stopping")
-	case err = <-d.failed:
-		d.log.Error("stopping", "error", err.Error())
+	for {
+		select {
+		case <-options.Hangup:
+			d.Reload("SIGHUP") // the log tells how it ended
+			continue
+		case <-ctx.Done():
+			d.log.Info("stopping")
+		case err = <-d.failed:
+			d.log.Error("stopping", "error", err.Error())
+		}
+		return errors.Join(err, d.Stop())
 	}
-	return errors.Join(err, d.Stop())
+}
+
+// openAdmin makes the administration socket.
+func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, error) {
+	return admin.Open(ctx, admin.Config{
+		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
+	})
 }

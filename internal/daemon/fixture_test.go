@@ -60,9 +60,10 @@ func (l *logged) lines(msg string) (found []map[string]any) {
 
 // A place is a folder with all that a configuration names.
 type place struct {
-	dir string
-	ca  *devca.ServerCA
-	log logged
+	dir       string
+	ca        *devca.ServerCA
+	authority *devca.Authority // of example.org
+	log       logged
 }
 
 func newPlace(t *testing.T) *place {
@@ -75,7 +76,7 @@ func newPlace(t *testing.T) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{dir: t.TempDir(), ca: ca}
+	p := &place{dir: t.TempDir(), ca: ca, authority: a}
 	p.write(t, "bundle.json", a.Bundle())
 	chain, key := p.pair(t)
 	p.write(t, "as.crt", chain)
@@ -112,6 +113,15 @@ const anywhere = `{public: "127.0.0.1:0", mtls: "127.0.0.1:0", status: "127.0.0.
 // it.
 func (p *place) config(t *testing.T, listen string, change ...string) *config.Config {
 	t.Helper()
+	cfg, err := config.Parse(p.path("svidgate.yaml"), []byte(p.text(listen, change...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// text is what config parses.
+func (p *place) text(listen string, change ...string) string {
 	text := fmt.Sprintf(`issuer: https://127.0.0.1:1
 listen: %s
 tls: {certificate: as.crt, key: as.key}
@@ -123,11 +133,7 @@ resources:
 clients:
   - {client_id: "spiffe://example.org/a", token_endpoint_auth_method: spiffe_jwt, resources: ["https://api.example.com/"], scope: read}
 `, listen)
-	cfg, err := config.Parse(p.path("svidgate.yaml"), []byte(strings.NewReplacer(change...).Replace(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
+	return strings.NewReplacer(change...).Replace(text)
 }
 
 func (p *place) start(t *testing.T, cfg *config.Config) *Daemon {

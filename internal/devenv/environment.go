@@ -153,11 +153,12 @@ func (e *Environment) startServer(ctx context.Context, o Options, listeners map[
 	if err := os.WriteFile(e.ConfigFile, []byte(e.configuration(listeners)), 0o600); err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(e.ConfigFile)
+	load := func() (*config.Config, error) { return config.Load(e.ConfigFile) }
+	cfg, err := load()
 	if err != nil {
 		return nil, err
 	}
-	d, err := daemon.Start(ctx, cfg, daemon.Options{Log: o.Log, Listeners: listeners})
+	d, err := daemon.Start(ctx, cfg, daemon.Options{Log: o.Log, Load: load, Listeners: listeners})
 	if err != nil {
 		return nil, err
 	}

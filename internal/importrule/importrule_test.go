@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"internal/jose":       {"internal/strictjson"},
 	"internal/judge":      {"oauth"},
 	"bundle":              {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"bundle/workloadapi":  {"oauth", "bundle", "internal/jose", "internal/strictjson"},
 	"":                    {"oauth", "bundle", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
 
 	"internal/tokenrequest": {"oauth"},
@@ -39,8 +40,9 @@ var allowed = map[string][]string{
 		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit"},
 
 	"internal/config": {"", "oauth", "internal/jose", "internal/strictid", "internal/policy"},
-	"internal/daemon": {"", "oauth", "bundle", "internal/config", "internal/audit", "internal/keys", "internal/policy",
-		"internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
+	"internal/admin":  {"oauth", "bundle", "internal/audit", "internal/keys"},
+	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/config", "internal/audit",
+		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
 
 	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload": {"client", "oauth"},
@@ -52,6 +54,8 @@ var allowed = map[string][]string{
 		"internal/devca", "internal/devdomain"},
 	"internal/testidentity": {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration",
 		"internal/clientauth"}, // imported by tests only
+	"internal/vectors":      {},
+	"internal/mutate":       {},
 	"internal/importrule":   {},
 	"internal/requirements": {},
 }

@@ -70,6 +70,8 @@ var specs = map[Algorithm]spec{
 }
 
 // ErrKeyTooWeak is the cause when a key is of the right kind but too short.
+//
+//svidgate:rule JS-3 KR-4
 var ErrKeyTooWeak = errors.New("the key is too weak")
 
 // ErrSignature is the cause when a signature is not the key's.

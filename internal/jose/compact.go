@@ -25,6 +25,8 @@ type Compact struct {
 }
 
 // ErrNotCompact is the cause when a token is not three base64url parts.
+//
+//svidgate:rule JS-1 GL-11
 var ErrNotCompact = errors.New("not a compact JWS of three base64url parts")
 
 // ParseCompact takes a token apart. It refuses anything but three non-empty

@@ -28,12 +28,18 @@ type JWK struct {
 }
 
 // ErrPrivateKey is the cause when an entry holds private or symmetric material.
+//
+//svidgate:rule BU-20 KR-1
 var ErrPrivateKey = errors.New("the entry holds a private or a symmetric key")
 
 // ErrKeyType is the cause when kty is missing or none of EC, RSA and OKP.
+//
+//svidgate:rule BU-5
 var ErrKeyType = errors.New("kty is missing or not one this software knows")
 
 // ErrNoCertificate is the cause when an entry that needs x5c has none.
+//
+//svidgate:rule BU-6
 var ErrNoCertificate = errors.New("x5c is missing, empty or not an array")
 
 // privateMembers are the members of RFC 7518 section 6 that only a private or

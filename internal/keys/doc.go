@@ -1,11 +1,13 @@
-// Package keys holds the signing keys of one node: it makes the first key, keeps
-// them in a file that only its owner can read, hands out the [Signer] of the
-// active one and publishes the public halves as a JWK Set.
+// Package keys holds the signing keys of one node through their whole life
+// (KR-2): a key is made and published as pending, becomes active once every copy
+// of the JWK Set has it, stays published as retiring until the last token it
+// signed has expired, and is removed.
 //
-// It signs nothing and knows no token. Rotation is not here yet; the file's
-// format has a state for each key so that it can come without a new format.
-// Several nodes that share keys keep them in the store, not in this file.
+// The keys are in a file that only its owner can read. A change is on disk before
+// anybody sees it, and processes that share the file and the configuration take
+// over each other's changes. Several nodes keep their keys in the store, not in
+// this file. The package signs nothing and knows no token.
 //
-// Rules KR-1, KR-4 and the seam of KR-5 of docs/requirements.md; RFC 7517,
-// RFC 7638, RFC 5208 (PKCS #8).
+// Rules KR-1 to KR-4 and the seam of KR-5 of docs/requirements.md, F11 of the
+// field failures; RFC 7517, RFC 7638, RFC 5208 (PKCS #8).
 package keys

@@ -17,25 +17,65 @@ import (
 // jose.MinRSABits are read (KR-4).
 const rsaBits = 3072
 
-// A state is where a key stands in its life (KR-2).
-type state string
+// A State is where a key stands in its life (KR-2).
+type State string
 
+// A key goes through these in this order. New and Removed are the ends of a
+// [Step] and never the state of a key.
 const (
-	stateActive   state = "active"   // signs; exactly one key
-	stateRetiring state = "retiring" // published, signs no more
+	StateNew      State = "new"
+	StatePending  State = "pending"  // published, signs not yet; at most one key
+	StateActive   State = "active"   // signs; exactly one key
+	StateRetiring State = "retiring" // published, signs no more
+	StateRemoved  State = "removed"
 )
 
-// A key is one entry of the file.
+// A Key is what an operator may know of a key: all but the key. Times that do
+// not apply are zero.
+type Key struct {
+	ID        string         `json:"kid"` // RFC 7638 thumbprint
+	Algorithm jose.Algorithm `json:"alg"`
+	State     State          `json:"state"`
+	Created   time.Time      `json:"created"`
+	// ActivatesAt is when a pending key becomes active, at the earliest.
+	ActivatesAt time.Time `json:"activates_at,omitzero"`
+	Activated   time.Time `json:"activated,omitzero"`
+	Retired     time.Time `json:"retired,omitzero"`
+	// RemovesAt is when a retiring key is removed, at the earliest.
+	RemovesAt time.Time `json:"removes_at,omitzero"`
+}
+
+// A key is one entry of the file. Its times are whole seconds of UTC.
 type key struct {
 	id      string // RFC 7638 thumbprint
 	alg     jose.Algorithm
-	state   state
+	state   State
 	created time.Time
 	private crypto.Signer
+
+	due       time.Time // of a pending key: to become active; of a retiring one: to be removed
+	activated time.Time // of the active key, and of a retiring one unless version 1 made it
+	retired   time.Time
+	longest   time.Duration // life of the longest token it can have signed
 }
 
-// makeKey makes an active key.
-func makeKey(alg jose.Algorithm, created time.Time) (key, error) {
+// public is what may be known of the key.
+func (k key) public() Key {
+	p := Key{ID: k.id, Algorithm: k.alg, State: k.state, Created: k.created, Activated: k.activated, Retired: k.retired}
+	switch k.state {
+	case StatePending:
+		p.ActivatesAt = k.due
+	case StateRetiring:
+		p.RemovesAt = k.due
+	}
+	return p
+}
+
+// same reports whether nothing has changed: the thumbprint stands for the key.
+func (k key) same(other key) bool { return k.public() == other.public() && k.longest == other.longest }
+
+// makeKey makes a key that has no state yet.
+func makeKey(alg jose.Algorithm, now time.Time) (key, error) {
 	var (
 		private crypto.Signer
 		err     error
@@ -57,16 +97,16 @@ func makeKey(alg jose.Algorithm, created time.Time) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
-	return key{id: id, alg: alg, state: stateActive, created: created, private: private}, nil
+	return key{id: id, alg: alg, created: stamp(now), private: private}, nil
 }
 
-// active is the one key that signs. The reader of the file has seen to it that
-// there is one.
-func active(keys []key) key {
-	for _, k := range keys {
-		if k.state == stateActive {
-			return k
-		}
+// stamp is the moment as the file has it.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// notBefore is the first moment of the file's precision that is not before t.
+func notBefore(t time.Time) time.Time {
+	if s := stamp(t); s.Equal(t) {
+		return s
 	}
-	return key{}
+	return stamp(t).Add(time.Second)
 }

@@ -3,6 +3,7 @@
 package keys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,7 +20,7 @@ const (
 // lockFolder keeps other processes from making keys in the folder of path; those
 // that only read are not kept. It waits ten seconds at most: making an RSA key
 // may take a few. The lock is on the folder, so that no lock file stays behind.
-func lockFolder(path string) (unlock func(), err error) {
+func lockFolder(ctx context.Context, path string) (unlock func(), err error) {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, err
@@ -29,7 +30,12 @@ func lockFolder(path string) (unlock func(), err error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			break
 		}
-		time.Sleep(lockPause)
+		select {
+		case <-ctx.Done():
+			dir.Close()
+			return nil, ctx.Err()
+		case <-time.After(lockPause):
+		}
 	}
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK):

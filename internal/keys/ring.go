@@ -2,10 +2,9 @@ package keys
 
 import (
 	"bytes"
-	"errors"
+	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -14,135 +13,173 @@ import (
 	"github.com/svidgate/svidgate/internal/jose"
 )
 
-// Algorithms are those that access tokens may be signed with (KR-4); the first
-// is the default.
-var Algorithms = []jose.Algorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256}
-
-// A Config says where the keys are and what to sign with.
-type Config struct {
-	// File is made, with one key in it, if there is none. Its folder must
-	// exist and be on a disk of this machine.
-	File string
-	// Algorithm is one of Algorithms; empty is ES256. RSA keys are made with
-	// 3072 bits.
-	//
-	// If the file's active key is of another algorithm, a new key becomes
-	// active and the old one stays published, since tokens that it signed are
-	// still about. A key never becomes active again, so going back makes a new
-	// one too.
-	Algorithm jose.Algorithm
-	// Now stamps a new key; nil means time.Now.
-	Now func() time.Time
-}
-
-// A Ring holds the keys of one node. It never changes; any number of goroutines
-// may use it. Printed, logged or encoded it shows kids only.
-type Ring struct {
-	signer Signer
-	kids   []string
-	jwks   []byte
-}
-
-// Open reads the keys, or makes the first one. Of several processes that open
-// the same new file at once, one makes the key and the others read it.
+// A Ring holds the keys of one node. Any number of goroutines may use it; what
+// is needed for each request is read without a lock. Printed, logged or encoded
+// it shows kids only.
 //
-// Errors name the file and what is wrong with it, and repeat nothing of its
-// content. A file that others than its owner may read or write is refused.
-func Open(cfg Config) (*Ring, error) {
-	alg := cfg.Algorithm
-	if alg == "" {
-		alg = Algorithms[0]
-	}
-	var faults []error
-	if cfg.File == "" {
-		faults = append(faults, errors.New("no file is named"))
-	}
-	if !slices.Contains(Algorithms, alg) {
-		faults = append(faults, fmt.Errorf("the algorithm is not one of %s", list(Algorithms)))
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	now := cfg.Now
-	if now == nil {
-		now = time.Now
-	}
-	keys, err := readFile(cfg.File)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && active(keys).alg != alg {
-		keys, err = addKey(cfg.File, alg, now)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	ring, err := newRing(keys)
-	if err != nil {
-		return nil, fmt.Errorf("keys: %s: %w", cfg.File, err)
-	}
-	return ring, nil
+// The times at which keys change are kept by [Ring.Run].
+type Ring struct{ keeper *keeper }
+
+// A view is what everybody sees of the keys. It never changes: the next one
+// replaces it.
+type view struct {
+	content    *document
+	file       digest // what was read or written
+	signer     Signer
+	jwks       []byte
+	algorithms []jose.Algorithm
 }
 
-// addKey makes alg's key the active one, unless another process was faster.
-func addKey(path string, alg jose.Algorithm, now func() time.Time) ([]key, error) {
-	unlock, err := lockFolder(path)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	keys, err := readFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err == nil && active(keys).alg == alg {
-		return keys, nil
-	}
-	fresh, err := makeKey(alg, now())
-	if err != nil {
-		return nil, err
-	}
-	for i := range keys {
-		if keys[i].state == stateActive {
-			keys[i].state = stateRetiring
-		}
-	}
-	keys = append([]key{fresh}, keys...)
-	return keys, writeFile(path, keys)
-}
-
-func newRing(keys []key) (*Ring, error) {
-	now := active(keys)
-	ring := &Ring{signer: Signer{KeyID: now.id, Algorithm: now.alg, Key: seal(now.private)}}
+func newView(d *document) (*view, error) {
+	now := d.active()
+	v := &view{content: d, signer: Signer{KeyID: now.id, Algorithm: now.alg, Key: seal(now.private)}}
 	var entries [][]byte
-	for _, k := range keys {
+	for _, k := range d.published() {
 		entry, err := jose.MarshalJWK(k.private.Public(), k.id, "sig", k.alg)
 		if err != nil {
 			return nil, err
 		}
 		entries = append(entries, entry)
-		ring.kids = append(ring.kids, k.id)
+		if !slices.Contains(v.algorithms, k.alg) {
+			v.algorithms = append(v.algorithms, k.alg)
+		}
 	}
-	ring.jwks = slices.Concat([]byte(`{"keys":[`), bytes.Join(entries, []byte(",")), []byte("]}"))
-	return ring, nil
+	v.jwks = slices.Concat([]byte(`{"keys":[`), bytes.Join(entries, []byte(",")), []byte("]}"))
+	return v, nil
+}
+
+// Open reads the keys, or makes the first one, which is active at once. Of
+// several processes that open the same new file at once, one makes the key and
+// the others read it.
+//
+// A file of an older format, or one that knows shorter lives of tokens than
+// cfg.LongestToken, is written anew, and Open fails where that fails. Other
+// changes that are due are tried, and left to Run where they fail.
+//
+// Errors name the file and what is wrong with it, and repeat nothing of its
+// content. A file that others than its owner may read or write is refused.
+func Open(cfg Config) (*Ring, error) {
+	cfg, err := cfg.checked()
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	k := newKeeper(cfg)
+	if err := k.open(); err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	return &Ring{k}, nil
 }
 
 // Signer is the active key.
-func (r *Ring) Signer() Signer { return r.signer }
+func (r *Ring) Signer() Signer { return r.keeper.view.Load().signer }
 
 // JWKS is the JWK Set of all keys, the active one first: public members only,
 // each with its kid, use and alg (KR-1). It must not be changed.
-func (r *Ring) JWKS() []byte { return r.jwks }
+func (r *Ring) JWKS() []byte { return r.keeper.view.Load().jwks }
+
+// Algorithms are those of all published keys, that of the active one first.
+func (r *Ring) Algorithms() []jose.Algorithm { return slices.Clone(r.keeper.view.Load().algorithms) }
+
+// CacheFor is how long a copy of the JWK Set that is handed out now may be kept,
+// in whole seconds. Whoever keeps none for longer has every key before it signs.
+func (r *Ring) CacheFor() time.Duration { return r.keeper.view.Load().content.cacheFor }
+
+// List is all keys in the order of the JWK Set.
+func (r *Ring) List() []Key {
+	var out []Key
+	for _, k := range r.keeper.view.Load().content.published() {
+		out = append(out, k.public())
+	}
+	return out
+}
+
+// A Change is what a call did.
+type Change struct {
+	// Key is the one that it was about: the key that signs next, or now, as it
+	// stands after Rotate; the removed one as it stood before Remove.
+	Key Key `json:"key"`
+	// Steps are all changes that were made together, those that were due anyway
+	// too. There are none when Rotate finds a key that is pending already.
+	Steps []Step `json:"steps"`
+}
+
+// Rotate makes a pending key, which becomes active when every copy of the JWK
+// Set has it; if one is pending already, that is the one. With now the pending or
+// new key is active at once, for emergencies: resource servers meet a kid that
+// their copies have not.
+func (r *Ring) Rotate(now bool) (Change, error) {
+	k := r.keeper
+	var c Change
+	var kid string
+	err := k.operate(func(cfg Config) error {
+		var err error
+		c.Steps, err = k.change(context.Background(), cfg, func(d *document, t time.Time) (err error) {
+			kid, err = d.rotate(cfg, t, now, makeKey)
+			return err
+		})
+		if err == nil {
+			c.Key = k.view.Load().content.find(kid).public()
+		}
+		return err
+	})
+	return c, err
+}
+
+// Remove takes a key away at once (KR-3). Tokens that it signed are refused by
+// each resource server from its next fetch on. If it is the active key, the
+// pending one or a new one becomes active in the same moment. The error is
+// ErrUnknownKey when no key has this kid.
+//
+// Another process that shares the file goes on with the key for up to a minute.
+func (r *Ring) Remove(kid string) (Change, error) {
+	k := r.keeper
+	var c Change
+	err := k.operate(func(cfg Config) error {
+		var err error
+		c.Steps, err = k.change(context.Background(), cfg, func(d *document, t time.Time) (err error) {
+			c.Key, err = d.remove(cfg, t, kid, makeKey)
+			return err
+		})
+		return err
+	})
+	return c, err
+}
+
+// Configure takes over another algorithm, rotation or lifetimes. Now and Log stay
+// those of Open, and File must be the same. On error nothing has changed. A
+// longer LongestToken is in force when Configure returns: only then may such
+// tokens be issued.
+func (r *Ring) Configure(cfg Config) error {
+	k := r.keeper
+	return k.operate(func(old Config) error {
+		if cfg.File != old.File {
+			return fmt.Errorf("the file is %s and cannot become another one while running", old.File)
+		}
+		cfg.Now, cfg.Log = old.Now, old.Log
+		cfg, err := cfg.checked()
+		if err != nil {
+			return err
+		}
+		if _, err := k.change(context.Background(), cfg, nil); err != nil {
+			return err
+		}
+		k.config = cfg
+		return nil
+	})
+}
 
 func (r Ring) String() string {
-	return fmt.Sprintf("%s of %d: %s", r.signer, len(r.kids), strings.Join(r.kids, ", "))
+	if r.keeper == nil {
+		return "no keys"
+	}
+	v := r.keeper.view.Load()
+	var kids []string
+	for _, k := range v.content.published() {
+		kids = append(kids, k.id)
+	}
+	return fmt.Sprintf("%s of %d: %s", v.signer, len(kids), strings.Join(kids, ", "))
 }
 func (r Ring) GoString() string             { return r.String() }
 func (r Ring) Format(f fmt.State, _ rune)   { io.WriteString(f, r.String()) }
 func (r Ring) LogValue() slog.Value         { return slog.StringValue(r.String()) }
 func (r Ring) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
-func list(algs []jose.Algorithm) string {
-	var b []string
-	for _, alg := range algs {
-		b = append(b, string(alg))
-	}
-	return strings.Join(b, ", ")
-}

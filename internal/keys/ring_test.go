@@ -87,8 +87,9 @@ func TestFormat(t *testing.T) {
 		t.Errorf("private_key: %v", err)
 	}
 	delete(entry, "private_key")
-	want := map[string]any{"version": 1.0, "keys": []any{map[string]any{
+	want := map[string]any{"version": 2.0, "cache_for": 300.0, "keys": []any{map[string]any{
 		"kid": ring.Signer().KeyID, "alg": "ES256", "state": "active", "created": "2026-11-21T22:00:00Z",
+		"activated": "2026-11-21T22:00:00Z", "longest_token": 86400.0,
 	}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -155,12 +156,12 @@ func TestKR1PublicMembersOnly(t *testing.T) {
 // could have where it must not be.
 func secretsOf(t testing.TB, path string) []string {
 	t.Helper()
-	keys, err := readFile(path)
+	d, _, err := readFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var numbers [][]byte
-	switch k := keys[0].private.(type) {
+	switch k := d.keys[0].private.(type) {
 	case *ecdsa.PrivateKey:
 		d, err := k.Bytes()
 		if err != nil {
@@ -220,44 +221,30 @@ func TestSignatureVerifiesWithThePublishedKey(t *testing.T) {
 	}
 }
 
-func TestAnotherAlgorithmMakesANewKeyAndKeepsTheOldPublished(t *testing.T) {
-	path := keyFile(t)
-	first := open(t, path, jose.ES256)
-	second := open(t, path, jose.EdDSA)
-	third := open(t, path, jose.ES256) // no key becomes active again
-	if second.Signer().Algorithm != jose.EdDSA || third.Signer().Algorithm != jose.ES256 || third.Signer().KeyID == first.Signer().KeyID {
-		t.Errorf("%s, then %s, then %s", first, second, third)
-	}
-	want := []string{third.Signer().KeyID, second.Signer().KeyID, first.Signer().KeyID}
-	for _, ring := range []*Ring{third, open(t, path, jose.ES256)} {
-		var got []string
-		for _, entry := range entries(t, ring) {
-			got = append(got, entry["kid"].(string))
-		}
-		if diff := cmp.Diff(want, got); diff != "" || ring.Signer().KeyID != want[0] {
-			t.Errorf("%s: %s", ring, diff)
-		}
-	}
-	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %o", info.Mode().Perm())
-	}
-}
-
 func TestConfigIsChecked(t *testing.T) {
 	path := keyFile(t)
 	for name, row := range map[string]struct {
 		cfg  Config
 		want string
 	}{
-		"no file":               {Config{}, "no file is named"},
-		"KR-4 an HMAC":          {Config{File: path, Algorithm: "HS256"}, "not one of ES256, EdDSA, PS256, RS256"},
-		"an SVID algorithm":     {Config{File: path, Algorithm: jose.ES512}, "not one of"},
-		"none":                  {Config{File: path, Algorithm: "none"}, "not one of"},
-		"both faults":           {Config{Algorithm: "none"}, "not one of"},
-		"no such folder":        {Config{File: filepath.Join(path, "keys.json")}, "no such file"},
-		"the file is a folder":  {Config{File: filepath.Dir(path)}, "not a regular file"},
-		"the file is a device":  {Config{File: os.DevNull}, "not a regular file"},
-		"below a file, no such": {Config{File: filepath.Join(filepath.Dir(path), "x", "y.json")}, "no such file"},
+		"no file":                                 {Config{}, "no file is named"},
+		"KR-4 an HMAC":                            {Config{File: path, Algorithm: "HS256"}, "not one of ES256, EdDSA, PS256, RS256"},
+		"an SVID algorithm":                       {Config{File: path, Algorithm: jose.ES512}, "not one of"},
+		"none":                                    {Config{File: path, Algorithm: "none"}, "not one of"},
+		"both faults":                             {Config{Algorithm: "none"}, "not one of"},
+		"KR-2 no time for copies":                 {Config{File: path, PublishAhead: 2 * time.Second}, "publish ahead is 2s: it must lie between 3s and 720h0m0s"},
+		"KR-2 a negative time ahead":              {Config{File: path, PublishAhead: -time.Hour}, "publish ahead is -1h0m0s"},
+		"KR-2 a time ahead without end":           {Config{File: path, PublishAhead: 721 * time.Hour}, "publish ahead is 721h0m0s"},
+		"KR-2 rotation before publication":        {Config{File: path, RotateEvery: 119 * time.Minute}, "rotate every is 1h59m0s: it must be 0 or at least twice publish ahead, which is 1h0m0s"},
+		"KR-2 a negative rotation":                {Config{File: path, RotateEvery: -time.Hour}, "rotate every is -1h0m0s: it must be 0 or"},
+		"KR-2 a rotation without end":             {Config{File: path, RotateEvery: 1 << 62}, "it must be at most"},
+		"KR-2 more keys than a set may have":      {Config{File: path, PublishAhead: time.Minute, RotateEvery: 2 * time.Minute, LongestToken: 91 * time.Minute}, "tokens that live 1h31m0s would keep 49 keys published, which must be at most 48"},
+		"KR-2 a token that lives a negative time": {Config{File: path, LongestToken: -1}, "the longest life of a token is -1ns"},
+		"KR-2 a token that lives for years":       {Config{File: path, LongestToken: 367 * 24 * time.Hour}, "the longest life of a token is 8808h0m0s"},
+		"no such folder":                          {Config{File: filepath.Join(path, "keys.json")}, "no such file"},
+		"the file is a folder":                    {Config{File: filepath.Dir(path)}, "not a regular file"},
+		"the file is a device":                    {Config{File: os.DevNull}, "not a regular file"},
+		"below a file, no such":                   {Config{File: filepath.Join(filepath.Dir(path), "x", "y.json")}, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Open(row.cfg); err == nil || !strings.HasPrefix(err.Error(), "keys: ") || !strings.Contains(err.Error(), row.want) {
@@ -266,6 +253,31 @@ func TestConfigIsChecked(t *testing.T) {
 		})
 	}
 	open(t, path, "")
+	for name, cfg := range map[string]Config{
+		"the least time ahead":         {PublishAhead: 3 * time.Second, RotateEvery: 6 * time.Second, LongestToken: time.Minute},
+		"the most time ahead":          {PublishAhead: 720 * time.Hour, RotateEvery: 1440 * time.Hour},
+		"as many keys as there may be": {PublishAhead: time.Minute, RotateEvery: 2 * time.Minute, LongestToken: 90 * time.Minute},
+		"the longest life":             {LongestToken: 366 * 24 * time.Hour},
+	} {
+		cfg.File, cfg.Now = keyFile(t), clock
+		if _, err := Open(cfg); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// How long copies may be kept: at most five minutes and a third of the time
+// ahead, in whole seconds and never 0.
+func TestCacheFor(t *testing.T) {
+	for ahead, want := range map[time.Duration]time.Duration{
+		0: 300 * time.Second, 24 * time.Hour: 300 * time.Second, 15 * time.Minute: 300 * time.Second,
+		899 * time.Second: 299 * time.Second, 30 * time.Second: 10 * time.Second, 5 * time.Second: time.Second, 3 * time.Second: time.Second,
+	} {
+		ring, err := Open(Config{File: keyFile(t), PublishAhead: ahead, Now: clock})
+		if err != nil || ring.CacheFor() != want {
+			t.Errorf("%v ahead: %v, %v, not %v", ahead, ring.CacheFor(), err, want)
+		}
+	}
 }
 
 // Of goroutines and of processes that start at once, one makes the key.
@@ -317,6 +329,10 @@ func TestMain(m *testing.M) {
 	path := os.Getenv(childEnv)
 	if path == "" {
 		os.Exit(m.Run())
+	}
+	if os.Getenv(childRotates) != "" {
+		fmt.Fprint(os.Stderr, rotateForever(path))
+		os.Exit(1)
 	}
 	ring, err := Open(Config{File: path, Algorithm: jose.RS256})
 	if err != nil {

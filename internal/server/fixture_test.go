@@ -43,13 +43,15 @@ type source struct {
 	document []byte // guarded by mu; nil: there is none
 }
 
+func (s *source) Origin() string { return "test" }
+
 func (s *source) Fetch(context.Context) (bundle.Document, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.document == nil {
-		return bundle.Document{Origin: "test"}, errors.New("nobody answers")
+		return bundle.Document{}, errors.New("nobody answers")
 	}
-	return bundle.Document{Bytes: s.document, Origin: "test"}, nil
+	return bundle.Document{Bytes: s.document}, nil
 }
 
 // A site is a server with two trust domains, of which example.org is ready, and
@@ -125,7 +127,7 @@ func newSiteWith(t *testing.T, trustDomains []string, change ...func(*Config)) *
 	for _, f := range change {
 		f(&s.config)
 	}
-	if s.server, err = New(s.config); err != nil {
+	if s.server, err = New(s.config, nil); err != nil {
 		t.Fatal(err)
 	}
 	return s

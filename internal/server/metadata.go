@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/jose"
@@ -42,14 +43,25 @@ func (s *Server) makeMetadata() ([]byte, error) {
 	return json.MarshalIndent(m, "", "  ")
 }
 
-// makeProviderMetadata writes the document that generic verifiers of an OpenID
-// provider's tokens fetch to find the keys (AM-8).
-func (s *Server) makeProviderMetadata() ([]byte, error) {
-	return json.MarshalIndent(oauth.ProviderMetadata{
-		Issuer:             s.config.Issuer,
-		JWKSURI:            strings.TrimSuffix(s.config.Issuer, "/") + oauth.PathJWKS,
-		ResponseTypes:      []string{"none"},
-		SubjectTypes:       []string{"public"},
-		IDTokenSigningAlgs: []string{string(s.config.Keys.Signer().Algorithm)},
-	}, "", "  ")
+// forMetadata is how long the metadata may be kept (AM-9).
+func forMetadata() time.Duration { return 5 * time.Minute }
+
+// providerMetadata is the document that generic verifiers of an OpenID provider's
+// tokens fetch to find the keys (AM-8). Its algorithms are those of the keys that
+// are published now.
+func (s *Server) providerMetadata() []byte {
+	m := oauth.ProviderMetadata{
+		Issuer:        s.config.Issuer,
+		JWKSURI:       strings.TrimSuffix(s.config.Issuer, "/") + oauth.PathJWKS,
+		ResponseTypes: []string{"none"},
+		SubjectTypes:  []string{"public"},
+	}
+	for _, alg := range s.config.Keys.Algorithms() {
+		m.IDTokenSigningAlgs = append(m.IDTokenSigningAlgs, string(alg))
+	}
+	document, err := json.MarshalIndent(m, "", "  ")
+	if err != nil { // cannot be: it is a struct of strings
+		return nil
+	}
+	return document
 }

@@ -66,7 +66,7 @@ func TestMetadata(t *testing.T) {
 // AM-8: the document for verifiers that look nowhere else.
 func TestProviderMetadata(t *testing.T) {
 	s := newSite(t)
-	golden(t, "openid-configuration.json", s.server.provider)
+	golden(t, "openid-configuration.json", s.server.providerMetadata())
 }
 
 // Where documents and endpoints are, for issuers with and without a path (AM-1:
@@ -126,7 +126,7 @@ func TestAliasPaths(t *testing.T) {
 
 func TestNewWantsEverything(t *testing.T) {
 	whole := newSite(t).config
-	if _, err := New(whole); err != nil {
+	if _, err := New(whole, nil); err != nil {
 		t.Fatal(err)
 	}
 	for name, without := range map[string]func(*Config){
@@ -136,7 +136,7 @@ func TestNewWantsEverything(t *testing.T) {
 	} {
 		c := whole
 		without(&c)
-		if _, err := New(c); err == nil {
+		if _, err := New(c, nil); err == nil {
 			t.Errorf("a server without %s was made", name)
 		}
 	}

@@ -1,15 +1,17 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/keys"
 )
 
 // metrics are the server's own, in a registry of their own. Every label has a
@@ -17,19 +19,18 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	bundles  *bundle.Set
-	known    map[string]bool // configured trust domains
 
-	issued    *prometheus.CounterVec
-	refusals  *prometheus.CounterVec
-	legacyUse *prometheus.CounterVec
-	duration  *prometheus.HistogramVec
+	issued      *prometheus.CounterVec
+	refusals    *prometheus.CounterVec
+	legacyUse   *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	refusedFile prometheus.Gauge
 }
 
-func newMetrics(bundles *bundle.Set, now func() time.Time) *metrics {
+func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		bundles:  bundles,
-		known:    make(map[string]bool),
 		issued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "svidgate_tokens_issued_total", Help: "Access tokens issued.",
 		}, []string{"grant", "method", "binding"}),
@@ -44,12 +45,12 @@ func newMetrics(bundles *bundle.Set, now func() time.Time) *metrics {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
 		}, []string{"route", "method", "code"}),
 	}
-	for _, st := range bundles.Status() {
-		m.known[st.TrustDomain.Name()] = true
-	}
 	for _, rule := range []string{"CJ-7", "CJ-10"} {
 		m.legacyUse.WithLabelValues(rule)
 	}
+	m.refusedFile = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "svidgate_config_file_refused", Help: "1 while the configuration file is one that was refused, and an earlier one is in force.",
+	})
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -57,7 +58,7 @@ func newMetrics(bundles *bundle.Set, now func() time.Time) *metrics {
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.issued, m.refusals, m.legacyUse, m.duration, build, bundleAge{bundles},
+	m.registry.MustRegister(m.issued, m.refusals, m.legacyUse, m.duration, m.refusedFile, build, bundleState{bundles}, keyState{ring},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,25 +78,83 @@ func (m *metrics) legacy(rec *record) {
 
 func (m *metrics) refused(rec *record) {
 	td := rec.event.TrustDomain
-	if td != "" && !m.known[td] {
+	if td != "" && !m.configured(td) {
 		td = "other"
 	}
 	m.refusals.WithLabelValues(rec.event.Event, rec.event.Reason, td).Inc()
 	m.legacy(rec)
 }
 
-// bundleAge reports the age of each trust domain's bundle when it is asked.
-type bundleAge struct{ bundles *bundle.Set }
+// FileRefused notes whether the configuration file is one that was refused, so
+// that another than it says is in force.
+func (s *Server) FileRefused(refused bool) {
+	value := 0.0
+	if refused {
+		value = 1
+	}
+	s.metrics.refusedFile.Set(value)
+}
 
-var bundleAgeDesc = prometheus.NewDesc("svidgate_bundle_age_seconds", "Time since the source last confirmed the bundle.", []string{"trust_domain"}, nil)
+// configured keeps a stranger's trust domain from making a series.
+func (m *metrics) configured(name string) bool {
+	td, err := spiffeid.TrustDomainFromString(name)
+	if err != nil {
+		return false
+	}
+	_, err = m.bundles.Bundle(td)
+	return !errors.Is(err, bundle.ErrUnknownTrustDomain)
+}
 
-func (bundleAge) Describe(ch chan<- *prometheus.Desc) { ch <- bundleAgeDesc }
+// bundleState reports each trust domain's bundle when it is asked.
+type bundleState struct{ bundles *bundle.Set }
 
-func (b bundleAge) Collect(ch chan<- prometheus.Metric) {
+var (
+	bundleAgeDesc      = prometheus.NewDesc("svidgate_bundle_age_seconds", "Time since the source last confirmed the bundle.", []string{"trust_domain"}, nil)
+	bundleAlarmDesc    = prometheus.NewDesc("svidgate_bundle_alarm", "1 while something is wrong that an operator should look into before SVIDs are refused; `svidgate bundle status` says what.", []string{"trust_domain"}, nil)
+	bundleFailuresDesc = prometheus.NewDesc("svidgate_bundle_fetch_failures", "Attempts in a row to get the bundle that failed.", []string{"trust_domain"}, nil)
+	bundleKeysDesc     = prometheus.NewDesc("svidgate_bundle_keys", "Keys of the bundle in use, by what they verify.", []string{"trust_domain", "use"}, nil)
+)
+
+func (bundleState) Describe(ch chan<- *prometheus.Desc) {
+	ch <- bundleAgeDesc
+	ch <- bundleAlarmDesc
+	ch <- bundleFailuresDesc
+	ch <- bundleKeysDesc
+}
+
+func (b bundleState) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
 	for _, st := range b.bundles.Status() {
-		if st.Ready {
-			ch <- prometheus.MustNewConstMetric(bundleAgeDesc, prometheus.GaugeValue, st.Age.Seconds(), st.TrustDomain.Name())
+		name := st.TrustDomain.Name()
+		gauge(bundleAlarmDesc, float64(min(1, len(st.Alarm))), name)
+		gauge(bundleFailuresDesc, float64(st.Failures), name)
+		if !st.Ready {
+			continue
 		}
+		gauge(bundleAgeDesc, st.Age.Seconds(), name)
+		for use, n := range st.Keys {
+			gauge(bundleKeysDesc, float64(n), name, string(use))
+		}
+	}
+}
+
+// keyState reports the signing keys when it is asked.
+type keyState struct{ keys *keys.Ring }
+
+var signingKeysDesc = prometheus.NewDesc("svidgate_signing_keys", "Signing keys, by where they stand in their life.", []string{"state", "alg"}, nil)
+
+func (keyState) Describe(ch chan<- *prometheus.Desc) { ch <- signingKeysDesc }
+
+func (k keyState) Collect(ch chan<- prometheus.Metric) {
+	type series struct{ state, alg string }
+	count := map[series]int{}
+	for _, key := range k.keys.List() {
+		count[series{string(key.State), string(key.Algorithm)}]++
+	}
+	for s, n := range count {
+		ch <- prometheus.MustNewConstMetric(signingKeysDesc, prometheus.GaugeValue, float64(n), s.state, s.alg)
 	}
 }
 

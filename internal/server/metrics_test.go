@@ -67,6 +67,11 @@ var labelNames = map[string][]string{
 	"svidgate_refusals_total":                {"endpoint", "reason", "trust_domain"},
 	"svidgate_profile_legacy_use_total":      {"rule"},
 	"svidgate_bundle_age_seconds":            {"trust_domain"},
+	"svidgate_bundle_alarm":                  {"trust_domain"},
+	"svidgate_bundle_fetch_failures":         {"trust_domain"},
+	"svidgate_bundle_keys":                   {"trust_domain", "use"},
+	"svidgate_signing_keys":                  {"alg", "state"},
+	"svidgate_config_file_refused":           {},
 	"svidgate_http_request_duration_seconds": {"code", "method", "route"},
 	"svidgate_build_info":                    {"version"},
 }
@@ -76,7 +81,8 @@ var labelValues = map[string][]string{
 	"binding": {"bearer", "x5t#S256"}, "grant": {"client_credentials"}, "method": {"spiffe_jwt", "spiffe_x509", "GET", "HEAD", "POST", "other"},
 	"endpoint": {"token"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
 	"route": {"/token", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
-	"code":  {"200", "400", "401", "404", "405", "413", "429", "503"},
+	"use":   {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring"},
+	"code": {"200", "400", "401", "404", "405", "413", "429", "503"},
 }
 
 // Whatever a stranger sends, the set of series stays the same: labels have values

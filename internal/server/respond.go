@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"time"
 
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -73,13 +74,13 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Write(append(encoded, '\n')) // an error here is the peer's
 }
 
-// cached serves a public document that may be kept for five minutes (AM-9).
-func (s *Server) cached(document func() []byte) http.Handler {
+// cached serves a public document that may be kept for a while (AM-9).
+func (s *Server) cached(keep func() time.Duration, document func() []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		body := document()
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
-		h.Set("Cache-Control", "public, max-age=300")
+		h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(keep()/time.Second)))
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		w.Write(body)
 	})

@@ -49,7 +49,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Server answers OAuth requests. It is safe for concurrent use.
+// A Server answers OAuth requests by one configuration, which never changes: a
+// changed one is another Server. It is safe for concurrent use.
 type Server struct {
 	config   Config
 	mint     *mint.Mint
@@ -57,27 +58,30 @@ type Server struct {
 	requests *ratelimit.Limiter
 	metrics  *metrics
 	metadata []byte
-	provider []byte
 	stopping atomic.Bool
 }
 
-// New makes a server.
-func New(c Config) (*Server, error) {
+// New makes a server. One that takes over from a previous one goes on with its
+// metrics, and with what it counted against callers unless that limit changed;
+// previous is nil for the first.
+func New(c Config, previous *Server) (*Server, error) {
 	if c.Issuer == "" || c.Authenticator == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Log == nil || c.Now == nil {
 		return nil, errors.New("server: the configuration is not complete")
 	}
-	s := &Server{
-		config:   c,
-		mint:     &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now},
-		failures: ratelimit.New(c.FailuresPerSource, c.Now),
-		requests: ratelimit.New(c.RequestsPerClient, c.Now),
-		metrics:  newMetrics(c.Bundles, c.Now),
+	s := &Server{config: c, mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}
+	if previous != nil {
+		s.metrics, s.failures, s.requests = previous.metrics, previous.failures, previous.requests
+	} else {
+		s.metrics = newMetrics(c.Bundles, c.Keys)
+	}
+	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
+		s.failures = ratelimit.New(c.FailuresPerSource, c.Now)
+	}
+	if previous == nil || previous.config.RequestsPerClient != c.RequestsPerClient {
+		s.requests = ratelimit.New(c.RequestsPerClient, c.Now)
 	}
 	var err error
 	if s.metadata, err = s.makeMetadata(); err != nil {
-		return nil, fmt.Errorf("server: metadata: %w", err)
-	}
-	if s.provider, err = s.makeProviderMetadata(); err != nil {
 		return nil, fmt.Errorf("server: metadata: %w", err)
 	}
 	return s, nil
@@ -104,9 +108,9 @@ func (s *Server) routes(base string) http.Handler {
 		mux.Handle(path, s.measured(path, methodNotAllowed(method)))
 	}
 	handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
-	handle(http.MethodGet, prefix+oauth.PathJWKS, s.cached(s.config.Keys.JWKS))
-	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(func() []byte { return s.metadata }))
-	handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, s.cached(func() []byte { return s.provider })) // appended, not inserted
+	handle(http.MethodGet, prefix+oauth.PathJWKS, s.cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
+	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(forMetadata, func() []byte { return s.metadata }))
+	handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, s.cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
 	mux.Handle("/", s.measured("other", http.HandlerFunc(notFound)))
 	return withRequestID(s.onePath(mux))
 }

@@ -97,7 +97,7 @@ func breakAudit(t *testing.T, s *site) {
 	}
 	t.Cleanup(func() { full.Close() })
 	s.config.Audit = full
-	if s.server, err = New(s.config); err != nil {
+	if s.server, err = New(s.config, nil); err != nil {
 		t.Fatal(err)
 	}
 	if w := post(s.server.Public(), s.good(t), nil); w.Code != http.StatusServiceUnavailable || w.Body.Len() > 0 {

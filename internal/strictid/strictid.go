@@ -173,10 +173,10 @@ func Parse(s string) (spiffeid.ID, error) {
 	}
 	id, err := spiffeid.FromString(s)
 	if err != nil { // our rules are the stricter ones; kept as a second lock
-		return spiffeid.ID{}, &Fault{"SI-1", err.Error()}
+		return spiffeid.ID{}, &Fault{"SI-15", err.Error()}
 	}
-	if id.String() != s { // SI-15: a build with the lax character option
-		return spiffeid.ID{}, &Fault{"SI-10", "not in canonical form"}
+	if id.String() != s { // a build with the lax character option
+		return spiffeid.ID{}, &Fault{"SI-15", "not in canonical form"}
 	}
 	return id, nil
 }

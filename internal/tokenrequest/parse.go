@@ -1,6 +1,7 @@
 package tokenrequest
 
 import (
+	"crypto/x509"
 	"errors"
 	"io"
 	"mime"
@@ -55,7 +56,7 @@ func Parse(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (Request, 
 			req.resources = append(req.resources, value)
 		}
 	}
-	req.certificates = r.TLS.PeerCertificates
+	req.certificates = peerCertificates(r)
 
 	if len(req.clientID) > maxClientID || strings.ContainsFunc(req.clientID, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
 		err := malformed("GL-14", "a client_id of at most 2048 printable ASCII characters", oauth.Shown(req.clientID))
@@ -192,6 +193,14 @@ func (req *Request) readCredential(h http.Header, form url.Values) error {
 	}
 	req.assertion = assertion
 	return nil
+}
+
+// peerCertificates are what the TLS peer sent, leaf first.
+func peerCertificates(r *http.Request) []*x509.Certificate {
+	if r.TLS == nil {
+		return nil
+	}
+	return r.TLS.PeerCertificates
 }
 
 func source(r *http.Request) netip.Addr {

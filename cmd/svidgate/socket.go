@@ -1,0 +1,103 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svidgate/svidgate/internal/admin"
+)
+
+// A connection is how a command reaches a running server.
+type connection struct {
+	socket string
+	asJSON bool
+}
+
+// flags gives a command what every command that asks a server takes.
+func (c *connection) flags(cmd *cobra.Command, prints bool) {
+	cmd.Flags().StringVar(&c.socket, "socket", "", "administration socket of the server (default $SVIDGATE_SOCKET, else svidgate-admin.sock)")
+	cmd.MarkFlagFilename("socket", "sock")
+	if prints {
+		cmd.Flags().BoolVar(&c.asJSON, "json", false, "print JSON")
+	}
+}
+
+func (c *connection) dial() *admin.Client {
+	return admin.Dial(cmp.Or(c.socket, os.Getenv("SVIDGATE_SOCKET"), "svidgate-admin.sock"))
+}
+
+// trustDomains completes the name of a trust domain from what the server knows.
+func (c *connection) trustDomains(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	all, err := c.dial().Bundles(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, b := range all {
+		names = append(names, b.TrustDomain)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// printTable prints rows in columns; the first row is the heading.
+func printTable(w io.Writer, rows [][]string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(table, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+	}
+	return table.Flush()
+}
+
+// age is a time in the past, or the future, in words.
+func age(now time.Time, t *time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return spoken(now.Sub(*t))
+}
+
+func spoken(d time.Duration) string {
+	if d < 0 {
+		return "in " + short(-d)
+	}
+	return short(d) + " ago"
+}
+
+// short is a duration in at most two units.
+func short(d time.Duration) string {
+	d = d.Round(time.Second)
+	units := []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
+	for i, u := range units {
+		if d < u.size {
+			continue
+		}
+		text := fmt.Sprintf("%d%s", d/u.size, u.name)
+		if i+1 < len(units) {
+			if rest := d % u.size / units[i+1].size; rest > 0 {
+				text += fmt.Sprintf("%d%s", rest, units[i+1].name)
+			}
+		}
+		return text
+	}
+	return "0s"
+}

@@ -1,0 +1,144 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/keys"
+)
+
+// A Client asks the server behind an administration socket.
+type Client struct {
+	path string
+	http *http.Client
+}
+
+// Dial makes a client for the socket at path. It does not connect yet.
+func Dial(path string) *Client {
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	return &Client{path: path, http: &http.Client{
+		Timeout: time.Minute,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, "unix", path)
+			},
+		},
+	}}
+}
+
+// Bundles is the state of all trust domains.
+func (c *Client) Bundles(ctx context.Context) (all []Bundle, err error) {
+	return all, c.call(ctx, http.MethodGet, "/bundles", nil, &all)
+}
+
+// Bundle is the state of one trust domain, with the entries of its bundle.
+func (c *Client) Bundle(ctx context.Context, name string) (b Bundle, err error) {
+	return b, c.call(ctx, http.MethodGet, "/bundles/"+url.PathEscape(name), nil, &b)
+}
+
+// Difference compares the bundle in use with the document, or, where that is nil,
+// with what its source says now. Nothing is taken into use.
+func (c *Client) Difference(ctx context.Context, name string, document []byte) (d Difference, err error) {
+	method := http.MethodGet
+	if document != nil {
+		method = http.MethodPost
+	}
+	return d, c.call(ctx, method, "/bundles/"+url.PathEscape(name)+"/difference", document, &d)
+}
+
+// Refresh has the bundle fetched now. With acceptOlder one with a lower sequence
+// than the one in use is taken.
+func (c *Client) Refresh(ctx context.Context, name string, acceptOlder bool) (d Difference, err error) {
+	path := "/bundles/" + url.PathEscape(name) + "/refresh"
+	if acceptOlder {
+		path += "?accept_older=true"
+	}
+	return d, c.call(ctx, http.MethodPost, path, nil, &d)
+}
+
+// Keys are the signing keys.
+func (c *Client) Keys(ctx context.Context) (all []keys.Key, err error) {
+	return all, c.call(ctx, http.MethodGet, "/keys", nil, &all)
+}
+
+// Rotate makes the next signing key; with now it signs at once.
+func (c *Client) Rotate(ctx context.Context, now bool) (change keys.Change, err error) {
+	path := "/keys/rotate"
+	if now {
+		path += "?now=true"
+	}
+	return change, c.call(ctx, http.MethodPost, path, nil, &change)
+}
+
+// Remove ends a signing key at once.
+func (c *Client) Remove(ctx context.Context, kid string) (change keys.Change, err error) {
+	return change, c.call(ctx, http.MethodPost, "/keys/"+url.PathEscape(kid)+"/remove", nil, &change)
+}
+
+// Reload has the configuration read again. The error is what check-config says of
+// a file that is at fault.
+func (c *Client) Reload(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/reload", nil, new(struct{}))
+}
+
+// A Refusal is the error of a server that was asked and did not do it.
+type Refusal struct{ Why string }
+
+func (r *Refusal) Error() string { return r.Why }
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 16 << 20
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://svidgate"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("the server at %s broke off its answer: %w", c.path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		var p problem
+		if json.Unmarshal(data, &p) != nil || p.Error == "" {
+			return fmt.Errorf("the server at %s answered with status %d", c.path, response.StatusCode)
+		}
+		return &Refusal{p.Error}
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("the answer of the server at %s cannot be read: %w", c.path, err)
+	}
+	return nil
+}
+
+// unreachable says what to do about a socket that nobody answers at.
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no socket %s: name the server's with --socket or SVIDGATE_SOCKET", c.path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the socket %s is for the user that the server runs as, and for root", c.path)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no server answers at %s: is it running?", c.path)
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("the server at %s cannot be asked: %w", c.path, err)
+}

@@ -1,0 +1,182 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+const (
+	// linger is how long a retiring key stays beyond the life of its tokens: the
+	// leeway that a resource server may give (GL-12), and as long again for a
+	// process that shares the file and signs with it until it looks.
+	linger = 60*time.Second + 60*time.Second
+	// answerTime is given to answers that were under way when a rule changed.
+	answerTime = time.Minute
+	// tolerance is how far a clock may be set back unnoticed.
+	tolerance = time.Minute
+)
+
+// ErrUnknownKey is returned for a kid that no key has.
+var ErrUnknownKey = errors.New("no key has this kid")
+
+// A maker makes a key; it may take seconds.
+type maker func(jose.Algorithm, time.Time) (key, error)
+
+// begin is the content of a new file. Its key is active at once: there is nobody
+// yet who could have an older copy.
+func begin(c Config, now time.Time, fresh maker) (*document, error) {
+	d := &document{cacheFor: c.cacheFor()}
+	k, err := fresh(c.Algorithm, now)
+	if err != nil {
+		return nil, err
+	}
+	k.state, k.activated, k.longest = StateActive, stamp(now), c.LongestToken
+	d.keys = []key{k}
+	return d, nil
+}
+
+// settle makes every change that is due. ripe says whether the time of a pending
+// or retiring key has come.
+func (d *document) settle(c Config, now time.Time, ripe func(key) bool, fresh maker) error {
+	d.adopt(c, now)
+	d.correct(c, now)
+	d.keys = slices.DeleteFunc(d.keys, func(k key) bool {
+		return k.state == StatePending && k.alg != c.Algorithm || k.state == StateRetiring && ripe(k)
+	})
+	if next := d.pending(); next != nil && ripe(*next) {
+		d.activate(next, c, now)
+	}
+	if d.pending() == nil && (d.active().alg != c.Algorithm || c.RotateEvery > 0 && !now.Before(d.rotation(c))) {
+		return d.prepare(c, now, fresh)
+	}
+	return nil
+}
+
+// rotation is when the next pending key is made, if rotation goes by itself.
+func (d *document) rotation(c Config) time.Time {
+	return d.active().activated.Add(c.RotateEvery - c.PublishAhead)
+}
+
+// adopt brings the file under this configuration.
+func (d *document) adopt(c Config, now time.Time) {
+	if keep := c.cacheFor(); keep != d.cacheFor {
+		if until := notBefore(now.Add(d.cacheFor + answerTime)); keep < d.cacheFor && until.After(d.copiesUntil) {
+			d.copiesUntil = until
+		}
+		d.cacheFor = keep
+	}
+	for i := range d.keys {
+		k := &d.keys[i]
+		switch {
+		case k.state == StateActive:
+			if k.activated.IsZero() {
+				k.activated = k.created
+			}
+			k.longest = max(k.longest, c.LongestToken)
+		case k.state == StateRetiring && k.due.IsZero():
+			k.longest = c.LongestToken
+			k.due = k.end(now)
+		}
+	}
+	d.old = false
+}
+
+// lacks reports whether adopt has something to remember before a token may be
+// signed or a copy of the JWK Set be handed out.
+func (d *document) lacks(c Config) bool {
+	return d.old || d.cacheFor != c.cacheFor() || d.active().longest < c.LongestToken
+}
+
+// correct moves what lies further ahead than it would if it were planned now: the
+// clock was set back, or the time ahead is shorter now. What it is moved to is a
+// whole period from now, and so never too early.
+func (d *document) correct(c Config, now time.Time) {
+	tooFar := func(t, at time.Time) bool { return t.After(at.Add(tolerance)) }
+	if at := notBefore(now.Add(maxCache + answerTime)); tooFar(d.copiesUntil, at) {
+		d.copiesUntil = at
+	}
+	for i := range d.keys {
+		k := &d.keys[i]
+		switch k.state {
+		case StateActive:
+			if tooFar(k.activated, now) {
+				k.activated = stamp(now)
+			}
+		case StatePending:
+			if at := d.start(c, now); tooFar(k.due, at) {
+				k.due = at
+			}
+		case StateRetiring:
+			if at := k.end(now); tooFar(k.due, at) {
+				k.due = at
+			}
+		}
+	}
+}
+
+// start is when a key that is first published now may become active.
+func (d *document) start(c Config, now time.Time) time.Time {
+	at := notBefore(now.Add(c.PublishAhead))
+	if at.Before(d.copiesUntil) {
+		return d.copiesUntil
+	}
+	return at
+}
+
+// end is when a key that signs no more from now on may be removed.
+func (k key) end(now time.Time) time.Time { return notBefore(now.Add(k.longest + linger)) }
+
+// prepare makes the pending key.
+func (d *document) prepare(c Config, now time.Time, fresh maker) error {
+	k, err := fresh(c.Algorithm, now)
+	if err != nil {
+		return err
+	}
+	k.state, k.due = StatePending, d.start(c, now)
+	d.keys = slices.Insert(d.keys, 0, k)
+	return nil
+}
+
+// activate makes the pending key sign, and the one that signed retire.
+func (d *document) activate(next *key, c Config, now time.Time) {
+	old := d.active()
+	old.state, old.retired, old.due = StateRetiring, stamp(now), old.end(now)
+	next.state, next.activated, next.due, next.longest = StateActive, stamp(now), time.Time{}, c.LongestToken
+}
+
+// rotate is what an operator asks for; kid is the key that signs next, or with
+// atOnce now.
+func (d *document) rotate(c Config, now time.Time, atOnce bool, fresh maker) (kid string, err error) {
+	if d.pending() == nil {
+		if err := d.prepare(c, now, fresh); err != nil {
+			return "", err
+		}
+	}
+	next := d.pending()
+	if atOnce {
+		d.activate(next, c, now)
+	}
+	return next.id, nil
+}
+
+// remove is KR-3: the key is gone at once. In the place of the active one comes
+// the pending one or a new one.
+func (d *document) remove(c Config, now time.Time, kid string, fresh maker) (Key, error) {
+	k := d.find(kid)
+	if k == nil {
+		return Key{}, fmt.Errorf("%w: %s", ErrUnknownKey, oauth.Shown(kid))
+	}
+	removed := k.public()
+	if k.state == StateActive {
+		if _, err := d.rotate(c, now, true, fresh); err != nil {
+			return Key{}, err
+		}
+	}
+	d.keys = slices.DeleteFunc(d.keys, func(k key) bool { return k.id == kid })
+	return removed, nil
+}

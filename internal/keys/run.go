@@ -1,0 +1,71 @@
+package keys
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/jose"
+)
+
+// Run makes the changes that are due until ctx ends; then it returns nil. It also
+// takes over what another process did to the file. What fails is logged and tried
+// again, within a minute.
+func (r *Ring) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		timer := time.NewTimer(r.keeper.tend(ctx))
+		select {
+		case <-ctx.Done():
+		case <-r.keeper.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+// tend does what is due, and returns when to look again.
+func (k *keeper) tend(ctx context.Context) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.foreign() || k.due() {
+		if _, err := k.change(ctx, k.config, nil); err != nil {
+			return k.config.poll()
+		}
+	}
+	return k.wait()
+}
+
+// foreign reports whether the file is not what was read or written last.
+func (k *keeper) foreign() bool {
+	data, err := readBytes(k.config.File)
+	return err != nil || sha256.Sum256(data) != k.view.Load().file // change tells what is wrong
+}
+
+// due reports whether settle would change anything.
+func (k *keeper) due() bool {
+	content := k.view.Load().content
+	next := content.clone()
+	errMaking := errors.New("a key is to be made")
+	err := next.settle(k.config, k.config.Now(), k.seen.ripe, func(jose.Algorithm, time.Time) (key, error) {
+		return key{}, errMaking
+	})
+	return err != nil || !next.same(content)
+}
+
+// wait is the time until the next change, and at most that until the file is
+// looked at again. A clock may be set meanwhile and a machine may sleep.
+func (k *keeper) wait() time.Duration {
+	content := k.view.Load().content
+	wait := k.config.poll()
+	for _, one := range content.keys {
+		if one.state != StateActive {
+			wait = min(wait, k.seen.left(one))
+		}
+	}
+	if k.config.RotateEvery > 0 && content.pending() == nil {
+		wait = min(wait, content.rotation(k.config).Sub(k.config.Now()))
+	}
+	return max(wait, 10*time.Millisecond)
+}
