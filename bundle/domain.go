@@ -91,7 +91,6 @@ func (s *Set) fetch(ctx context.Context, d *domain, options FetchOptions) (fetch
 		return f, errEnded
 	}
 	s.logFetch(ctx, d, &f, repeated)
-	s.keep(ctx, d, &f)
 	s.review(ctx, d)
 	return f, f.err
 }
@@ -130,6 +129,7 @@ func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
 	if f.before != nil && f.sum == d.document {
 		confirmed := *f.before
 		confirmed.fetchedAt = f.started
+		s.keep(d, f)
 		d.store(f, &confirmed)
 		return
 	}
@@ -156,6 +156,7 @@ func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
 	} else {
 		next.generation = s.generation.Add(1)
 	}
+	s.keep(d, f)
 	d.store(f, next)
 }
 

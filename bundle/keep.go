@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -155,10 +154,11 @@ func (s *Set) restore(d *domain) error {
 	return nil
 }
 
-// keep writes what was fetched to disk. It is in use already: that it cannot be
-// kept is told, and no reason to refuse it.
-func (s *Set) keep(ctx context.Context, d *domain, f *fetched) {
-	if d.file == nil || f.after == nil || f.document.Local {
+// keep writes what was fetched to disk before it is in use: once it has judged
+// anything, no crash leads back to the bundle before it (BU-14). That it cannot
+// be kept is told, and no reason to refuse it.
+func (s *Set) keep(d *domain, f *fetched) {
+	if d.file == nil || f.document.Local {
 		return
 	}
 	tried, err := d.file.write(d, f)

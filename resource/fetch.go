@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,12 +57,13 @@ func (k *RemoteKeys) begin(ctx context.Context) *flight {
 func (k *RemoteKeys) fetch(ctx context.Context) error {
 	// The age of keys counts from before the server wrote its answer.
 	began := k.now()
-	set, digest, err := k.download(ctx)
+	set, document, err := k.download(ctx)
+	digest := sha256.Sum256(document.body)
 	k.mu.Lock()
 	k.lastErr = err
 	changed := err == nil && digest != k.lastBody
 	if err == nil {
-		k.lastBody = digest
+		k.lastBody, k.keep = digest, document.keep
 		set.fetchedAt = began
 		k.current.Store(set)
 	}
@@ -82,31 +84,37 @@ func (k *RemoteKeys) fetch(ctx context.Context) error {
 	return nil
 }
 
-func (k *RemoteKeys) download(ctx context.Context) (*KeySet, [32]byte, error) {
+// A document is what a server answered with.
+type document struct {
+	body []byte
+	keep time.Duration // as maxAge says
+}
+
+func (k *RemoteKeys) download(ctx context.Context) (*KeySet, document, error) {
 	url := k.jwksURL
 	if url == "" {
 		var err error
 		if url, err = k.discover(ctx); err != nil {
-			return nil, [32]byte{}, err
+			return nil, document{}, err
 		}
 	}
-	body, err := k.get(ctx, url)
+	d, err := k.get(ctx, url)
 	if err != nil {
-		return nil, [32]byte{}, err
+		return nil, document{}, err
 	}
-	set, err := ParseKeySet(body)
-	return set, sha256.Sum256(body), err
+	set, err := ParseKeySet(d.body)
+	return set, d, err
 }
 
 // discover asks the issuer's metadata where its keys are (RFC 8414 section 3).
 // Without the comparison of issuers, whoever can make us read another server's
 // document could pass that server's keys for this issuer's (AK-2).
 func (k *RemoteKeys) discover(ctx context.Context) (string, error) {
-	body, err := k.get(ctx, metadataURL(k.issuer))
+	metadata, err := k.get(ctx, metadataURL(k.issuer))
 	if err != nil {
 		return "", err
 	}
-	members, err := strictjson.Object(body)
+	members, err := strictjson.Object(metadata.body)
 	if err != nil {
 		return "", fmt.Errorf("metadata: %w", err)
 	}
@@ -138,26 +146,47 @@ func metadataURL(issuer string) string {
 }
 
 // get reads a document of at most MaxKeySet bytes.
-func (k *RemoteKeys) get(ctx context.Context, url string) ([]byte, error) {
+func (k *RemoteKeys) get(ctx context.Context, url string) (document, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return document{}, fmt.Errorf("fetch: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := k.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return document{}, fmt.Errorf("fetch: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetch %s: status %d", oauth.Shown(url), resp.StatusCode)
+		return document{}, fmt.Errorf("fetch %s: status %d", oauth.Shown(url), resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxKeySet+1))
 	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", oauth.Shown(url), err)
+		return document{}, fmt.Errorf("fetch %s: %w", oauth.Shown(url), err)
 	}
 	if len(body) > MaxKeySet {
-		return nil, fmt.Errorf("fetch %s: more than %d bytes (FX-1)", oauth.Shown(url), MaxKeySet)
+		return document{}, fmt.Errorf("fetch %s: more than %d bytes (FX-1)", oauth.Shown(url), MaxKeySet)
 	}
-	return body, nil
+	return document{body: body, keep: maxAge(resp.Header)}, nil
+}
+
+// maxAge is how long an answer may be kept by its Cache-Control (RFC 9111 section
+// 5.2.2.1), less the time that it spent in caches; 0 when it does not say.
+func maxAge(h http.Header) time.Duration {
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		if !strings.EqualFold(name, "max-age") {
+			continue
+		}
+		seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+		if err != nil {
+			return 0
+		}
+		age, _ := strconv.ParseUint(h.Get("Age"), 10, 31)
+		if age >= seconds {
+			return time.Second // it is due already
+		}
+		return time.Duration(seconds-age) * time.Second
+	}
+	return 0
 }

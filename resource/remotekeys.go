@@ -19,6 +19,9 @@ const (
 	// MinRefresh and MaxRefresh bound RemoteKeysConfig.Refresh (AM-9, LD-3).
 	MinRefresh = time.Minute
 	MaxRefresh = time.Hour
+	// leastKept is how long keys are kept at least, however short a time the
+	// server allows.
+	leastKept = 5 * time.Second
 
 	// StaleAfter is the age from which keys are still used and said to be stale
 	// (LD-3).
@@ -47,7 +50,9 @@ type RemoteKeysConfig struct {
 	// RootCAs verify the server's certificate; nil is the system's store.
 	RootCAs *x509.CertPool
 	// Refresh is the time between fetches, shortened by up to a fifth at random
-	// so that many servers do not ask at once; 0 is DefaultRefresh.
+	// so that many servers do not ask at once; 0 is DefaultRefresh. A server that
+	// allows its keys to be kept for a shorter time (Cache-Control, max-age) is
+	// asked in that time: it may rotate them faster (KR-2).
 	Refresh time.Duration
 	// ExpireAfter is the age from which keys are not used any more, so that
 	// every token is refused; 0 is DefaultExpireAfter. At least Refresh and at
@@ -83,7 +88,8 @@ type RemoteKeys struct {
 	flight     *flight    // the fetch under way, or nil
 	lastDemand time.Time
 	lastErr    error
-	lastBody   [32]byte // of the set in current
+	lastBody   [32]byte      // of the set in current
+	keep       time.Duration // how long the server allows that set to be kept; 0 when it does not say
 }
 
 // A flight is one fetch, which any number of goroutines may wait for.
@@ -216,14 +222,25 @@ func (k *RemoteKeys) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		wait := k.refresh - rand.N(k.refresh/5)
-		if !k.usable(k.current.Load()) {
-			wait = MinRefresh
-		}
-		if k.sleep(ctx, wait) != nil {
+		if k.sleep(ctx, k.interval()) != nil {
 			return nil
 		}
 	}
+}
+
+// interval is the time until the next fetch.
+func (k *RemoteKeys) interval() time.Duration {
+	if !k.usable(k.current.Load()) {
+		return MinRefresh
+	}
+	k.mu.Lock()
+	keep := k.keep
+	k.mu.Unlock()
+	every := k.refresh
+	if keep > 0 {
+		every = min(every, max(keep, leastKept))
+	}
+	return every - rand.N(every/5)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
