@@ -75,13 +75,19 @@ func shownText(text string) string {
 // order of CA-16: shape, identifier, trust domain, signature, time, audience.
 var jwtRules = slices.Concat(
 	jwtShapeRules,
-	idRules[*jwtState](strictid.PathRule, func(string) oauth.Reason { return oauth.ReasonSubNotSPIFFEID }),
+	idRules[*jwtState](strictid.PathRule, subReason),
 	jwtClaimRules,
 	bundleRules[*jwtState](bundle.UseJWT),
 	jwtKeyRules,
 	jwtTimeRules,
 	jwtAudienceRules,
 )
+
+// subReason is what any broken rule on the identifier means for sub.
+func subReason(string) oauth.Reason {
+	//svidgate:rule JS-7
+	return oauth.ReasonSubNotSPIFFEID
+}
 
 // allowedHeaders are all that a JWT-SVID's header may hold (JS-5, JS-6).
 var allowedHeaders = []string{"alg", "kid", "typ"}

@@ -25,6 +25,7 @@ type Pattern struct {
 // workload's (SI-12). Any other asterisk is refused (MD-15).
 func ParsePattern(s string) (Pattern, error) {
 	base, wildcard := strings.CutSuffix(s, "/*")
+	//svidgate:rule MD-15
 	if strings.Contains(base, "*") {
 		return Pattern{}, errors.New("a wildcard is the two characters /* at the end, and nothing else (MD-15)")
 	}
@@ -36,6 +37,7 @@ func ParsePattern(s string) (Pattern, error) {
 		return Pattern{text: s, exact: s, td: id.TrustDomain()}, nil
 	}
 	id, err := strictid.Parse(base)
+	//svidgate:rule MD-16
 	if err != nil {
 		return Pattern{}, fmt.Errorf("what precedes /* is not a SPIFFE ID: %w (MD-16)", err)
 	}
@@ -56,12 +58,15 @@ func (p Pattern) WithDepth(n int) Pattern {
 func (p Pattern) Match(id spiffeid.ID) bool {
 	s := id.String()
 	if !p.Wildcard() {
+		//svidgate:rule MD-19
 		return p.exact != "" && s == p.exact
 	}
 	rest, ok := strings.CutPrefix(s, p.prefix)
+	//svidgate:rule MD-17
 	if !ok || rest == "" {
 		return false
 	}
+	//svidgate:rule MD-18
 	return p.maxDepth == 0 || strings.Count(rest, "/") < p.maxDepth
 }
 

@@ -241,20 +241,24 @@ var x509PathRules = []judge.Rule[*x509State]{
 	{
 		ID: "XS-14", Source: "X509-SVID 3.2, 4.1, 4.3", What: "every signing certificate of the path may sign for workloads", Needs: factChain,
 		Judge: func(_ context.Context, s *x509State) oauth.Reason {
-			i := slices.IndexFunc(s.chains, func(chain []*x509.Certificate) bool {
-				return !slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return !maySign(c) })
-			})
-			if i < 0 {
-				s.chain = s.chains[0]
-				return oauth.ReasonCertChainBad
+			for _, chain := range s.chains {
+				if !slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return !maySign(c) }) {
+					s.chain = chain
+					return ""
+				}
 			}
-			s.chain = s.chains[i]
-			return ""
+			if len(s.chains) > 0 {
+				s.chain = s.chains[0]
+			}
+			return oauth.ReasonCertChainBad
 		},
 		Expected: func(*x509State) string {
 			return "cA true, keyCertSign, a strong key, no workload's SPIFFE ID, no extended key usage that rules clients out"
 		},
 		Presented: func(s *x509State) string {
+			if len(s.chain) == 0 {
+				return "no path"
+			}
 			var parts []string
 			for _, c := range s.chain[1:] {
 				parts = append(parts, fmt.Sprintf("cA %t, %s, %s", c.IsCA, keyUsage(c), jose.KeyType(c.PublicKey)))
@@ -323,13 +327,24 @@ func admitted(anchors, sent []*x509.Certificate) []*x509.Certificate {
 // maySign is XS-14 for one certificate above the leaf. One that names a workload
 // authenticates nobody and vouches for nobody.
 func maySign(c *x509.Certificate) bool {
-	if !c.BasicConstraintsValid || !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 || !strong(c) || !allowsClientAuth(c) {
+	//svidgate:rule XS-14
+	if !c.BasicConstraintsValid || !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return false
+	}
+	//svidgate:rule XS-14 XS-18
+	if !strong(c) {
+		return false
+	}
+	//svidgate:rule XS-14 XS-7
+	if !allowsClientAuth(c) {
 		return false
 	}
 	names, err := strictid.URINames(c)
+	//svidgate:rule XS-14
 	if err != nil {
 		return false
 	}
+	//svidgate:rule XS-14
 	return !slices.ContainsFunc(names, func(name string) bool {
 		return strictid.Cut(name).Path != "" // not a SPIFFE ID at all: no path, no harm
 	})

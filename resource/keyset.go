@@ -177,6 +177,7 @@ func (s *KeySet) only(alg jose.Algorithm) *verifyingKey {
 		if k.algorithm != "" && k.algorithm != alg || jose.Fits(alg, k.public) != nil {
 			continue
 		}
+		//svidgate:rule KR-6 KR-7
 		if one != nil {
 			return nil
 		}

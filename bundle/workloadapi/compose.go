@@ -5,14 +5,13 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/jose"
-	"github.com/svidgate/svidgate/internal/strictjson"
+	"github.com/svidgate/svidgate/internal/keyset"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -45,10 +44,11 @@ func compose(certificates []byte, keys entry) ([]byte, error) {
 		return nil, fmt.Errorf("X.509 bundle: %w", err)
 	}
 	if keys.there {
-		more, err := keyEntries(keys.data)
+		more, err := keyset.Entries(keys.data, maxEntries)
 		if err != nil {
 			return nil, fmt.Errorf("JWT bundle: %w", err)
 		}
+		slices.SortFunc(more, bytes.Compare)
 		entries = append(entries, more...)
 	}
 	if len(entries) > maxEntries {
@@ -93,67 +93,4 @@ func certificateEntry(der []byte) []byte {
 		}
 	}
 	return fmt.Appendf(head, `,"x5c":["%s"]}`, base64.StdEncoding.EncodeToString(der))
-}
-
-// keyEntries are those of a JWK Set. Nothing else of the set is taken: this API
-// has neither a sequence nor a refresh hint, and one found there is not the
-// trust domain's word.
-func keyEntries(set []byte) ([][]byte, error) {
-	members, err := strictjson.Object(set)
-	if err != nil {
-		return nil, fmt.Errorf("it is no JSON object: %w (BU-1)", err)
-	}
-	value, _ := members.Get("keys")
-	items, ok := value.Items()
-	if !ok {
-		return nil, errors.New("keys is missing or not an array (BU-2)")
-	}
-	if len(items) > maxEntries {
-		return nil, errTooMany
-	}
-	entries := make([][]byte, 0, len(items))
-	for _, item := range items {
-		entries = append(entries, keyEntry(item))
-	}
-	slices.SortFunc(entries, bytes.Compare)
-	return entries, nil
-}
-
-// keyEntry says in an entry what it is for: in this API an entry is for
-// JWT-SVIDs because of where it stands, and need not say so. All other values are
-// left byte for byte.
-func keyEntry(raw strictjson.Value) []byte {
-	members, err := raw.Object()
-	if err != nil {
-		return raw // no object: bundle.Parse leaves it out
-	}
-	use := []byte(`"jwt-svid"`)
-	if v, ok := members.Get("use"); ok {
-		use = keyUse(v)
-	}
-	out := append([]byte(`{"use":`), use...)
-	for _, m := range members {
-		if m.Name == "use" {
-			continue
-		}
-		// It cannot fail: a name is text in UTF-8.
-		name, _ := json.Marshal(m.Name)
-		out = append(append(append(append(out, ','), name...), ':'), m.Value...)
-	}
-	return append(out, '}')
-}
-
-// keyUse is the use of an entry that states one. "sig" is what plain JWK Sets
-// say of every key. The other two uses of a SPIFFE bundle are turned into one
-// that bundle.Parse leaves out (BU-4), as it does with all that are not SPIFFE's:
-// keys from this call are for JWT-SVIDs and nothing else (Workload API section
-// 6.2.2), so that whoever writes them cannot name a CA.
-func keyUse(stated strictjson.Value) []byte {
-	switch text, _ := stated.Text(); text {
-	case "sig", string(bundle.UseJWT):
-		return []byte(`"jwt-svid"`)
-	case string(bundle.UseX509), string(bundle.UseWIT):
-		return []byte(`"` + text + ` in a JWT bundle"`)
-	}
-	return stated
 }

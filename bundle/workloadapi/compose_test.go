@@ -170,26 +170,6 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// Values go through byte for byte, and what was left out is told under the name
-// that the agent gave it.
-func TestKeyEntry(t *testing.T) {
-	for _, tt := range []struct{ raw, want string }{
-		{`{}`, `{"use":"jwt-svid"}`},
-		{`{ "kid" : "\u0061\/" , "n" : 1.50e+1 }`, `{"use":"jwt-svid","kid":"\u0061\/","n":1.50e+1}`},
-		{`{"a":{"b": [ ]},"\u0075se":"s\u0069g"}`, `{"use":"jwt-svid","a":{"b": [ ]}}`},
-		{`{"use":"x509-svid","x5c":[]}`, `{"use":"x509-svid in a JWT bundle","x5c":[]}`},
-		{`{"use":"wit-\u0073vid"}`, `{"use":"wit-svid in a JWT bundle"}`},
-		{`{"use":"enc"}`, `{"use":"enc"}`},
-		{`{"use":{"use":"sig"}}`, `{"use":{"use":"sig"}}`},
-		{`{"USE":"enc","a":"\""}`, `{"use":"jwt-svid","USE":"enc","a":"\""}`},
-		{`null`, `null`},
-	} {
-		if got := string(keyEntry([]byte(tt.raw))); got != tt.want {
-			t.Errorf("%s: got %s, want %s", tt.raw, got, tt.want)
-		}
-	}
-}
-
 func TestKeySets(t *testing.T) {
 	a, b := jwk(t, "a", nil), jwk(t, "b", nil)
 	first, _ := composed(t, nil, jwks(t, a, b))

@@ -60,6 +60,7 @@ var tables = map[string][]key{
 	"trust_domains.<name>": {
 		{name: "spiffe_bundle_endpoint"},
 		{name: "bundle_file"},
+		{name: "bundle_format"},
 		{name: "workload_api"},
 		{name: "refresh"},
 		{name: "max_stale"},

@@ -31,6 +31,11 @@ type TrustDomain struct {
 	// it; when the trust domain rotates its keys, its workloads are refused
 	// (AV-2, warned).
 	BundleFile string
+	// KeySet, `bundle_format`, spiffe or jwks, default spiffe: with jwks the
+	// endpoint or file gives a plain JWK Set, as an OpenID provider does, and each
+	// of its keys counts for JWT-SVIDs (F6, warned). Danger: whatever else such a
+	// provider signs with them is kept apart by type and audience only.
+	KeySet bool
 
 	// Refresh, `refresh`: bounds of the time between two fetches.
 	Refresh Refresh
@@ -253,6 +258,13 @@ func (t *table) sources(d *TrustDomain, place string) {
 	if t.has("bundle_file") {
 		d.BundleFile = t.path("bundle_file", "")
 		t.r.warn(t.place("bundle_file"), "the bundle of %s is a file: nobody renews it when the trust domain rotates its keys (AV-2)", d.Name.Name())
+	}
+	if oneOf(t, "bundle_format", "spiffe", "spiffe", "jwks") == "jwks" {
+		d.KeySet = true
+		if t.has("workload_api") {
+			t.r.fault(t.place("bundle_format"), "%s is for spiffe_bundle_endpoint and bundle_file; a Workload API has its own", t.name("bundle_format"))
+		}
+		t.r.warn(t.place("bundle_format"), "the bundle of %s is a plain JWK Set: it verifies no X.509-SVID, and an older one played again is not noticed", d.Name.Name())
 	}
 	var found []string
 	for _, key := range []string{"spiffe_bundle_endpoint", "workload_api", "bundle_file"} {

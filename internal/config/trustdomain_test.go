@@ -51,6 +51,8 @@ func TestWrongTrustDomain(t *testing.T) {
 		{"unknown key in svid", domain("svid: {require_kid: true}"), domain("svid: {requires_kid: true}"), `5:45: unknown key "requires_kid"; did you mean "require_kid"?`},
 		{"profile of a trust domain", domain("profile: seed"), domain("profile: fapi2"), `5:47: trust_domains.example.org.profile must be transition, latest, ietf-02 or seed, not "fapi2"`},
 		{"binding of a trust domain", domain("binding: required"), domain("binding: true"), `5:47: trust_domains.example.org.binding must be auto, required or none, not true`},
+		{"F6 bundle_format", domain("bundle_format: jwks"), domain("bundle_format: oidc"), `5:53: trust_domains.example.org.bundle_format must be spiffe or jwks, not "oidc"`},
+		{"F6 bundle_format beside a Workload API", workload("address: unix:///a"), "  production: {workload_api: {address: unix:///a}, bundle_format: jwks}\n", `5:67: trust_domains.production.bundle_format is for spiffe_bundle_endpoint and bundle_file; a Workload API has its own`},
 		{"CJ-13 single_use", domain("single_use: true"), domain("single_use: once"), `5:50: trust_domains.example.org.single_use must be true or false, not "once"`},
 		{"enable_wit", domain("enable_wit: false"), domain("enable_wit: true"), `5:50: trust_domains.example.org.enable_wit must be false: WIT-SVID is not implemented in this version`},
 		{"RF-1 registration on first use", domain("registration: {mode: preregistered}"), domain("registration: {mode: first_use}"), `5:59: trust_domains.example.org.registration.mode must be preregistered: first_use is not implemented in this version`},
@@ -128,6 +130,19 @@ func TestWorkloadAPIAddress(t *testing.T) {
 		text := "trust_domains: {production: {workload_api: {address: '" + address + "'}}}\n"
 		if got := faults(t, server+text); got != `4:54: trust_domains.production.workload_api.address `+want {
 			t.Errorf("%s: %s", address, got)
+		}
+	}
+}
+
+// F6: a plain JWK Set is taken by the operator's word only.
+func TestBundleFormat(t *testing.T) {
+	for format, want := range map[string]bool{"": false, ", bundle_format: spiffe": false, ", bundle_format: jwks": true} {
+		cfg, err := config.Parse("a.yaml", []byte(server+"trust_domains: {a: {bundle_file: b.json"+format+"}}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cfg.TrustDomains[0].KeySet != want {
+			t.Errorf("%q: KeySet is %t", format, !want)
 		}
 	}
 }

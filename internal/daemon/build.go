@@ -168,9 +168,18 @@ func refreshOf(td config.TrustDomain) bundle.Refresh {
 	return r
 }
 
-// bundleSource makes a source. What it was made from includes the certificates of
-// ca_file: a file that changed makes another source.
+// bundleSource makes the source of a trust domain's bundle. What it was made from
+// includes the certificates of ca_file: a file that changed makes another source.
 func (d *Daemon) bundleSource(td config.TrustDomain) (sourceInUse, error) {
+	source, err := d.documents(td)
+	if err == nil && td.KeySet {
+		source = sourceInUse{source.made + " as a JWK Set", bundle.NewKeySet(source.source)}
+	}
+	return source, err
+}
+
+// documents makes the source of a trust domain's documents, whatever their form.
+func (d *Daemon) documents(td config.TrustDomain) (sourceInUse, error) {
 	switch {
 	case td.BundleFile != "":
 		source, err := bundle.NewFile(td.BundleFile)

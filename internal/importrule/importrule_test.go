@@ -22,8 +22,9 @@ var allowed = map[string][]string{
 	"internal/strictid":   {},
 	"internal/jose":       {"internal/strictjson"},
 	"internal/judge":      {"oauth"},
-	"bundle":              {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
-	"bundle/workloadapi":  {"oauth", "bundle", "internal/jose", "internal/strictjson"},
+	"internal/keyset":     {"internal/strictjson"},
+	"bundle":              {"oauth", "internal/keyset", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"bundle/workloadapi":  {"oauth", "bundle", "internal/keyset", "internal/jose"},
 	"":                    {"oauth", "bundle", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
 
 	"internal/tokenrequest": {"oauth"},

@@ -252,10 +252,10 @@ func TestF11RotationUnderLoad(t *testing.T) {
 			}
 			fail(t, s.rings[0].Configure(s.cfg))
 		})}, 9},
-		"lifetimes change": {soak{cfg: life("ES256", 10*m, 5*m, 20*m), hours: 2 * time.Hour, tick: 6 * s, processes: 1, each: at(func(t testing.TB, s *soak) {
+		"lifetimes change": {soak{cfg: life("ES256", 12*m, 5*m, 20*m), hours: 2 * time.Hour, tick: 6 * s, processes: 1, each: at(func(t testing.TB, s *soak) {
 			s.cfg.RotateEvery, s.cfg.PublishAhead, s.cfg.LongestToken = m, 30*time.Second, 30*m
 			if down++; down%2 == 0 {
-				s.cfg.RotateEvery, s.cfg.PublishAhead, s.cfg.LongestToken = 10*m, 5*m, 20*m
+				s.cfg.RotateEvery, s.cfg.PublishAhead, s.cfg.LongestToken = 12*m, 5*m, 20*m
 			}
 			fail(t, s.rings[0].Configure(s.cfg))
 		})}, 45},

@@ -56,19 +56,13 @@ func (r *Registry) Claim(req *tokenrequest.Request) (Claim, error) {
 	case tokenrequest.Attestation:
 		claim.method = oauth.MethodWIT
 	case tokenrequest.NoCredential:
-		switch {
-		case claim.client != nil && claim.client.MayUse(oauth.MethodX509):
+		if claim.client != nil && claim.client.MayUse(oauth.MethodX509) {
 			claim.method = oauth.MethodX509
-			if !certificate {
-				return claim, oauth.Refuse(oauth.InvalidClient, oauth.ReasonCertMissing, "CX-1", "an X.509-SVID on the connection", "no client certificate")
-			}
-		case claim.client == nil && certificate:
-			return claim, oauth.Refuse(oauth.InvalidRequest, oauth.ReasonClientIDMissing, "CX-2", "client_id beside a certificate", "none")
-		case certificate:
-			return claim, claim.methodNotAllowed("a client certificate only")
-		default:
-			return claim, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "TK-2", "client authentication", "none")
 		}
+		if err := claim.byCertificate(certificate); err != nil {
+			return claim, err
+		}
+		claim.method = oauth.MethodX509
 	default:
 		return claim, claim.methodNotAllowed("a shared secret or an Authorization header")
 	}
@@ -79,6 +73,22 @@ func (r *Registry) Claim(req *tokenrequest.Request) (Claim, error) {
 		return claim, claim.methodNotAllowed(string(claim.method))
 	}
 	return claim, nil
+}
+
+// byCertificate judges a request that has no credential but perhaps a
+// certificate. Each case says all that it asks and leans on none before it.
+func (c Claim) byCertificate(shown bool) error {
+	switch {
+	case c.method == oauth.MethodX509 && !shown:
+		return oauth.Refuse(oauth.InvalidClient, oauth.ReasonCertMissing, "CX-1", "an X.509-SVID on the connection", "no client certificate")
+	case !shown:
+		return oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "TK-2", "client authentication", "none")
+	case c.client == nil:
+		return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonClientIDMissing, "CX-2", "client_id beside a certificate", "none")
+	case c.client != nil && c.method != oauth.MethodX509:
+		return c.methodNotAllowed("a client certificate only")
+	}
+	return nil
 }
 
 func (c Claim) methodNotAllowed(presented string) *oauth.Error {

@@ -43,11 +43,13 @@ func (m Members) Get(name string) (Value, bool) {
 // Object reads data as one JSON object. Errors say what is wrong and at which
 // byte, and repeat nothing of the input.
 func Object(data []byte) (Members, error) {
+	//svidgate:rule GL-11 JS-20 BU-1
 	if !utf8.Valid(data) {
 		return nil, errors.New("not valid UTF-8")
 	}
 	s := scanner{data: data}
 	s.space()
+	//svidgate:rule GL-11 JS-20 BU-1
 	if s.peek() != '{' {
 		return nil, errors.New("not a JSON object")
 	}
@@ -162,6 +164,7 @@ type scanner struct {
 	at   int
 }
 
+//svidgate:rule GL-11 JS-20 BU-1
 func (s *scanner) errorf(format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s", s.at, fmt.Sprintf(format, args...))
 }
