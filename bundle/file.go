@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-)
 
-var errNotRegular = errors.New("it is not a regular file")
+	"github.com/svidgate/svidgate/internal/regularfile"
+)
 
 // A File is a bundle document that the operator keeps on this machine
 // (bundle_file). The path may be a symbolic link, as it is where a platform
@@ -74,21 +74,14 @@ func (f *File) readUntil(ctx context.Context) ([]byte, error) {
 }
 
 func readFile(path string) ([]byte, error) {
-	// Looked at before it is opened: opening a pipe waits for its writer, for
-	// ever if there is none.
-	info, err := os.Stat(path)
+	data, err := regularfile.Read(path, maxDocument+1)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errNotRegular
+	if len(data) > maxDocument {
+		return nil, errTooLong
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	defer file.Close()
-	return readDocument(file)
+	return data, nil
 }
 
 // withoutPath drops the path from the text, which names it already.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/svidgate/svidgate/internal/regularfile"
 )
 
 func discard() *log.Logger { return log.New(io.Discard, "", 0) }
@@ -49,8 +51,8 @@ func TestFile(t *testing.T) {
 		{"BE-9 exactly 1 MiB", write("large", 1<<20), 1 << 20, nil},
 		{"BE-9 one byte more", write("larger", 1<<20+1), -1, errTooLong},
 		{"no file", filepath.Join(dir, "none"), -1, fs.ErrNotExist},
-		{"a folder", dir, -1, errNotRegular},
-		{"a device without an end", "/dev/zero", -1, errNotRegular},
+		{"a folder", dir, -1, regularfile.ErrNotRegular},
+		{"a device without an end", "/dev/zero", -1, regularfile.ErrNotRegular},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

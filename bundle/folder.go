@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/internal/regularfile"
 )
 
 var (
@@ -83,7 +85,7 @@ func (f folder) read(name string) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errNotRegular
+		return nil, regularfile.ErrNotRegular
 	}
 	if err := f.judge(); err != nil {
 		return nil, err

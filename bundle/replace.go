@@ -14,7 +14,7 @@ import (
 //     bounds of its refreshes and its greatest age may be other ones.
 //   - With another Source of the same Origin, the bundle and its sequence stay,
 //     and the new source is asked at once.
-//   - With another Origin it begins anew, without a bundle.
+//   - With another Origin it begins anew, with First or without a bundle.
 //   - One that is new begins, and is polled if Run runs.
 //   - One that is gone is unknown from now on.
 //
@@ -43,6 +43,11 @@ func (s *Set) Replace(trustDomains []TrustDomain) error {
 			s.succeed(old, d)
 		} else {
 			d = s.newKeptDomain(td)
+		}
+		if td.First != nil && d.current.Load() == nil {
+			first := *td.First
+			first.generation = s.generation.Add(1)
+			d.current.Store(&first)
 		}
 		after[td.Name] = d
 		begun = append(begun, d)

@@ -45,6 +45,9 @@ type TrustDomain struct {
 	// MaxAge is how old the verifier lets the bundle become; 0 means for ever.
 	// Nothing here refuses an old bundle: the Status tells of it early.
 	MaxAge time.Duration
+	// First is a bundle that Source gave just now, for [Set.Replace]: a trust
+	// domain that begins anew begins with it and is ready at once. Nil is none.
+	First *Snapshot
 }
 
 // Refresh bounds the time between two polls (BU-16).
@@ -111,6 +114,9 @@ func checked(trustDomains []TrustDomain) ([]TrustDomain, error) {
 		seen[td.Name] = true
 		if td.Source == nil {
 			fault("it has no source")
+		}
+		if td.First != nil && td.First.trustDomain != td.Name {
+			fault("its first bundle is that of another trust domain (BU-18)")
 		}
 		if td.MaxAge < 0 {
 			fault("its greatest age is %v, less than 0 (BE-15)", td.MaxAge)

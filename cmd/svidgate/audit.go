@@ -18,8 +18,7 @@ func newAudit() *cobra.Command {
 		Short:   "Check an audit record",
 		Example: "  svidgate audit verify audit.jsonl",
 	}
-	cmd.AddCommand(newAuditVerify())
-	return cmd
+	return group(cmd, newAuditVerify())
 }
 
 func newAuditVerify() *cobra.Command {

@@ -24,8 +24,7 @@ them, and what is wrong with them.`,
 		Example: `  svidgate bundle list
   svidgate bundle status example.org`,
 	}
-	cmd.AddCommand(newBundleList(), newBundleStatus(), newBundleDiff(), newBundleRefresh())
-	return cmd
+	return group(cmd, newBundleList(), newBundleStatus(), newBundleDiff(), newBundleRefresh())
 }
 
 func newBundleList() *cobra.Command {

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +32,9 @@ func newDemo() *cobra.Command {
 		Example: "  svidgate demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+			defer stop()
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
 			defer cancel()
 			return (&demo{out: cmd.OutOrStdout()}).run(ctx)
 		},

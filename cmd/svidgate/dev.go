@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +50,11 @@ func newDev() *cobra.Command {
 			if verbose {
 				level = slog.LevelDebug
 			}
-			return runDev(cmd.Context(), cmd.OutOrStdout(), newLogger(cmd.ErrOrStderr(), level), dir, asJSON)
+			// The end of the terminal is an interruption too: what lies in a
+			// temporary folder must not stay there.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+			defer stop()
+			return runDev(ctx, cmd.OutOrStdout(), newLogger(cmd.ErrOrStderr(), level), dir, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "folder for keys, configuration and audit record (default: one that is removed at the end)")

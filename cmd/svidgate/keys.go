@@ -24,8 +24,7 @@ the configuration.`,
 		Example: `  svidgate keys list
   svidgate keys rotate`,
 	}
-	cmd.AddCommand(newKeysList(), newKeysRotate(), newKeysRemove())
-	return cmd
+	return group(cmd, newKeysList(), newKeysRotate(), newKeysRemove())
 }
 
 func newKeysList() *cobra.Command {

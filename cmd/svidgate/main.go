@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,4 +46,22 @@ which the API verifies by itself.`,
 	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
 		newBundle(), newKeys(), newReload(), newAudit(), newVersion())
 	return root
+}
+
+// group makes a command of which only its subcommands do anything. Without one it
+// shows its help; a word that is none is an error, not help and success.
+func group(cmd *cobra.Command, subcommands ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(subcommands...)
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return errors.New(text)
+	}
+	return cmd
 }

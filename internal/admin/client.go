@@ -11,11 +11,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/svidgate/svidgate/internal/keys"
 )
+
+const trustDomain = "name of the trust domain"
 
 // A Client asks the server behind an administration socket.
 type Client struct {
@@ -23,8 +27,10 @@ type Client struct {
 	http *http.Client
 }
 
-// Dial makes a client for the socket at path. It does not connect yet.
+// Dial makes a client for the socket at path, which may be written as unix://path.
+// It does not connect yet.
 func Dial(path string) *Client {
+	path = strings.TrimPrefix(path, "unix://")
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &Client{path: path, http: &http.Client{
 		Timeout: time.Minute,
@@ -44,23 +50,35 @@ func (c *Client) Bundles(ctx context.Context) (all []Bundle, err error) {
 
 // Bundle is the state of one trust domain, with the entries of its bundle.
 func (c *Client) Bundle(ctx context.Context, name string) (b Bundle, err error) {
-	return b, c.call(ctx, http.MethodGet, "/bundles/"+url.PathEscape(name), nil, &b)
+	name, err = part(trustDomain, name)
+	if err != nil {
+		return b, err
+	}
+	return b, c.call(ctx, http.MethodGet, "/bundles/"+name, nil, &b)
 }
 
 // Difference compares the bundle in use with the document, or, where that is nil,
 // with what its source says now. Nothing is taken into use.
 func (c *Client) Difference(ctx context.Context, name string, document []byte) (d Difference, err error) {
+	name, err = part(trustDomain, name)
+	if err != nil {
+		return d, err
+	}
 	method := http.MethodGet
 	if document != nil {
 		method = http.MethodPost
 	}
-	return d, c.call(ctx, method, "/bundles/"+url.PathEscape(name)+"/difference", document, &d)
+	return d, c.call(ctx, method, "/bundles/"+name+"/difference", document, &d)
 }
 
 // Refresh has the bundle fetched now. With acceptOlder one with a lower sequence
 // than the one in use is taken.
 func (c *Client) Refresh(ctx context.Context, name string, acceptOlder bool) (d Difference, err error) {
-	path := "/bundles/" + url.PathEscape(name) + "/refresh"
+	name, err = part(trustDomain, name)
+	if err != nil {
+		return d, err
+	}
+	path := "/bundles/" + name + "/refresh"
 	if acceptOlder {
 		path += "?accept_older=true"
 	}
@@ -83,7 +101,11 @@ func (c *Client) Rotate(ctx context.Context, now bool) (change keys.Change, err 
 
 // Remove ends a signing key at once.
 func (c *Client) Remove(ctx context.Context, kid string) (change keys.Change, err error) {
-	return change, c.call(ctx, http.MethodPost, "/keys/"+url.PathEscape(kid)+"/remove", nil, &change)
+	kid, err = part("kid", kid)
+	if err != nil {
+		return change, err
+	}
+	return change, c.call(ctx, http.MethodPost, "/keys/"+kid+"/remove", nil, &change)
 }
 
 // Reload has the configuration read again. The error is what check-config says of
@@ -96,6 +118,18 @@ func (c *Client) Reload(ctx context.Context) error {
 type Refusal struct{ Why string }
 
 func (r *Refusal) Error() string { return r.Why }
+
+// part is a name as part of a path. What would be read as something else in a
+// path is no name.
+func part(what, name string) (string, error) {
+	switch name {
+	case "":
+		return "", fmt.Errorf("the %s is empty", what)
+	case ".", "..":
+		return "", fmt.Errorf("%s is no %s", name, what)
+	}
+	return url.PathEscape(name), nil
+}
 
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 16 << 20
@@ -129,9 +163,14 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 
 // unreachable says what to do about a socket that nobody answers at.
 func (c *Client) unreachable(err error) error {
+	info, statErr := os.Stat(c.path)
 	switch {
+	case len(c.path) > maxPath:
+		return fmt.Errorf("%s is longer than the path of a socket can be", c.path)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no socket %s: name the server's with --socket or SVIDGATE_SOCKET", c.path)
+		return fmt.Errorf("there is no socket %s: name the server's with --socket or SVIDGATE_SOCKET; its log line \"ready\" has it as admin", c.path)
+	case statErr == nil && info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is no socket: name the server's with --socket or SVIDGATE_SOCKET", c.path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the socket %s is for the user that the server runs as, and for root", c.path)
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -140,5 +179,11 @@ func (c *Client) unreachable(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
+	if strings.Contains(err.Error(), "malformed HTTP") {
+		return fmt.Errorf("what answers at %s is no svidgate server: is it another socket, such as a Workload API's?", c.path)
+	}
 	return fmt.Errorf("the server at %s cannot be asked: %w", c.path, err)
 }
+
+// maxPath is how long the path of a Unix socket may be on Linux.
+const maxPath = 107

@@ -22,11 +22,14 @@ import (
 
 // Events of the audit record: what an operator changed.
 const (
-	EventReload        = "reload"
-	EventBundleRefresh = "bundle_refresh"
-	EventKeyRotate     = "key_rotate"
-	EventKeyRemove     = "key_remove"
+	EventBundleRefresh  = "bundle_refresh"
+	EventBundleOverride = "bundle_override" // a lower sequence was accepted
+	EventKeyRotate      = "key_rotate"
+	EventKeyRemove      = "key_remove"
 )
+
+// recordTimeout is how long an event waits for the audit file.
+const recordTimeout = 5 * time.Second
 
 // maxBody is a bundle document and a little more.
 const maxBody = 1<<20 + 1<<10
@@ -37,16 +40,16 @@ type Config struct {
 	Bundles *bundle.Set
 	Keys    *keys.Ring
 	Audit   *audit.Log
-	// Reload reads the configuration again; why says who asked.
+	// Reload reads the configuration again and records that; why says who asked.
 	Reload func(why string) error
 	Log    *slog.Logger
 }
 
 // A Server answers on the administration socket.
 type Server struct {
-	config   Config
-	http     *http.Server
-	listener *net.UnixListener
+	config Config
+	http   *http.Server
+	socket *socket
 }
 
 // Open makes the socket. It answers once Serve runs.
@@ -55,7 +58,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, listener: l}
+	s := &Server{config: c, socket: l}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /bundles", s.bundles)
 	mux.HandleFunc("GET /bundles/{name}", s.bundle)
@@ -87,7 +90,7 @@ func (s *Server) Path() string { return s.config.Path }
 
 // Serve answers until Close.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(s.socket); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil
@@ -101,7 +104,7 @@ func (s *Server) Close() error {
 	if err != nil {
 		s.http.Close()
 	}
-	s.listener.Close() // when Serve never ran; closing removes the socket's file
+	s.socket.Close() // when Serve never ran
 	return err
 }
 
@@ -147,7 +150,9 @@ func fail(w http.ResponseWriter, status int, err error) {
 func (s *Server) recorded(r *http.Request, e audit.Event) error {
 	e.Outcome, e.RequestID, e.Source = audit.Granted, rand.Text(), "admin socket, "+callerOf(r).who
 	s.config.Log.Info("changed by an operator", "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID)
-	if _, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), e); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
+	defer cancel()
+	if _, err := s.config.Audit.Record(ctx, e); err != nil {
 		return fmt.Errorf("it was done, but could not be recorded: %w", err)
 	}
 	return nil
@@ -257,6 +262,9 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	event := audit.Event{Event: EventBundleRefresh, TrustDomain: td.Name()}
+	if older {
+		event.Event = EventBundleOverride
+	}
 	event.BundleSequence, event.HasBundleSequence = change.After.Sequence()
 	if err := s.recorded(r, event); err != nil {
 		fail(w, http.StatusInternalServerError, err)
@@ -298,10 +306,6 @@ func (s *Server) keyChange(w http.ResponseWriter, r *http.Request, event string,
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	if err := s.config.Reload("admin socket, " + callerOf(r).who); err != nil {
 		fail(w, http.StatusConflict, err)
-		return
-	}
-	if err := s.recorded(r, audit.Event{Event: EventReload}); err != nil {
-		fail(w, http.StatusInternalServerError, err)
 		return
 	}
 	answer(w, struct{}{})

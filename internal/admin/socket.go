@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -14,10 +16,36 @@ import (
 // socketMode lets the owner in and nobody else.
 const socketMode = 0o600
 
+// A socket is a listener on a Unix socket. Closing it removes its file, unless that
+// is another server's by now.
+type socket struct {
+	net.Listener
+	path string
+	made fs.FileInfo
+	once sync.Once
+}
+
+func (s *socket) Close() (err error) {
+	s.once.Do(func() {
+		if now, statErr := os.Lstat(s.path); statErr == nil && os.SameFile(now, s.made) {
+			err = os.Remove(s.path)
+		}
+		err = errors.Join(err, s.Listener.Close())
+	})
+	return err
+}
+
 // listen makes the socket at path. What a server that crashed left there is
 // removed; a server that answers there, or anything that is no socket, is an
 // error.
-func listen(ctx context.Context, path string) (*net.UnixListener, error) {
+func listen(ctx context.Context, path string) (*socket, error) {
+	// Of servers that start together one makes room and binds before the next
+	// looks.
+	unlock, err := lockFolder(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("admin: socket %s: %w", path, err)
+	}
+	defer unlock()
 	if err := makeRoom(ctx, path); err != nil {
 		return nil, fmt.Errorf("admin: socket %s: %w", path, err)
 	}
@@ -34,16 +62,29 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	info, err := os.Lstat(path)
-	if err == nil && info.Mode().Perm()&^socketMode != 0 {
-		// A system on which the mode does not carry over.
-		err = os.Chmod(path, socketMode)
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	s := &socket{Listener: l, path: path}
+	if s.made, err = os.Lstat(path); err == nil && s.made.Mode().Perm()&^socketMode != 0 {
+		err = os.Chmod(path, socketMode) // a system on which the mode does not carry over
 	}
 	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("admin: socket %s: %w", path, err)
 	}
-	return l.(*net.UnixListener), nil
+	return s, nil
+}
+
+// lockFolder is held while a socket is made in a folder.
+func lockFolder(folder string) (unlock func(), err error) {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
 }
 
 func makeRoom(ctx context.Context, path string) error {

@@ -1,11 +1,10 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
+
+	"github.com/svidgate/svidgate/internal/regularfile"
 )
 
 // Load reads the file at path. The error is a Faults when the file was read and
@@ -41,19 +40,5 @@ func Parse(path string, data []byte) (*Config, error) {
 }
 
 // readFile reads a regular file of at most maxFile bytes and one; the size is
-// judged by parseYAML. A device or a pipe might never end.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile+1))
-}
+// judged by parseYAML.
+func readFile(path string) ([]byte, error) { return regularfile.Read(path, maxFile+1) }

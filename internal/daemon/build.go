@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -20,6 +19,7 @@ import (
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/regularfile"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/oauth"
@@ -48,20 +48,25 @@ func (d *Daemon) open(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	d.sources = sources
+	d.useSources(sources)
 	d.bundles, err = bundle.NewSet(bundle.Config{TrustDomains: domains, Folder: cfg.Bundles.Folder, Log: d.log, Now: d.now})
 	return err
 }
 
 func (d *Daemon) keysConfig(cfg *config.Config) keys.Config {
+	return keys.Config{
+		File: cfg.Keys.File, Algorithm: cfg.AccessToken.Alg, RotateEvery: cfg.Keys.Rotate, PublishAhead: cfg.Keys.PublishAhead,
+		LongestToken: longestToken(cfg), Now: d.now, Log: d.log,
+	}
+}
+
+// longestToken is the longest life that any token is issued with.
+func longestToken(cfg *config.Config) time.Duration {
 	longest := cfg.AccessToken.Lifetime
 	for _, r := range cfg.Resources {
 		longest = max(longest, r.Lifetime)
 	}
-	return keys.Config{
-		File: cfg.Keys.File, Algorithm: cfg.AccessToken.Alg, RotateEvery: cfg.Keys.Rotate, PublishAhead: cfg.Keys.PublishAhead,
-		LongestToken: longest, Now: d.now, Log: d.log,
-	}
+	return longest
 }
 
 // A generation is one configuration and the server made by it. A request is
@@ -118,7 +123,8 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 // A sourceInUse is a bundle source and what it was made from. Two that were made
 // from the same are one, so that a reload leaves what did not change alone.
 type sourceInUse struct {
-	made   string
+	kind   string // for the log
+	made   string // not for the log: a URL may hold what only its server should read
 	source bundle.Source
 }
 
@@ -134,25 +140,11 @@ func (d *Daemon) trustDomains(cfg *config.Config) ([]bundle.TrustDomain, map[spi
 		}
 		if before, ok := d.sources[td.Name]; ok && before.made == source.made {
 			source = before
-		} else {
-			d.logSource(td)
 		}
 		sources[td.Name] = source
 		domains = append(domains, bundle.TrustDomain{Name: td.Name, Source: source.source, Refresh: refreshOf(td), MaxAge: td.MaxStale})
 	}
 	return domains, sources, nil
-}
-
-func (d *Daemon) logSource(td config.TrustDomain) {
-	log := d.log.With("trust_domain", td.Name.Name())
-	switch {
-	case td.BundleFile != "":
-		log.Info("trust domain", "bundle_file", td.BundleFile)
-	case td.WorkloadAPI.Address != "":
-		log.Info("trust domain", "workload_api", td.WorkloadAPI.Address)
-	default: // BE-1: the profile is said even where it was left to the default
-		log.Info("trust domain", "spiffe_bundle_endpoint", bundle.ProfileHTTPSWeb)
-	}
 }
 
 // refreshOf bounds the time between two polls so that a bundle is confirmed
@@ -173,7 +165,7 @@ func refreshOf(td config.TrustDomain) bundle.Refresh {
 func (d *Daemon) bundleSource(td config.TrustDomain) (sourceInUse, error) {
 	source, err := d.documents(td)
 	if err == nil && td.KeySet {
-		source = sourceInUse{source.made + " as a JWK Set", bundle.NewKeySet(source.source)}
+		source = sourceInUse{source.kind + " with a JWK Set", source.made + " JWK Set", bundle.NewKeySet(source.source)}
 	}
 	return source, err
 }
@@ -183,16 +175,16 @@ func (d *Daemon) documents(td config.TrustDomain) (sourceInUse, error) {
 	switch {
 	case td.BundleFile != "":
 		source, err := bundle.NewFile(td.BundleFile)
-		return sourceInUse{"file " + td.BundleFile, source}, err
+		return sourceInUse{"bundle_file", "file " + td.BundleFile, source}, err
 	case td.WorkloadAPI.Address != "":
 		source, err := workloadapi.New(workloadapi.Config{Address: td.WorkloadAPI.Address, TrustDomain: td.Name, Log: d.log})
-		return sourceInUse{"workload api " + td.WorkloadAPI.Address, source}, err
+		return sourceInUse{"workload_api", "workload API " + td.WorkloadAPI.Address, source}, err
 	}
 	endpoint := td.BundleEndpoint
 	c := bundle.EndpointConfig{URL: endpoint.URL, ForbidRedirects: !endpoint.Redirects, Now: d.now}
-	made := fmt.Sprintf("endpoint %q redirects %t", endpoint.URL, endpoint.Redirects)
+	made := fmt.Sprintf("endpoint %s redirects %t", endpoint.URL, endpoint.Redirects)
 	if endpoint.CAFile != "" {
-		pem, err := os.ReadFile(endpoint.CAFile)
+		pem, err := regularfile.Read(endpoint.CAFile, maxPEM)
 		if err != nil {
 			return sourceInUse{}, fmt.Errorf("ca_file: %w", err)
 		}
@@ -203,7 +195,8 @@ func (d *Daemon) documents(td config.TrustDomain) (sourceInUse, error) {
 		made += fmt.Sprintf(" ca %x", sha256.Sum256(pem))
 	}
 	source, err := bundle.NewEndpoint(c)
-	return sourceInUse{made, source}, err
+	// BE-1: the profile is said even where it was left to the default.
+	return sourceInUse{"spiffe_bundle_endpoint " + bundle.ProfileHTTPSWeb, made, source}, err
 }
 
 func (d *Daemon) makeVerifier(cfg *config.Config) (*svidgate.Verifier, error) {

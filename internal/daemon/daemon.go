@@ -38,8 +38,11 @@ const (
 )
 
 const (
-	firstLoad    = 2 * time.Second  // how long starting waits for trust bundles
-	drainTimeout = 15 * time.Second // how long stopping waits for requests
+	firstLoad     = 2 * time.Second  // how long starting waits for trust bundles
+	firstFetch    = 10 * time.Second // how long a reload waits for bundles of new sources
+	drainTimeout  = 15 * time.Second // how long stopping waits for requests
+	endTimeout    = 5 * time.Second  // and then for everything else
+	recordTimeout = 5 * time.Second  // how long an event waits for the audit file
 )
 
 // Options are what a process gives a daemon besides its configuration.
@@ -75,25 +78,26 @@ type Daemon struct {
 	addresses   map[string]string
 	mtlsURL     string
 
-	current atomic.Pointer[generation] // answers requests
+	current  atomic.Pointer[generation] // answers requests
+	stopping atomic.Bool
 
 	changing  sync.Mutex                           // held while the configuration in force is replaced
 	sources   map[spiffeid.TrustDomain]sourceInUse // guarded by changing
 	stopped   bool                                 // guarded by changing
 	notLoaded string                               // guarded by changing; why the file as it is now was not put into force
 
-	servers []*http.Server // in the order in which they stop
-	admin   *admin.Server  // nil without one
-	polling context.CancelFunc
-	running sync.WaitGroup
-	failed  chan error
+	servers    map[string]*http.Server // by the names of the listeners
+	admin      *admin.Server           // nil without one
+	background context.CancelFunc      // ends what goes on without a request
+	running    sync.WaitGroup
+	failed     chan error
 }
 
 // Start opens everything a configuration names and serves. When it returns
 // without an error every listener answers; trust domains may still be without a
 // bundle, which /readyz tells. On error nothing is left open.
 func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon, err error) {
-	d := &Daemon{options: options, log: options.Log, now: options.Now, addresses: map[string]string{}, failed: make(chan error, 4)}
+	d := &Daemon{options: options, log: options.Log, now: options.Now, addresses: map[string]string{}, servers: map[string]*http.Server{}, failed: make(chan error, 4)}
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -109,7 +113,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 			if d.admin != nil {
 				d.admin.Close()
 			}
-			d.closeSources(nil)
+			d.useSources(nil)
 			if d.audit != nil {
 				d.audit.Close()
 			}
@@ -159,9 +163,10 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	}
 	cancel()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	d.polling = stop
+	d.background = stop
 	d.running.Go(func() { d.bundles.Run(background) })
 	d.running.Go(func() { d.keys.Run(background) })
+	go d.certificate.watch(background) // nobody waits for its end, which a dead file system may hold up
 	if options.Load != nil {
 		d.running.Go(func() { d.watch(background) })
 	}
@@ -227,7 +232,7 @@ func (d *Daemon) serve(name string, l net.Listener, h http.Handler) {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     log.New(connectionLog{d.log.With("listener", name)}, "", 0),
 	}
-	d.servers = append(d.servers, s)
+	d.servers[name] = s
 	d.running.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			d.failed <- fmt.Errorf("daemon: listener %s: %w", name, err)
@@ -285,42 +290,69 @@ func (d *Daemon) Verifier() *svidgate.Verifier { return d.current.Load().verifie
 func (d *Daemon) Failed() <-chan error { return d.failed }
 
 // Stop takes readiness away, lets requests end, and closes everything. It waits
-// at most 15 s for requests.
+// at most 15 s for requests and some seconds more for the rest.
 func (d *Daemon) Stop() error {
-	d.changing.Lock()
-	d.stopped = true
+	d.stopping.Store(true) // no reload begins from here on; one that hangs is not waited for
 	d.current.Load().server.Stopping()
-	d.changing.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
 	// All that takes requests at once, so that none goes on taking new ones; then
-	// the status listener, which tells of the stop.
+	// the administration, and last the status listener, which tells of the stop.
 	var (
 		stopping sync.WaitGroup
-		errs     = make([]error, len(d.servers)+1)
+		mu       sync.Mutex
+		errs     []error // guarded by mu
 	)
-	stop := func(i int) {
-		if err := d.servers[i].Shutdown(ctx); err != nil {
-			d.servers[i].Close()
-			errs[i] = fmt.Errorf("daemon: requests were cut off: %w", err)
+	failed := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		errs = append(errs, err)
+	}
+	stop := func(s *http.Server, timeout time.Duration) {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			s.Close()
+			failed(fmt.Errorf("daemon: requests were cut off: %w", err))
 		}
 	}
-	last := len(d.servers) - 1
-	for i := range last {
-		stopping.Go(func() { stop(i) })
+	for name, s := range d.servers {
+		if name != Status {
+			stopping.Go(func() { stop(s, drainTimeout) })
+		}
 	}
 	stopping.Wait()
+	d.background() // a reload that waits for keys or bundles waits no longer
 	if d.admin != nil {
-		d.admin.Close()
+		d.admin.Close() // what was asked of it and has not ended is told so
 	}
-	if last >= 0 {
-		stop(last)
+	if s, ok := d.servers[Status]; ok {
+		stop(s, endTimeout)
 	}
-	d.polling()
-	d.running.Wait()
-	d.closeSources(nil)
-	errs[len(errs)-1] = d.audit.Close()
+	if !ends(&d.running, endTimeout) {
+		failed(errors.New("daemon: something did not end in time and is left behind"))
+	}
+	if d.changing.TryLock() { // not while a reload hangs that was left behind
+		d.useSources(nil)
+		d.changing.Unlock()
+	}
+	failed(d.audit.Close())
 	return errors.Join(errs...)
+}
+
+// ends waits for a group, but not for ever.
+func ends(group *sync.WaitGroup, timeout time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // Run starts a daemon, says so in one log line, and stops it when ctx ends.
@@ -346,7 +378,7 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 	for {
 		select {
 		case <-options.Hangup:
-			d.Reload("SIGHUP") // the log tells how it ended
+			d.running.Go(func() { d.Reload(byHangup) }) // the log tells how it ended
 			continue
 		case <-ctx.Done():
 			d.log.Info("stopping")

@@ -17,15 +17,16 @@ const module = "github.com/svidgate/svidgate"
 // code may import. The pipeline's line reads backwards in it: a stage may import
 // earlier stages for their values, never a later one.
 var allowed = map[string][]string{
-	"oauth":               {},
-	"internal/strictjson": {},
-	"internal/strictid":   {},
-	"internal/jose":       {"internal/strictjson"},
-	"internal/judge":      {"oauth"},
-	"internal/keyset":     {"internal/strictjson"},
-	"bundle":              {"oauth", "internal/keyset", "internal/strictjson", "internal/strictid", "internal/jose"},
-	"bundle/workloadapi":  {"oauth", "bundle", "internal/keyset", "internal/jose"},
-	"":                    {"oauth", "bundle", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"oauth":                {},
+	"internal/strictjson":  {},
+	"internal/strictid":    {},
+	"internal/regularfile": {},
+	"internal/jose":        {"internal/strictjson"},
+	"internal/judge":       {"oauth"},
+	"internal/keyset":      {"internal/strictjson"},
+	"bundle":               {"oauth", "internal/keyset", "internal/regularfile", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"bundle/workloadapi":   {"oauth", "bundle", "internal/keyset", "internal/jose"},
+	"":                     {"oauth", "bundle", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
 
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
@@ -40,9 +41,9 @@ var allowed = map[string][]string{
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
 		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit"},
 
-	"internal/config": {"", "oauth", "internal/jose", "internal/strictid", "internal/policy"},
+	"internal/config": {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":  {"oauth", "bundle", "internal/audit", "internal/keys"},
-	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/config", "internal/audit",
+	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
 
 	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},

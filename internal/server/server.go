@@ -58,7 +58,7 @@ type Server struct {
 	requests *ratelimit.Limiter
 	metrics  *metrics
 	metadata []byte
-	stopping atomic.Bool
+	stopping *atomic.Bool // shared with the servers before and after this one
 }
 
 // New makes a server. One that takes over from a previous one goes on with its
@@ -70,9 +70,9 @@ func New(c Config, previous *Server) (*Server, error) {
 	}
 	s := &Server{config: c, mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}
 	if previous != nil {
-		s.metrics, s.failures, s.requests = previous.metrics, previous.failures, previous.requests
+		s.metrics, s.failures, s.requests, s.stopping = previous.metrics, previous.failures, previous.requests, previous.stopping
 	} else {
-		s.metrics = newMetrics(c.Bundles, c.Keys)
+		s.metrics, s.stopping = newMetrics(c.Bundles, c.Keys), new(atomic.Bool)
 	}
 	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
 		s.failures = ratelimit.New(c.FailuresPerSource, c.Now)
@@ -87,7 +87,8 @@ func New(c Config, previous *Server) (*Server, error) {
 	return s, nil
 }
 
-// Stopping takes readiness away; requests go on being answered.
+// Stopping takes readiness away, also from the servers that take over from this
+// one; requests go on being answered.
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
 // Public is the handler of the listener at the issuer's URL.
