@@ -20,14 +20,6 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// Events of the audit record: what an operator changed.
-const (
-	EventBundleRefresh  = "bundle_refresh"
-	EventBundleOverride = "bundle_override" // a lower sequence was accepted
-	EventKeyRotate      = "key_rotate"
-	EventKeyRemove      = "key_remove"
-)
-
 // recordTimeout is how long an event waits for the audit file.
 const recordTimeout = 5 * time.Second
 
@@ -261,9 +253,9 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 		s.failBundle(w, td, err)
 		return
 	}
-	event := audit.Event{Event: EventBundleRefresh, TrustDomain: td.Name()}
+	event := audit.Event{Event: audit.EventBundleRefresh, TrustDomain: td.Name()}
 	if older {
-		event.Event = EventBundleOverride
+		event.Event = audit.EventBundleOverride
 	}
 	event.BundleSequence, event.HasBundleSequence = change.After.Sequence()
 	if err := s.recorded(r, event); err != nil {
@@ -282,13 +274,13 @@ func (s *Server) keys(w http.ResponseWriter, _ *http.Request) {
 // rotate makes the next key; with now=true it signs at once.
 func (s *Server) rotate(w http.ResponseWriter, r *http.Request) {
 	change, err := s.config.Keys.Rotate(r.URL.Query().Get("now") == "true")
-	s.keyChange(w, r, EventKeyRotate, change, err)
+	s.keyChange(w, r, audit.EventKeyRotate, change, err)
 }
 
 // remove ends a key at once (KR-3).
 func (s *Server) remove(w http.ResponseWriter, r *http.Request) {
 	change, err := s.config.Keys.Remove(r.PathValue("kid"))
-	s.keyChange(w, r, EventKeyRemove, change, err)
+	s.keyChange(w, r, audit.EventKeyRemove, change, err)
 }
 
 func (s *Server) keyChange(w http.ResponseWriter, r *http.Request, event string, change keys.Change, err error) {

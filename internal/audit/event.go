@@ -8,6 +8,16 @@ import (
 // EventToken is the event of a decision at the token endpoint.
 const EventToken = "token"
 
+// Events of what an operator changed. Source says who: the administration socket
+// with the user at its other end, a signal, or a file that changed.
+const (
+	EventReload         = "reload"          // another configuration is in force
+	EventBundleRefresh  = "bundle_refresh"  // a bundle was fetched out of turn
+	EventBundleOverride = "bundle_override" // the same, and one with a lower sequence was to be taken
+	EventKeyRotate      = "key_rotate"      // the next signing key was made
+	EventKeyRemove      = "key_remove"      // a signing key was removed at once
+)
+
 // Events that the Log writes about itself. They have no outcome.
 const (
 	eventRecovered = "recovered" // a torn last line was cut off when the file was opened

@@ -23,9 +23,6 @@ var (
 	errMoving   = errors.New("the configuration changes all the time")
 )
 
-// eventReload is the event of a configuration that was put into force.
-const eventReload = "reload"
-
 // Who asks for a reload, for log and audit record.
 const (
 	byHangup = "SIGHUP"
@@ -78,7 +75,7 @@ func (d *Daemon) tell(why string, err error) {
 func (d *Daemon) recordReload(why string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
 	defer cancel()
-	_, err := d.audit.Record(ctx, audit.Event{Event: eventReload, Outcome: audit.Granted, RequestID: rand.Text(), Source: why})
+	_, err := d.audit.Record(ctx, audit.Event{Event: audit.EventReload, Outcome: audit.Granted, RequestID: rand.Text(), Source: why})
 	if err != nil {
 		d.log.Error("the reload could not be recorded", "error", err.Error())
 		return fmt.Errorf("the configuration is in force, but that could not be recorded: %w", err)
