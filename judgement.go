@@ -130,7 +130,7 @@ func bundleRules[S state](use bundle.Use) []judge.Rule[S] {
 			ID: "BE-15", Source: "SPIFFE Federation 4.2", What: "the bundle is not too old", Needs: factBundle,
 			Judge: func(_ context.Context, s S) oauth.Reason {
 				j := s.shared()
-				if j.now.Sub(j.snapshot.FetchedAt()) > j.settings.MaxBundleAge {
+				if j.snapshot.Age(j.now) > j.settings.MaxBundleAge {
 					return oauth.ReasonBundleTooOld
 				}
 				return ""
@@ -143,7 +143,7 @@ func bundleRules[S state](use bundle.Use) []judge.Rule[S] {
 			},
 			Presented: func(s S) string {
 				j := s.shared()
-				return j.now.Sub(j.snapshot.FetchedAt()).Round(time.Second).String() + " old"
+				return j.snapshot.Age(j.now).Round(time.Second).String() + " old"
 			},
 		},
 		{

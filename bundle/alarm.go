@@ -33,7 +33,7 @@ func (d *domain) alarms(now time.Time) []alarm {
 		}
 	}
 	if current := d.current.Load(); current != nil {
-		age := current.age(now)
+		age := current.Age(now)
 		raise(d.maxAge > 0 && age > d.maxAge, "too old",
 			"the bundle is older than %v: every SVID of the trust domain is refused (BE-15)", d.maxAge)
 		raise(age > d.early(), "not confirmed",
@@ -50,7 +50,10 @@ func (d *domain) alarms(now time.Time) []alarm {
 		raise(!rollBack, "refused", "the last document was refused: %s (%s)", d.refused.Why, d.refused.Rule)
 	}
 	raise(d.conflict, "conflict", "the bundle changed while its sequence did not (BU-14)")
-	raise(d.keepFault != "", "not kept", "the bundle could not be kept on disk: %s (BE-15)", d.keepFault)
+	if d.file != nil {
+		fault := d.file.fault()
+		raise(fault != "", "not kept", "the bundle could not be kept on disk: %s (BE-15)", fault)
+	}
 	return all
 }
 
@@ -72,18 +75,19 @@ func (d *domain) early() time.Duration {
 func (d *domain) untilAlarm(now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var marks []time.Time
+	var all []time.Duration
 	if current := d.current.Load(); current != nil {
-		marks = append(marks, current.fetchedAt.Add(d.early()))
+		age := current.Age(now)
+		all = append(all, d.early()-age)
 		if d.maxAge > 0 {
-			marks = append(marks, current.fetchedAt.Add(d.maxAge))
+			all = append(all, d.maxAge-age)
 		}
 	} else if !d.began.IsZero() {
-		marks = append(marks, d.began.Add(obtainWithin))
+		all = append(all, obtainWithin-now.Sub(d.began))
 	}
 	wait := alarmWait
-	for _, mark := range marks {
-		if left := mark.Sub(now); left >= 0 { // or it was raised already
+	for _, left := range all {
+		if left >= 0 { // or it was raised already
 			wait = min(wait, left+alarmStep)
 		}
 	}

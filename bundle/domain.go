@@ -48,14 +48,22 @@ type domain struct {
 	lastAttempt time.Time
 	lastError   string
 	nextPoll    time.Time
-	outdated    bool          // the source said that its document changed
-	demanded    time.Time     // when the last fetch on demand began
-	flight      chan struct{} // closed when the one under way ends; nil without one
 
-	refused   *DocumentError // the last document that was not accepted
-	conflict  bool           // BU-14: equal sequence, different content
-	keepFault string         // why the document is not on disk
-	raised    []alarm        // those that the log tells of
+	// The source says that its document changed: how often it did, how often when
+	// it was last asked after that, and when it last answered; and how many attempts
+	// failed since it said so.
+	told, tried, answered uint64
+	retries               int
+
+	demanded time.Time     // when the last fetch on demand began
+	flight   chan struct{} // closed when the one under way ends; nil without one
+
+	// floor is the sequence of what was kept on disk and is not used; like current,
+	// which ends it, it is stored by whoever holds both fetching and mu (BU-14).
+	floor    Sequence
+	refused  *DocumentError // the last document that was not accepted
+	conflict bool           // BU-14: equal sequence, different content
+	raised   []alarm        // those that the log tells of
 }
 
 func newDomain(td TrustDomain) *domain {
@@ -76,11 +84,13 @@ func (s *Set) fetch(ctx context.Context, d *domain, options FetchOptions) (fetch
 	defer done()
 	// The bundle is as old as the question, not as the answer, which may have
 	// been on its way for long. Without its monotonic part, which stands still
-	// while a machine sleeps: an old bundle must not come out young (BE-15).
-	f := fetched{started: s.now().Round(0), before: d.current.Load()}
-	d.begin(f.started)
+	// while a machine sleeps and is worth nothing on disk: an old bundle must not
+	// come out young (BE-15).
+	f := fetched{started: s.now().Round(0), asked: time.Now(), before: d.current.Load()}
+	f.told = d.begin(s.now())
 	f.document, f.err = d.source.Fetch(limited)
 	if f.err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		d.givenUp()
 		return f, f.err // we are stopping; nothing was learnt of the source
 	}
 	if f.err == nil {
@@ -95,25 +105,42 @@ func (s *Set) fetch(ctx context.Context, d *domain, options FetchOptions) (fetch
 	return f, f.err
 }
 
-// begin notes that the source is asked now: whatever it said of a change before
-// is answered with it.
-func (d *domain) begin(now time.Time) {
+// begin notes that the source is asked now, and returns how often it has said that
+// its document changed: if it answers, all that is answered.
+func (d *domain) begin(now time.Time) (told uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.outdated = false
+	d.tried = d.told
 	if d.began.IsZero() {
 		d.began = now
 	}
+	return d.told
 }
+
+// givenUp puts back a change that was to be fetched with an attempt that nobody
+// finished.
+func (d *domain) givenUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tried = d.answered; d.outdated() {
+		d.nudge()
+	}
+}
+
+// outdated reports whether the source said that its document changed, and has not
+// answered since. Its caller holds mu.
+func (d *domain) outdated() bool { return d.told != d.answered }
 
 // A fetched is one attempt and what became of it.
 type fetched struct {
 	document Document
 	sum      [sha256.Size]byte // of document.Bytes
-	started  time.Time
-	before   *Snapshot // the one before a change; nil for the first
-	after    *Snapshot // the one that was stored; nil after an error
-	warning  string    // what an operator should look into though it was stored
+	started  time.Time         // by the wall clock
+	asked    time.Time         // the same moment by the monotonic clock
+	told     uint64            // how many changes it answers, if it succeeds
+	before   *Snapshot         // the one before a change; nil for the first
+	after    *Snapshot         // the one that was stored; nil after an error
+	warning  string            // what an operator should look into though it was stored
 	err      error
 	recorded bool // it is in the status: neither given up nor too late
 }
@@ -128,7 +155,7 @@ func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
 	f.sum = sha256.Sum256(f.document.Bytes)
 	if f.before != nil && f.sum == d.document {
 		confirmed := *f.before
-		confirmed.fetchedAt = f.started
+		confirmed.confirmedAt(f.started, f.asked, 0)
 		s.keep(d, f)
 		d.store(f, &confirmed)
 		return
@@ -138,16 +165,18 @@ func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
 		f.err = err
 		return
 	}
+	next.confirmedAt(f.started, f.asked, 0)
 	same := f.before != nil && f.before.digest == next.digest
-	if f.before != nil && f.before.hasSequence && next.hasSequence {
-		switch lower := next.sequence < f.before.sequence; {
+	last, of := d.lastSequence(f.before)
+	if last.Present && next.hasSequence {
+		switch lower := next.sequence < last.Number; {
 		case f.document.Local: // an update by hand, which no comparison stops
 		case lower && !options.AcceptOlder: // BU-14: an older bundle played again
-			f.err = &DocumentError{"BU-14", fmt.Sprintf("its sequence is %d, lower than the %d of the bundle in use", next.sequence, f.before.sequence)}
+			f.err = &DocumentError{"BU-14", fmt.Sprintf("its sequence is %d, lower than the %d of the bundle %s", next.sequence, last.Number, of)}
 			return
 		case lower:
-			f.warning = fmt.Sprintf("the operator took a bundle with the sequence %d in place of one with %d (BU-14)", next.sequence, f.before.sequence)
-		case next.sequence == f.before.sequence && !same:
+			f.warning = fmt.Sprintf("the operator took a bundle with the sequence %d in place of one with %d (BU-14)", next.sequence, last.Number)
+		case f.before != nil && next.sequence == last.Number && !same:
 			f.warning = "the bundle changed while its sequence did not (BU-14)"
 		}
 	}
@@ -158,6 +187,15 @@ func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
 	}
 	s.keep(d, f)
 	d.store(f, next)
+}
+
+// lastSequence is the one that a new document is compared with (BU-14), and which
+// bundle it is of.
+func (d *domain) lastSequence(before *Snapshot) (last Sequence, of string) {
+	if before == nil {
+		return d.floor, "that was kept on disk"
+	}
+	return Sequence{before.sequence, before.hasSequence}, "in use"
 }
 
 // store puts a snapshot in use, unless the domain has ended meanwhile.
@@ -172,6 +210,7 @@ func (d *domain) store(f *fetched, next *Snapshot) {
 	d.document = f.sum
 	d.fromDisk, d.refused = false, nil
 	d.conflict = conflicts(d.conflict, f)
+	d.floor = Sequence{}
 	d.current.Store(next)
 }
 
@@ -205,10 +244,14 @@ func (d *domain) record(f *fetched) (repeated bool) {
 	if refused, ok := errors.AsType[*DocumentError](f.err); ok {
 		d.refused = refused
 	}
-	if f.err != nil {
+	switch {
+	case f.err == nil:
+		d.failures, d.retries, d.answered = 0, 0, max(d.answered, f.told)
+	case d.outdated():
+		d.retries++
+		fallthrough
+	default:
 		d.failures++
-	} else {
-		d.failures = 0
 	}
 	return repeated
 }
@@ -224,6 +267,23 @@ func (d *domain) plan(now time.Time) {
 	case d.current.Load() == nil:
 		wait = backOff(d.failures)
 	}
+	if d.outdated() {
+		wait = min(wait, backOff(d.retries))
+	}
 	d.nextPoll = now.Add(wait)
 	d.nudge()
+}
+
+// planRetry brings the next poll forward when the source said that its document
+// changed, and a fetch that was none of the plan failed after that.
+func (d *domain) planRetry(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.outdated() {
+		return
+	}
+	if retry := now.Add(backOff(d.retries)); retry.Before(d.nextPoll) {
+		d.nextPoll = retry
+		d.nudge()
+	}
 }

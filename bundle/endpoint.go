@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -50,6 +51,7 @@ type EndpointConfig struct {
 // and keeps nothing from one fetch to the next.
 type Endpoint struct {
 	url             *url.URL
+	origin          string
 	client          *http.Client
 	forbidRedirects bool
 	timeout         time.Duration
@@ -66,7 +68,7 @@ func NewEndpoint(c EndpointConfig) (*Endpoint, error) {
 		return nil, fmt.Errorf("bundle: endpoint: %w", err)
 	}
 	return &Endpoint{
-		url: u,
+		url: u, origin: uniqueOrigin(u, c.URL),
 		client: &http.Client{
 			Transport: &http.Transport{
 				Proxy: nil, // not even one that the environment names
@@ -113,12 +115,26 @@ func endpointURL(raw string) (*url.URL, error) {
 }
 
 // shownURL is a URL for logs: a query may hold what only the peer should read.
-func shownURL(u *url.URL) string {
-	return oauth.Shown((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String())
+func shownURL(u *url.URL) string { return oauth.Shown(withoutQuery(u)) }
+
+func withoutQuery(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
-// Origin is the configured URL, without its query.
-func (e *Endpoint) Origin() string { return shownURL(e.url) }
+// uniqueOrigin is the shown URL. Where that is not all of it, a digest tells two
+// endpoints apart that differ in the rest.
+func uniqueOrigin(u *url.URL, raw string) string {
+	shown := shownURL(u)
+	if u.RawQuery == "" && !u.ForceQuery && shown == withoutQuery(u) {
+		return shown
+	}
+	sum := sha256.Sum256([]byte(raw))
+	return fmt.Sprintf("%s (%x)", shown, sum[:8])
+}
+
+// Origin is the configured URL, without its query. If it had one, or is too long
+// to be shown whole, a digest follows: no two endpoints have the same origin.
+func (e *Endpoint) Origin() string { return e.origin }
 
 // Fetch asks the configured URL for the document, within ten seconds. Only an
 // answer with status 200 and at most 1 MiB counts (BE-9); its content type does
@@ -138,7 +154,7 @@ func (e *Endpoint) Fetch(ctx context.Context) (Document, error) {
 			return document, nil
 		}
 		if len(document.Redirects) == maxRedirects {
-			return document, fmt.Errorf("bundle: endpoint %s: more than %d redirects (BE-12)", e.Origin(), maxRedirects)
+			return document, fmt.Errorf("bundle: endpoint %s: more than %d redirects (BE-12)", shownURL(e.url), maxRedirects)
 		}
 		document.Redirects = append(document.Redirects, shownURL(next))
 		at = next

@@ -10,16 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/internal/regularfile"
 )
 
-var (
-	errFolderOpen = errors.New("everybody may write to its folder, which would let anybody add trust anchors")
-	errNoFolder   = errors.New("its folder is not a folder")
-)
+var errNoFolder = errors.New("its folder is not a folder")
 
 const (
 	keptSuffix = ".bundle"
@@ -27,6 +25,8 @@ const (
 	// longestName is the longest trust domain name that is used as it is: the
 	// longest there may be would leave no room for what is added.
 	longestName = 200
+	// tempAge is how old a leftover has to be: nobody is writing it any more.
+	tempAge = time.Minute
 )
 
 // keptName is the file name for a trust domain. No two share one: a name that
@@ -72,25 +72,23 @@ func (f folder) judge() error {
 		return withoutPath(err)
 	case !info.IsDir():
 		return errNoFolder
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0: // there the bits mean nothing
-		return errFolderOpen
+	default:
+		if err := regularfile.OnlyWeWrite(info); err != nil {
+			return fmt.Errorf("its folder is not safe, others could add trust anchors: %w", err)
+		}
 	}
 	return nil
 }
 
-// read reads one file, and follows no link.
+// read reads one file that nobody else can have written, and follows no link.
 func (f folder) read(name string) ([]byte, error) {
-	info, err := os.Lstat(f.path(name))
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, regularfile.ErrNotRegular
+	if _, err := os.Lstat(f.path(name)); err != nil {
+		return nil, withoutPath(err) // without a file the folder does not matter
 	}
 	if err := f.judge(); err != nil {
 		return nil, err
 	}
-	file, err := os.Open(f.path(name))
+	file, err := regularfile.OpenOwn(f.path(name))
 	if err != nil {
 		return nil, withoutPath(err)
 	}
@@ -101,8 +99,9 @@ func (f folder) read(name string) ([]byte, error) {
 
 // write puts a file in place, whole or not at all: whoever reads it afterwards,
 // also after a crash, finds the one before or the new one. The name it begins
-// with is a new one each time, so nothing that a crash left is written to.
-func (f folder) write(name string, data []byte) error {
+// with is a new one each time, so nothing that a crash left is written to. It is
+// not put in place if its time is over by then.
+func (f folder) write(name string, data []byte, over func() bool) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
@@ -116,6 +115,9 @@ func (f folder) write(name string, data []byte) error {
 	}
 	if closed := temp.Close(); err == nil {
 		err = closed
+	}
+	if err == nil && over() {
+		err = errSuperseded
 	}
 	if err == nil {
 		err = os.Rename(temp.Name(), f.path(name))
@@ -153,7 +155,7 @@ func (f folder) sync() error {
 
 // isOurs reports whether a file is one that write made.
 func (f folder) isOurs(name string) bool {
-	file, err := os.Open(f.path(name))
+	file, err := regularfile.OpenOwn(f.path(name))
 	if err != nil {
 		return false
 	}
@@ -165,27 +167,52 @@ func (f folder) isOurs(name string) bool {
 
 // tidy deletes, once, what a crash left and what was kept of trust domains or
 // origins that are not configured any more (BE-16). It leaves alone what is not
-// ours.
+// ours. On a disk that does not answer it goes on by itself.
 func (s *Set) tidy() {
 	s.changing.Lock()
-	defer s.changing.Unlock()
-	if s.folder == "" || s.tidied {
+	begins := s.folder != "" && !s.tidied
+	s.tidied = true
+	s.changing.Unlock()
+	if !begins {
 		return
 	}
-	s.tidied = true
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.sweep()
+	}()
+	ctx, cancel := waitForDisk()
+	defer cancel()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		s.log.Warn("the folder of kept bundles is not tidied yet", keyKept, string(s.folder), keyWhy, errDiskHangs.Error())
+	}
+}
+
+func (s *Set) sweep() {
 	err := s.folder.ready()
 	if err != nil {
 		s.log.Warn("bundles are not kept", keyKept, string(s.folder), keyWhy, err.Error())
 		return
 	}
-	configured := map[string]*keptFile{}
-	for _, d := range *s.domains.Load() {
-		configured[d.file.name] = d.file
-	}
 	entries, err := os.ReadDir(string(s.folder))
 	for _, entry := range entries {
-		if name := entry.Name(); entry.Type().IsRegular() && s.folder.useless(name, configured[name]) {
-			s.logRemoved(name, s.folder.remove(name))
+		name := entry.Name()
+		switch {
+		case !entry.Type().IsRegular():
+		case isTempName(name):
+			// It may be one that is being written just now.
+			if info, err := entry.Info(); err == nil && s.now().Sub(info.ModTime()).Abs() > tempAge {
+				s.logRemoved(name, s.folder.remove(name))
+			}
+		case isKeptName(name):
+			s.changing.Lock()
+			file := s.file(name)
+			s.changing.Unlock()
+			if removed, err := file.sweep(); removed {
+				s.logRemoved(name, err)
+			}
 		}
 	}
 	if err != nil {
@@ -193,22 +220,21 @@ func (s *Set) tidy() {
 	}
 }
 
-// useless reports whether a file in the folder is ours and serves nothing.
-func (f folder) useless(name string, of *keptFile) bool {
-	switch {
-	case isTempName(name):
-		return true
-	case of != nil:
-		return of.isAlien()
-	default:
-		return isKeptName(name) && f.isOurs(name)
-	}
+// A removal of what was kept.
+type removal struct {
+	file *keptFile
+	task *diskTask
 }
 
-// forget deletes what was kept of a domain whose trust domain is gone (BE-16).
-func (s *Set) forget(d *domain) {
-	if d.file != nil {
-		s.logRemoved(d.file.name, d.file.handOver(nil, false))
+// awaitRemovals waits until what was kept is deleted, but no longer than for a disk
+// that answers.
+func (s *Set) awaitRemovals(removals []removal) {
+	ctx, cancel := waitForDisk()
+	defer cancel()
+	for _, r := range removals {
+		if err := r.file.disk.wait(ctx, r.task); !errors.Is(err, errSuperseded) {
+			s.logRemoved(r.file.name, err)
+		}
 	}
 }
 

@@ -86,38 +86,65 @@ func decodeKept(data []byte) (kept, error) {
 }
 
 // A keptFile is where the document of one trust domain is kept. All the domains
-// that follow each other under that name share it.
+// that follow each other under that name share it, and a Set has one for each name.
 type keptFile struct {
 	folder folder
 	name   string
+	disk   diskQueue
 
-	mu    sync.Mutex        // held while the file is written or deleted
-	owner *domain           // who may write it; nil once the trust domain is gone
-	tried time.Time         // when it was last written, or that failed
-	sum   [sha256.Size]byte // of the document that was then to be written
-	alien bool              // what is there has another origin
+	mu      sync.Mutex        // guards what follows; never held while the disk is asked
+	owner   *domain           // who may write it; nil once the trust domain is gone
+	tried   time.Time         // when it was last to be written
+	sum     [sha256.Size]byte // of the document that was then to be written
+	alien   bool              // what is there has another origin
+	on      [sha256.Size]byte // the sum of the document that is on disk; zero if that is not known
+	failure string            // why the document is not on disk
 }
 
-func (k *keptFile) isAlien() bool {
+// fault is why the document is not on disk; empty if it is.
+func (k *keptFile) fault() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.alien
+	return k.failure
+}
+
+// isDone reports whether the file is nobody's and nothing is left to be done.
+func (k *keptFile) isDone() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.owner == nil && k.disk.idle()
+}
+
+// file is the one of a name. Its caller holds changing, or is alone.
+func (s *Set) file(name string) *keptFile {
+	k, ok := s.files[name]
+	if !ok {
+		k = &keptFile{folder: s.folder, name: name}
+		s.files[name] = k
+	}
+	return k
 }
 
 // newKeptDomain is a domain that goes on with what was kept of it, if that is
-// any good. Whatever is wrong with it is in the log and stops nobody.
+// any good. Whatever is wrong with it is in the log and stops nobody. Its caller
+// holds changing, or is alone.
 func (s *Set) newKeptDomain(td TrustDomain) *domain {
 	d := newDomain(td)
 	if s.folder == "" {
 		return d
 	}
-	d.file = &keptFile{folder: s.folder, name: keptName(d.name), owner: d}
+	d.file = s.file(keptName(d.name))
+	d.file.mu.Lock()
+	d.file.owner = d
+	d.file.mu.Unlock()
 	log := s.log.With(keyTrustDomain, d.name.Name(), keyKept, s.folder.path(d.file.name))
 	switch err := s.restore(d); {
 	case err == nil:
 		log.Info("kept bundle restored", keyOrigin, d.origin, keyConfirmed, d.current.Load().fetchedAt)
 	case !errors.Is(err, fs.ErrNotExist):
-		d.file.alien = errors.Is(err, errOtherOrigin)
+		if d.floor.Present {
+			log = log.With(keySequence, d.floor.Number) // it still counts
+		}
 		log.Warn("kept bundle put aside", keyWhy, err.Error())
 	}
 	return d
@@ -125,9 +152,10 @@ func (s *Set) newKeptDomain(td TrustDomain) *domain {
 
 // restore puts in use what was kept: for this name and origin only, and if
 // today's rules accept it. It is as old as it was, so that a restart makes no
-// bundle younger (BE-15), and its sequence goes on to count (BU-14).
+// bundle younger (BE-15), and its sequence goes on to count, even if nothing else
+// of it does (BU-14).
 func (s *Set) restore(d *domain) error {
-	data, err := s.folder.read(d.file.name)
+	data, err := s.readKept(d.file)
 	if err != nil {
 		return err
 	}
@@ -138,20 +166,50 @@ func (s *Set) restore(d *domain) error {
 	case k.TrustDomain != d.name.Name():
 		return errOtherDomain
 	case k.Origin != d.origin:
+		d.file.mu.Lock()
+		defer d.file.mu.Unlock()
+		d.file.alien = true
 		return errOtherOrigin
-	case k.Confirmed.Sub(s.now()) > keepSkew:
+	}
+	now, moment := s.now(), time.Now()
+	if k.Confirmed.Sub(now) > keepSkew {
+		d.floor = sequenceOf(k.document)
 		return errFromTomorrow
 	}
 	snapshot, err := Parse(d.name, k.document, k.Confirmed)
 	if err != nil {
+		d.floor = sequenceOf(k.document)
 		return err
 	}
+	snapshot.confirmedAt(k.Confirmed, moment, now.Round(0).Sub(k.Confirmed))
 	snapshot.generation = s.generation.Add(1)
 	d.document = sha256.Sum256(k.document)
 	d.fromDisk = true
 	d.current.Store(snapshot)
-	d.file.tried, d.file.sum = k.Confirmed, d.document
+	d.file.mu.Lock()
+	defer d.file.mu.Unlock()
+	d.file.tried, d.file.sum, d.file.on = k.Confirmed, d.document, d.document
 	return nil
+}
+
+// readKept reads a file once nothing is left to be done with it. If one could not
+// be read in time, the next ones are not waited for.
+func (s *Set) readKept(k *keptFile) ([]byte, error) {
+	var data []byte
+	task := k.disk.add(diskRead, func() (err error) {
+		data, err = k.folder.read(k.name)
+		return err
+	})
+	ctx, cancel := waitForDisk()
+	defer cancel()
+	if s.hangs {
+		cancel()
+	}
+	if err := k.disk.wait(ctx, task); err != nil {
+		s.hangs = s.hangs || errors.Is(err, errDiskHangs)
+		return nil, err // and data may yet be written to
+	}
+	return data, nil
 }
 
 // keep writes what was fetched to disk before it is in use: once it has judged
@@ -161,49 +219,111 @@ func (s *Set) keep(d *domain, f *fetched) {
 	if d.file == nil || f.document.Local {
 		return
 	}
-	tried, err := d.file.write(d, f)
-	if !tried {
-		return
-	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.keepFault = text
+	_, _ = d.file.write(d, f) // fault tells
 }
 
 // write keeps what d fetched, and reports whether it tried to. A document that
-// is on disk already, or could not be written just now, has to wait.
+// is on disk already, or could not be written just now, has to wait. Nobody waits
+// longer than diskWait; the write then goes on by itself.
 func (k *keptFile) write(d *domain, f *fetched) (tried bool, err error) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.owner != d {
-		return false, nil // BE-16: what is gone does not come back
-	}
-	if since := f.started.Sub(k.tried); k.sum == f.sum && since >= 0 && since < keepInterval {
+	if since := f.started.Sub(k.tried); k.owner != d || // BE-16: what is gone does not come back
+		k.sum == f.sum && since >= 0 && since < keepInterval {
+		k.mu.Unlock()
 		return false, nil
 	}
-	k.tried, k.sum, k.alien = f.started, f.sum, false
 	data, err := kept{
 		TrustDomain: d.name.Name(), Origin: d.origin, Confirmed: f.started.UTC(), document: f.document.Bytes,
 	}.encode()
-	if err == nil {
-		err = k.folder.write(k.name, data)
+	if err != nil { // it cannot be
+		k.failure = err.Error()
+		k.mu.Unlock()
+		return true, err
+	}
+	k.tried, k.sum, k.alien = f.started, f.sum, false
+	over, sum := false, f.sum // over is guarded by mu
+	task := k.disk.add(diskWrite, func() error {
+		on, err := k.replace(sum, data)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if over, k.on, k.failure = true, on, ""; err != nil {
+			k.failure = err.Error()
+		}
+		return err
+	})
+	k.mu.Unlock()
+	ctx, cancel := waitForDisk()
+	defer cancel()
+	err = k.disk.wait(ctx, task)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if errors.Is(err, errDiskHangs) && !over && k.owner == d {
+		k.failure = err.Error()
 	}
 	return true, err
 }
 
+// replace puts a document on disk and returns the sum of the one that is there
+// afterwards, if that is known. If it cannot, then rather none than one before it,
+// which must not be trusted again after a crash (BU-14); without that one there
+// may be room.
+func (k *keptFile) replace(sum [sha256.Size]byte, data []byte) (on [sha256.Size]byte, err error) {
+	k.mu.Lock()
+	on = k.on
+	k.mu.Unlock()
+	err = k.folder.write(k.name, data, k.disk.removing)
+	switch {
+	case err == nil:
+		return sum, nil
+	case on == sum, errors.Is(err, errSuperseded):
+		return on, err
+	}
+	if removed := k.folder.remove(k.name); removed != nil {
+		return on, fmt.Errorf("%w; nor could the one before it be deleted: %w", err, removed)
+	}
+	if err = k.folder.write(k.name, data, k.disk.removing); err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	return sum, nil
+}
+
 // handOver makes another domain the one that may write. What there is belongs to
-// its origin and stays only with that.
-func (k *keptFile) handOver(next *domain, sameOrigin bool) error {
+// its origin and stays only with that; otherwise its removal is returned, which
+// somebody may wait for.
+func (k *keptFile) handOver(next *domain, sameOrigin bool) *diskTask {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.owner = next
 	if sameOrigin {
 		return nil
 	}
-	k.tried, k.sum, k.alien = time.Time{}, [sha256.Size]byte{}, false
-	return k.folder.remove(k.name)
+	k.tried, k.sum, k.alien, k.failure = time.Time{}, [sha256.Size]byte{}, false, ""
+	return k.disk.add(diskRemove, func() error {
+		err := k.folder.remove(k.name)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.on, k.failure = [sha256.Size]byte{}, ""
+		return err
+	})
+}
+
+// sweep removes the file if it serves nobody when its turn comes: it is ours, and
+// of a trust domain that there is none of, or of another origin (BE-16).
+func (k *keptFile) sweep() (removed bool, err error) {
+	task := k.disk.add(diskSweep, func() error {
+		k.mu.Lock()
+		unused, alien := k.owner == nil, k.alien
+		k.mu.Unlock()
+		if !alien && (!unused || !k.folder.isOurs(k.name)) {
+			return nil
+		}
+		removed = true
+		err := k.folder.remove(k.name)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.alien, k.on = alien && err != nil, [sha256.Size]byte{}
+		return err
+	})
+	<-task.ended
+	return removed, task.err
 }

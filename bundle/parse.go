@@ -52,6 +52,9 @@ func (e *DocumentError) Error() string {
 // a note: a publisher gains nothing by it, since leaving the member out does the
 // same. Members of other names are ignored (BU-17).
 //
+// The snapshot counts as confirmed by its source at fetchedAt, of which a
+// monotonic reading does not count: it stands still while a machine sleeps.
+//
 // Parse does not ask whether td is the right trust domain: a bundle does not
 // name its own (BU-18). Nor does it judge the time or the signature of a
 // certificate: path validation does that.
@@ -77,7 +80,8 @@ func Parse(td spiffeid.TrustDomain, document []byte, fetchedAt time.Time) (*Snap
 	if len(entries) > maxEntries {
 		return nil, &DocumentError{"FX-1", fmt.Sprintf("it has more than %d entries", maxEntries)}
 	}
-	p := parser{trustDomain: td, out: Snapshot{trustDomain: td, fetchedAt: fetchedAt}}
+	p := parser{trustDomain: td, out: Snapshot{trustDomain: td}}
+	p.out.confirmedAt(fetchedAt, time.Now(), 0)
 	p.sequence(members)
 	p.refreshHint(members)
 	for i, raw := range entries {
@@ -105,6 +109,17 @@ func (p *parser) sequence(members strictjson.Members) {
 		p.out.sequence = 0
 		p.documentNote("BU-13", "spiffe_sequence is not an integer from 0 to 2^64-1; it counts as absent")
 	}
+}
+
+// sequenceOf is the sequence of a document that is not good for anything else.
+func sequenceOf(document []byte) Sequence {
+	members, err := strictjson.Object(document)
+	if err != nil {
+		return Sequence{}
+	}
+	var p parser
+	p.sequence(members)
+	return Sequence{p.out.sequence, p.out.hasSequence}
 }
 
 // refreshHint reads spiffe_refresh_hint, in seconds (BU-15).

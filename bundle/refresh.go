@@ -3,6 +3,7 @@ package bundle
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -22,7 +23,8 @@ const (
 // and returns the bundle at hand; polls do not count. So strangers who invent
 // key ids cause two requests a minute, however many they send.
 //
-// It waits at most 2 s; a fetch that takes longer goes on without its caller.
+// It waits at most 2 s; a fetch that takes longer goes on without its caller, but
+// not longer than Run. Once Run has ended, none begins.
 // That a fetch failed is no error here: the bundle before it still holds, and
 // the status tells. The error is ErrUnknownTrustDomain, ErrNotReady, or that of
 // ctx when it ends first.
@@ -64,19 +66,83 @@ func (s *Set) demand(ctx context.Context, d *domain) <-chan struct{} {
 	if since := now.Sub(d.demanded); !d.demanded.IsZero() && since >= 0 && since < demandInterval {
 		return nil
 	}
-	d.demanded = now
-	done := make(chan struct{})
-	d.flight = done
 	// The caller who happened to come first may leave; the others still wait.
 	ctx = context.WithoutCancel(ctx)
-	go func() {
+	done := make(chan struct{})
+	begun := s.flights.begin(ctx, func(ctx context.Context) {
 		// A poll may be under way. Its answer may be older than the key that is
-		// missing, so it is waited for and the source asked again.
-		_, _ = s.fetch(ctx, d, FetchOptions{}) // it is in the log and in the status
+		// missing, so it is waited for and the source asked again. What became of it
+		// is in the log and in the status.
+		if f, err := s.fetch(ctx, d, FetchOptions{}); f.recorded && err != nil {
+			d.planRetry(s.now())
+		}
 		d.mu.Lock()
 		d.flight = nil
 		d.mu.Unlock()
 		close(done)
-	}()
+	})
+	if !begun {
+		return nil
+	}
+	d.demanded, d.flight = now, done
 	return done
+}
+
+// flights are the fetches on demand. They outlive those who asked for them, but
+// not Run.
+type flights struct {
+	mu    sync.Mutex
+	over  chan struct{} // closed when Run has ended, until the next
+	group sync.WaitGroup
+}
+
+// open lets them begin. Before the first Run they may anyway.
+func (f *flights) open() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.isOver() {
+		f.over = make(chan struct{})
+	}
+}
+
+// isOver is for callers who hold mu.
+func (f *flights) isOver() bool {
+	select {
+	case <-f.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin does something in a goroutine until it is over, and reports whether it
+// still may.
+func (f *flights) begin(ctx context.Context, do func(context.Context)) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.isOver() {
+		return false
+	}
+	over := f.over
+	f.group.Go(func() {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-over:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		do(ctx)
+	})
+	return true
+}
+
+// close ends those under way, waits for them, and lets no other begin.
+func (f *flights) close() {
+	f.mu.Lock()
+	close(f.over)
+	f.mu.Unlock()
+	f.group.Wait()
 }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"maps"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -20,7 +21,8 @@ import (
 //
 // What a source that was taken away is about to answer is not used any more. What
 // was kept on disk of a trust domain that is gone, or of another origin, is
-// deleted. All this holds when Replace returns.
+// deleted. All this holds when Replace returns; only a disk that does not answer is
+// waited for no longer than a second, and then deletes when it does.
 func (s *Set) Replace(trustDomains []TrustDomain) error {
 	configured, err := checked(trustDomains)
 	if err != nil {
@@ -30,7 +32,11 @@ func (s *Set) Replace(trustDomains []TrustDomain) error {
 	defer s.changing.Unlock()
 	before := *s.domains.Load()
 	after := make(map[spiffeid.TrustDomain]*domain, len(configured))
-	var begun []*domain
+	var (
+		begun    []*domain
+		removals []removal
+	)
+	s.hangs = false
 	for _, td := range configured {
 		old, ok := before[td.Name]
 		if ok && sameSource(old.source, td.Source) {
@@ -40,20 +46,20 @@ func (s *Set) Replace(trustDomains []TrustDomain) error {
 		var d *domain
 		if ok {
 			d = newDomain(td)
-			s.succeed(old, d)
+			removals = append(removals, s.succeed(old, d)...)
 		} else {
 			d = s.newKeptDomain(td)
 		}
 		if td.First != nil && d.current.Load() == nil {
-			first := *td.First
-			first.generation = s.generation.Add(1)
-			d.current.Store(&first)
+			s.beginWith(d, *td.First)
 		}
 		after[td.Name] = d
 		begun = append(begun, d)
 	}
 	s.domains.Store(&after)
-	s.endOthers(before, after)
+	removals = append(removals, s.endOthers(before, after)...)
+	s.awaitRemovals(removals)
+	maps.DeleteFunc(s.files, func(_ string, k *keptFile) bool { return k.isDone() })
 	for _, td := range configured {
 		after[td.Name].adjust(td, s.now())
 	}
@@ -66,9 +72,20 @@ func (s *Set) Replace(trustDomains []TrustDomain) error {
 	return nil
 }
 
+// beginWith makes first the bundle of a domain that has none, unless it is older
+// than what was kept of it (BU-14). Its caller is the only one who knows d.
+func (s *Set) beginWith(d *domain, first Snapshot) {
+	if d.floor.Present && first.hasSequence && first.sequence < d.floor.Number {
+		return // the source is asked soon, and what it then offers is told of
+	}
+	first.generation = s.generation.Add(1)
+	d.floor = Sequence{}
+	d.current.Store(&first)
+}
+
 // endOthers ends the life of each domain that is not in use any more, and deletes
-// what was kept of it.
-func (s *Set) endOthers(before, after map[spiffeid.TrustDomain]*domain) {
+// what was kept of those whose trust domain is gone (BE-16).
+func (s *Set) endOthers(before, after map[spiffeid.TrustDomain]*domain) (removals []removal) {
 	for name, old := range before {
 		next, ok := after[name]
 		if next == old {
@@ -80,25 +97,27 @@ func (s *Set) endOthers(before, after map[spiffeid.TrustDomain]*domain) {
 		}
 		old.mu.Unlock()
 		s.log.Info("trust domain ends", keyTrustDomain, name.Name(), keyOrigin, old.origin)
-		if !ok {
-			s.forget(old)
+		if !ok && old.file != nil {
+			removals = append(removals, removal{old.file, old.file.handOver(nil, false)})
 		}
 	}
+	return removals
 }
 
 // succeed makes next the domain of a trust domain in place of old: it may write
 // the file, and if it has the same origin it goes on with the bundle.
-func (s *Set) succeed(old, next *domain) {
+func (s *Set) succeed(old, next *domain) (removals []removal) {
 	same := old.origin == next.origin
 	if same {
 		old.handOver(next)
 	}
 	if next.file = old.file; next.file == nil {
-		return
+		return nil
 	}
-	if err := next.file.handOver(next, same); err != nil {
-		s.logRemoved(next.file.name, err)
+	if task := next.file.handOver(next, same); task != nil {
+		return []removal{{next.file, task}}
 	}
+	return nil
 }
 
 // handOver ends the life of a domain and gives what it learnt to the next one,
@@ -112,8 +131,8 @@ func (d *domain) handOver(next *domain) {
 	next.fromDisk = d.fromDisk
 	next.local = d.local
 	next.demanded = d.demanded // or each change would give strangers another fetch
+	next.floor = d.floor
 	next.conflict = d.conflict
-	next.keepFault = d.keepFault
 	next.raised = d.raised
 }
 
@@ -129,11 +148,10 @@ func (d *domain) adjust(td TrustDomain, now time.Time) {
 	if d.nextPoll.IsZero() || d.current.Load() == nil {
 		return // it is asked soon
 	}
-	// The plan was made with the bounds before.
-	planned := d.lastAttempt.Add(jitter(d.interval()))
-	if planned.Before(now) {
-		planned = now
-	}
+	// The plan was made with the bounds before. A clock that was set back must not
+	// put it off.
+	wait := jitter(d.interval())
+	planned := now.Add(min(max(wait-now.Round(0).Sub(d.lastAttempt), 0), wait))
 	if planned.Before(d.nextPoll) {
 		d.nextPoll = planned
 	}

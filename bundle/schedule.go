@@ -14,7 +14,8 @@ const (
 	// localInterval is how often a document on this machine is looked at.
 	localInterval = time.Second
 
-	// Between these, attempts back off while no bundle was ever loaded (BE-14).
+	// Between these, attempts back off while no bundle was ever loaded (BE-14), and
+	// while the bundle at hand is known to be none of today.
 	firstBackOff = time.Second
 	lastBackOff  = time.Minute
 )
@@ -46,8 +47,8 @@ func (r Refresh) interval(hint time.Duration) time.Duration {
 	return min(max(hint, r.Min), r.Max)
 }
 
-// backOff is the time until the next attempt after so many failed ones, with
-// nothing loaded yet (BE-14).
+// backOff is the time until the next attempt after so many failed ones, where the
+// interval would be too long (BE-14).
 func backOff(failures int) time.Duration {
 	wait := firstBackOff << min(max(failures-1, 0), 10)
 	return min(jitter(min(wait, lastBackOff)), lastBackOff)
@@ -85,7 +86,7 @@ func (d *domain) nudge() {
 func (d *domain) untilPoll(now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.nextPoll.IsZero() || d.outdated {
+	if d.nextPoll.IsZero() || d.told != d.tried {
 		return 0
 	}
 	return max(d.nextPoll.Sub(now), 0)
@@ -95,6 +96,7 @@ func (d *domain) untilPoll(now time.Time) time.Duration {
 func (d *domain) changed() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.outdated = true
+	d.told++
+	d.retries = 0
 	d.nudge()
 }

@@ -26,7 +26,10 @@ type Config struct {
 	// Folder is where the last good document of each trust domain is kept, so
 	// that a restart does not need the sources (BE-15); empty means that none is.
 	// It is made if it is missing. Who can write to it decides whom the server
-	// trusts, so a folder that everybody may write to is not used.
+	// trusts: the folder and each file in it have to belong to the user the server
+	// runs as, or to root, and nobody else may write to them. What is otherwise is
+	// not used. One folder per server: a Set deletes what was kept of trust domains
+	// that are not its own.
 	Folder string
 	// Log takes one line for each request to an endpoint, and one for each
 	// change of a file; nil means none.
@@ -67,16 +70,21 @@ type Set struct {
 	log        *slog.Logger
 	now        func() time.Time
 
-	changing sync.Mutex    // held by whoever changes domains or start
-	start    func(*domain) // begins to poll; nil while Run does not run
-	tidied   bool          // whether the folder was rid of what has no use
+	flights flights // the fetches on demand
+
+	changing sync.Mutex           // held by whoever changes domains or what follows
+	start    func(*domain)        // begins to poll; nil while Run does not run
+	tidied   bool                 // whether the folder was rid of what has no use
+	files    map[string]*keptFile // by name: one for each, as long as it has something to do
+	hangs    bool                 // a kept file could not be read in time: the next are not waited for
 }
 
 // NewSet checks the configuration and reports every fault at once. It reads the
 // documents that were kept, and changes none of them. It fetches nothing:
 // [Set.Load] and [Set.Run] do.
 func NewSet(c Config) (*Set, error) {
-	s := &Set{folder: folder(c.Folder), log: c.Log, now: c.Now}
+	s := &Set{folder: folder(c.Folder), log: c.Log, now: c.Now, files: map[string]*keptFile{}}
+	s.flights.over = make(chan struct{})
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -143,7 +151,7 @@ func (s *Set) domain(td spiffeid.TrustDomain) (*domain, error) {
 }
 
 // Bundle returns the newest good bundle of a trust domain, however old it is:
-// see [Snapshot.FetchedAt]. The error is ErrUnknownTrustDomain or ErrNotReady;
+// see [Snapshot.Age]. The error is ErrUnknownTrustDomain or ErrNotReady;
 // a bundle without any key is not an error (BU-3).
 func (s *Set) Bundle(td spiffeid.TrustDomain) (*Snapshot, error) {
 	d, err := s.domain(td)
@@ -187,11 +195,17 @@ func (s *Set) Load(ctx context.Context) error {
 // Run polls every trust domain until ctx ends, and then returns nil. Each has a
 // goroutine of its own, so that a slow one holds up no other. One Run at a time:
 // a second one fails at once.
+//
+// Fetches on demand end with it, and none begins before the next Run: whatever is
+// stored or written afterwards, somebody else has asked for. Only a disk that does
+// not answer may end a write later.
 func (s *Set) Run(ctx context.Context) error {
 	if !s.running.CompareAndSwap(false, true) {
 		return errAlreadyRunning
 	}
 	defer s.running.Store(false)
+	s.flights.open()
+	defer s.flights.close()
 	s.tidy()
 	var wg sync.WaitGroup
 	s.setStart(func(d *domain) {

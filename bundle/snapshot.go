@@ -63,8 +63,10 @@ type Snapshot struct {
 	hasSequence bool
 	refreshHint time.Duration
 	generation  uint64
-	fetchedAt   time.Time
-	digest      [32]byte // of anchors and keys, whatever their order
+	fetchedAt   time.Time     // by the wall clock only
+	obtainedAt  time.Time     // by the monotonic clock; zero if that is not known
+	obtainedAge time.Duration // how old it was then
+	digest      [32]byte      // of anchors and keys, whatever their order
 	leftOut     []LeftOut
 	notes       []Note
 }
@@ -137,14 +139,32 @@ func (s *Snapshot) Same(other *Snapshot) bool {
 	return s.trustDomain == other.trustDomain && s.digest == other.digest
 }
 
-// FetchedAt is when the source was last asked and answered with this content.
-// A caller that must not go on with an old bundle (BE-15) judges this time;
-// nothing in this package does.
+// FetchedAt is when the source was last asked and answered with this content, by
+// the wall clock. A caller that must not go on with an old bundle judges Age.
 func (s *Snapshot) FetchedAt() time.Time { return s.fetchedAt }
 
-// age is how long ago the source confirmed the bundle. A clock that was set back
-// makes no bundle younger than new.
-func (s *Snapshot) age(now time.Time) time.Duration { return max(now.Sub(s.fetchedAt), 0) }
+// Age is how long ago the source confirmed the bundle; it is never negative. A
+// caller that must not go on with an old bundle (BE-15) judges it; nothing in this
+// package does.
+//
+// It is the greater of two: what the wall clock says, which goes on while the
+// machine sleeps, and what has passed in this process by the monotonic clock, which
+// nobody can set back. The latter counts if now has a monotonic reading, as that of
+// time.Now has: a clock of somebody's own, such as a test's, counts alone.
+func (s *Snapshot) Age(now time.Time) time.Duration {
+	wall := now.Round(0)
+	age := max(wall.Sub(s.fetchedAt), 0)
+	if wall == now || s.obtainedAt.IsZero() {
+		return age
+	}
+	return max(age, s.obtainedAge+time.Since(s.obtainedAt))
+}
+
+// confirmedAt dates the bundle: when its source was asked, by the wall clock; and
+// how old it was at a moment that has its monotonic reading.
+func (s *Snapshot) confirmedAt(asked, moment time.Time, age time.Duration) {
+	s.fetchedAt, s.obtainedAt, s.obtainedAge = asked.Round(0), moment, max(age, 0)
+}
 
 // empty reports whether the bundle verifies nothing at all (BU-3).
 func (s *Snapshot) empty() bool { return len(s.anchors) == 0 && len(s.keys) == 0 }

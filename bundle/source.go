@@ -10,14 +10,20 @@ import (
 // A Source is where the bundle document of one trust domain comes from.
 type Source interface {
 	// Fetch gets the document as it is now. It does not judge it, and returns
-	// soon after ctx ends. One Set never calls it twice at the same time for one
-	// configured trust domain. Any error means that nothing was learnt; it must
-	// hold no text of a stranger that is not fit to print.
+	// soon after ctx ends. Any error means that nothing was learnt; it must hold no
+	// text of a stranger that is not fit to print.
+	//
+	// One Set asks for a configured trust domain once at a time. Two calls can
+	// overlap all the same: when a trust domain was taken out and then configured
+	// again with the same Source, while a call from before has yet to return; when
+	// a Source serves several trust domains or Sets; and when its owner asks it
+	// by himself, as for [TrustDomain] First.
 	Fetch(ctx context.Context) (Document, error)
 
 	// Origin says where Fetch asks: a URL without its query, the path of a file,
-	// the address of a socket. It never changes. It is shown in logs, and a
-	// document that was kept on disk is good for its own origin only.
+	// the address of a socket. It never changes. It is shown in logs, and it is the
+	// identity of a source: two that ask at different places must not have the same
+	// one, for a bundle and what was kept of it are good for their origin only.
 	Origin() string
 }
 
@@ -27,7 +33,8 @@ type Watcher interface {
 
 	// Watch calls changed once for each change until ctx ends, and then returns.
 	// The caller fetches by itself: changed returns at once, may be called from
-	// any goroutine, and changes that come close together may be taken for one.
+	// any goroutine, and changes that come close together may be taken for one. Like
+	// those of Fetch, two calls can overlap when a trust domain is configured again.
 	Watch(ctx context.Context, changed func())
 }
 

@@ -76,7 +76,7 @@ func (d *domain) status(now time.Time) Status {
 		return status
 	}
 	status.Ready = true
-	status.Age, status.LastSuccess = snapshot.age(now), snapshot.fetchedAt
+	status.Age, status.LastSuccess = snapshot.Age(now), snapshot.fetchedAt
 	status.Sequence, status.HasSequence = snapshot.Sequence()
 	status.Generation = snapshot.generation
 	status.Keys[UseX509] = len(snapshot.anchors)

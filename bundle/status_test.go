@@ -287,7 +287,7 @@ func TestSetWithEndpoint(t *testing.T) {
 	if strings.Contains(record.String(), "secret") {
 		t.Errorf("BE-18 the query is in the log: %s", record.String())
 	}
-	if lines := record.lines(t, "bundle fetched"); len(lines) != 2 || lines[1]["url"] != s.URL+"/bundle" || lines[1]["sequence"] != 2.0 {
+	if lines := record.lines(t, "bundle fetched"); len(lines) != 2 || lines[1]["url"] != td.Source.Origin() || !strings.HasPrefix(td.Source.Origin(), s.URL+"/bundle (") || lines[1]["sequence"] != 2.0 {
 		t.Errorf("BE-18 %v", lines)
 	}
 	s.Close()

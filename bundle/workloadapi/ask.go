@@ -44,15 +44,18 @@ func (p profile) String() string { return [...]string{"X.509 bundles", "JWT bund
 type entry struct {
 	there bool // it may be there and empty
 	data  []byte
+	// withdrawn: the answer has bundles, and none of this trust domain. An answer
+	// without any says nothing: the agent may have started a moment ago.
+	withdrawn bool
 }
 
 // A sum tells entries apart.
 type sum struct {
-	there bool
-	data  [sha256.Size]byte
+	there, withdrawn bool
+	data             [sha256.Size]byte
 }
 
-func (e entry) sum() sum { return sum{e.there, sha256.Sum256(e.data)} }
+func (e entry) sum() sum { return sum{e.there, e.withdrawn, sha256.Sum256(e.data)} }
 
 // A connection is one to the Workload API. It is not made again when it breaks.
 type connection struct {
@@ -107,7 +110,8 @@ func (c *connection) Close() {
 type answers func() (entry, error)
 
 // ask begins a call. Of an answer, the bundle under the SPIFFE ID of the trust
-// domain is taken, byte for byte; all others are dropped unread (AV-1).
+// domain is taken, byte for byte; all others are dropped unread (AV-1). Only that
+// there are others is told where it is missing.
 func (c *connection) ask(ctx context.Context, p profile) answers {
 	// Nothing of the caller's own metadata goes along; this header must (CL-2).
 	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs("workload.spiffe.io", "true"))
@@ -118,7 +122,7 @@ func (c *connection) ask(ctx context.Context, p profile) answers {
 			return entry{}, explain(ctx, p, err)
 		}
 		data, ok := bundles[c.source.td.IDString()]
-		return entry{ok, data}, nil
+		return entry{ok, data, !ok && len(bundles) > 0}, nil
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 // composed is the document and what a server takes of it.
 func composed(t testing.TB, certificates, keys []byte) ([]byte, *bundle.Snapshot) {
 	t.Helper()
-	document, err := compose(certificates, entry{keys != nil, keys})
+	document, err := compose(certificates, entry{there: keys != nil, data: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestKeySets(t *testing.T) {
 	} else if _, ok := s.Sequence(); ok {
 		t.Error("BU-13 a sequence was taken from where there is none")
 	}
-	document, err := compose(nil, entry{true, jwks(t, a, jwk(t, "a", nil))})
+	document, err := compose(nil, entry{there: true, data: jwks(t, a, jwk(t, "a", nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,11 +205,11 @@ func TestKeySets(t *testing.T) {
 		{"too long together", `{"keys":["` + strings.Repeat("a", maxDocument-len(ca)-20) + `"]}`, "BE-9"},
 	} {
 		// The certificates beside a JWK Set that is none are not taken alone.
-		if _, err := compose(ca, entry{true, []byte(tt.set)}); err == nil || !strings.Contains(err.Error(), tt.rule) {
+		if _, err := compose(ca, entry{there: true, data: []byte(tt.set)}); err == nil || !strings.Contains(err.Error(), tt.rule) {
 			t.Errorf("%s: got %v, want %s", tt.name, err, tt.rule)
 		}
 	}
-	if _, err := compose(bytes.Repeat([]byte{5, 0}, maxEntries/2+1), entry{true, []byte(`{"keys":[` + strings.Repeat("0,", maxEntries/2) + `0]}`)}); !errors.Is(err, errTooMany) {
+	if _, err := compose(bytes.Repeat([]byte{5, 0}, maxEntries/2+1), entry{there: true, data: []byte(`{"keys":[` + strings.Repeat("0,", maxEntries/2) + `0]}`)}); !errors.Is(err, errTooMany) {
 		t.Errorf("FX-1 too many together: %v", err)
 	}
 }
@@ -252,8 +252,8 @@ func FuzzCompose(f *testing.F) {
 	f.Add(weak(f), []byte(`{"keys":[{"use":"wit-svid","kid":"a"}],"spiffe_sequence":1}`), true)
 	f.Fuzz(func(t *testing.T, certificates, keys []byte, there bool) {
 		before := [2][]byte{bytes.Clone(certificates), bytes.Clone(keys)}
-		document, err := compose(certificates, entry{there, keys})
-		again, errAgain := compose(certificates, entry{there, keys})
+		document, err := compose(certificates, entry{there: there, data: keys})
+		again, errAgain := compose(certificates, entry{there: there, data: keys})
 		if !bytes.Equal(document, again) || (err == nil) != (errAgain == nil) {
 			t.Fatal("two answers")
 		}

@@ -2,6 +2,7 @@ package workloadapi
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,7 +39,8 @@ type Config struct {
 // A Source is the bundle of one trust domain at one Workload API. Any number of
 // goroutines may use it.
 type Source struct {
-	address string
+	address string // fit for logs
+	origin  string // and no other address has it
 	td      spiffeid.TrustDomain
 	log     *slog.Logger
 	dial    func(context.Context) (net.Conn, error)
@@ -55,7 +57,7 @@ var _ bundle.Watcher = (*Source)(nil)
 // New checks the configuration and reports every fault at once. It connects to
 // nothing: the agent may start later.
 func New(c Config) (*Source, error) {
-	s := &Source{address: oauth.Shown(c.Address), td: c.TrustDomain, log: c.Log, closed: make(chan struct{})}
+	s := &Source{address: oauth.Shown(c.Address), origin: uniqueOrigin(c.Address), td: c.TrustDomain, log: c.Log, closed: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -108,8 +110,18 @@ func parseAddress(raw string) (network, address string, err error) {
 	return "", "", errors.New("it begins with neither unix:// nor tcp://")
 }
 
-// Origin is the address, fit for logs.
-func (s *Source) Origin() string { return s.address }
+// Origin is the address, fit for logs. Where that is not all of it, a digest
+// follows: no two addresses have the same origin.
+func (s *Source) Origin() string { return s.origin }
+
+func uniqueOrigin(address string) string {
+	shown := oauth.Shown(address)
+	if shown == address {
+		return shown
+	}
+	sum := sha256.Sum256([]byte(address))
+	return fmt.Sprintf("%s (%x)", shown, sum[:8])
+}
 
 // Close ends what is under way, and no Fetch or Watch works any more. It may be
 // called more than once.
@@ -135,10 +147,11 @@ func (s *Source) during(ctx context.Context) (context.Context, context.CancelFun
 // answer of each, and makes one SPIFFE bundle document of what they have for the
 // trust domain. It takes ten seconds at most.
 //
-// Of an agent that has one of the two bundles, the other counts as withdrawn
-// (CL-4). One that has neither, or that does not answer, teaches nothing: it may
-// have started a moment ago. The bundle of before is then good until it is too
-// old (BE-15).
+// Of an agent that has one of the two bundles, the other counts as withdrawn, and
+// both do if it has bundles of other trust domains only: the document is then one
+// without keys, which trusts nobody (CL-4, BU-3). An agent that has no bundles at
+// all, or that does not answer, teaches nothing: it may have started a moment ago.
+// The bundle of before is then good until it is too old (BE-15).
 func (s *Source) Fetch(ctx context.Context) (bundle.Document, error) {
 	ctx, cancel := s.during(ctx)
 	defer cancel()
@@ -177,12 +190,13 @@ func (s *Source) fetch(ctx context.Context) ([]byte, error) {
 	s.mu.Lock()
 	s.fetched = sums
 	s.mu.Unlock()
-	if !has[x509Profile].there && !has[jwtProfile].there {
+	x509, jwt := has[x509Profile], has[jwtProfile]
+	if !x509.there && !jwt.there && !x509.withdrawn && !jwt.withdrawn {
 		err := fmt.Errorf("the Workload API has no bundle for %s", s.td.Name())
 		if lack != nil {
 			err = fmt.Errorf("%w: %w", err, lack)
 		}
 		return nil, err
 	}
-	return compose(has[x509Profile].data, has[jwtProfile])
+	return compose(x509.data, jwt)
 }

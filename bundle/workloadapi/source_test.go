@@ -158,7 +158,10 @@ func TestFederatedBundles(t *testing.T) { // AV-1, BU-18, BU-19
 	if err := d.RemoveFederated("partner.example"); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, partner, "no bundle for partner.example")
+	// The agent goes on to have its own: the relation was ended (CL-4, BU-3).
+	if document, got := fetch(t, partner); has(got) != [2]int{} || string(document) != `{"keys":[]}` {
+		t.Errorf("CL-4 after the end of the relation: %s", document)
+	}
 	fetch(t, s)
 }
 
@@ -171,7 +174,13 @@ func TestOnlyTheExactName(t *testing.T) { // AV-1, BU-18
 		if has(got) != [2]int{1, 0} || !bytes.Equal(got.Anchors()[0].Raw, mine) {
 			t.Errorf("%q counted for example.org", name)
 		}
-		refused(t, newSource(t, Config{Address: start(t, said{x509: map[string][]byte{name: other}, jwt: map[string][]byte{name: jwks(t)}})}), "no bundle for example.org")
+		for _, says := range []said{
+			{x509: map[string][]byte{name: other}, jwt: map[string][]byte{name: jwks(t)}}, {x509: map[string][]byte{name: other}}, {jwt: map[string][]byte{name: jwks(t)}},
+		} {
+			if document, got := fetch(t, newSource(t, Config{Address: start(t, says)})); has(got) != [2]int{} || string(document) != `{"keys":[]}` {
+				t.Errorf("%q counted for example.org: %s", name, document)
+			}
+		}
 		delete(good, name)
 	}
 }
@@ -308,8 +317,12 @@ func TestInASet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := set.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "no bundle for other.example") || strings.Contains(err.Error(), "example.org: ") {
+	if err := set.Load(t.Context()); err != nil {
 		t.Errorf("AV-1 of two trust domains the agent has one: %v", err)
+	}
+	other, err := set.Bundle(spiffeid.RequireTrustDomainFromString("other.example"))
+	if err != nil || has(other) != [2]int{} {
+		t.Errorf("CL-4 the one it lacks: %v, %v", has(other), err)
 	}
 	for _, tt := range []struct {
 		name string
@@ -320,6 +333,11 @@ func TestInASet(t *testing.T) {
 		{"BE-15 no bundle", said{}, [2]int{1, 1}},
 		{"BU-11 one kid on two keys", said{x509: own(root(t, nil)), jwt: own(jwks(t, jwk(t, "b", nil), jwk(t, "b", nil)))}, [2]int{1, 1}},
 		{"CL-4 the JWT bundle withdrawn", said{x509: own(root(t, nil))}, [2]int{1, 0}},
+		{"CL-4 F10 only bundles of others", said{x509: others(root(t, nil)), jwt: others(jwks(t))}, [2]int{0, 0}},
+		{"both again", said{x509: own(root(t, nil)), jwt: own(jwks(t, jwk(t, "a", nil)))}, [2]int{1, 1}},
+		{"BE-15 no bundle, of nobody", said{}, [2]int{1, 1}},
+		{"CL-4 F10 only the X.509 bundle of another", said{x509: others(root(t, nil))}, [2]int{0, 0}},
+		{"both again", said{x509: own(root(t, nil)), jwt: own(jwks(t, jwk(t, "a", nil)))}, [2]int{1, 1}},
 		{"BU-3 both empty", said{x509: own(nil), jwt: own(jwks(t))}, [2]int{0, 0}},
 	} {
 		a.say(tt.says)
@@ -328,6 +346,23 @@ func TestInASet(t *testing.T) {
 		if err != nil || has(got) != tt.want {
 			t.Errorf("%s: got %v, %v, want %v", tt.name, has(got), err, tt.want)
 		}
+	}
+}
+
+// others are bundles of another trust domain.
+func others(data []byte) map[string][]byte {
+	return map[string][]byte{"spiffe://agent.example": data}
+}
+
+// What was kept on disk is good for one address (BE-16).
+func TestOriginIsUnique(t *testing.T) {
+	long := "unix:///" + strings.Repeat("a", 300)
+	a, b, short := newSource(t, Config{Address: long + "1"}), newSource(t, Config{Address: long + "2"}), newSource(t, Config{Address: "unix:///a"})
+	if a.Origin() == b.Origin() || a.Origin() != newSource(t, Config{Address: long + "1"}).Origin() {
+		t.Errorf("BE-16 %s and %s", a.Origin(), b.Origin())
+	}
+	if short.Origin() != "unix:///a" {
+		t.Errorf("a short one is %s", short.Origin())
 	}
 }
 

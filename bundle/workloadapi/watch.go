@@ -30,7 +30,8 @@ var errNever = errors.New("it is not asked again; the bundle is only polled")
 // Watch follows both bundles until ctx ends or the source is closed. It calls
 // changed when the bundle of the trust domain has become another one than the
 // last Fetch or the message before had, and when the Workload API is back after
-// it was away. What the agent says of other trust domains does not count.
+// it was away. What the agent says of other trust domains does not count, except
+// that it has any where it lacks this one.
 //
 // changed is never called twice at a time. It says only that a Fetch is worth
 // its while: what was received here is not used further.

@@ -144,6 +144,8 @@ func TestWatchTellsOfChanges(t *testing.T) {
 			{"CL-4 the JWT bundle withdrawn", said{x509: own(other)}, true},
 			{"an empty one in its place", said{x509: own(other), jwt: own(nil)}, true},
 			{"CL-4 both withdrawn", said{}, true},
+			{"CL-4 only bundles of others, after none", said{x509: others(ca), jwt: others(a)}, true},
+			{"AV-1 another one of these", said{x509: others(other), jwt: others(b)}, false},
 			{"both back", said{x509: own(ca), jwt: own(a)}, true},
 		} {
 			agent.say(tt.says)

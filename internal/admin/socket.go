@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/svidgate/svidgate/internal/filelock"
 )
 
 // socketMode lets the owner in and nobody else.
@@ -41,7 +42,7 @@ func (s *socket) Close() (err error) {
 func listen(ctx context.Context, path string) (*socket, error) {
 	// Of servers that start together one makes room and binds before the next
 	// looks.
-	unlock, err := lockFolder(filepath.Dir(path))
+	unlock, err := filelock.Take(ctx, path+".lock")
 	if err != nil {
 		return nil, fmt.Errorf("admin: socket %s: %w", path, err)
 	}
@@ -72,19 +73,6 @@ func listen(ctx context.Context, path string) (*socket, error) {
 		return nil, fmt.Errorf("admin: socket %s: %w", path, err)
 	}
 	return s, nil
-}
-
-// lockFolder is held while a socket is made in a folder.
-func lockFolder(folder string) (unlock func(), err error) {
-	f, err := os.Open(folder)
-	if err != nil {
-		return nil, err
-	}
-	if err := flock(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return func() { f.Close() }, nil
 }
 
 func makeRoom(ctx context.Context, path string) error {

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/filelock"
 )
 
 // place is a folder whose path is short enough for a socket.
@@ -99,4 +103,49 @@ func TestSocketMakesRoom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Anybody who may read the folder may lock it, and holds up no start by that.
+func TestALockedFolderHoldsUpNoSocket(t *testing.T) {
+	path := place(t)
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	l, err := listen(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if info, err := os.Lstat(path + ".lock"); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the file that is locked is %v, %v", info, err)
+	}
+}
+
+// A start waits for another one, and not for ever.
+func TestSocketWaitsForItsLock(t *testing.T) {
+	path := place(t)
+	synctest.Test(t, func(t *testing.T) {
+		unlock, err := filelock.Take(t.Context(), path+".lock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		start := time.Now()
+		if _, err := listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), path+".lock: another process has locked it") {
+			t.Errorf("the error is %v", err)
+		}
+		if waited := time.Since(start); waited != 10*time.Second {
+			t.Errorf("it waited %v", waited)
+		}
+	})
+	l, err := listen(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
 }

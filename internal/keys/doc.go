@@ -3,9 +3,9 @@
 // of the JWK Set has it, stays published as retiring until the last token it
 // signed has expired, and is removed.
 //
-// The keys are in a file that only its owner can read. A change is on disk before
-// anybody sees it, and processes that share the file and the configuration take
-// over each other's changes. Several nodes keep their keys in the store, not in
+// The keys are in a file that only its owner can read. A change is in the file
+// before anybody sees it, and processes that share the file and the configuration
+// take over each other's changes. Several nodes keep their keys in the store, not in
 // this file. The package signs nothing and knows no token.
 //
 // Rules KR-1 to KR-4 and the seam of KR-5 of docs/requirements.md, F11 of the

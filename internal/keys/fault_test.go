@@ -236,6 +236,137 @@ func TestKR2TheClockIsSet(t *testing.T) {
 	}
 }
 
+// KR-2: a start while the clock is behind takes nothing from a key whose tokens
+// live, nor from copies that are out there. It need not be right by the next start.
+func TestKR2TheClockIsBehindAtAStart(t *testing.T) {
+	now := moment
+	cfg := Config{File: keyFile(t), LongestToken: 24 * time.Hour, Now: func() time.Time { return now }}
+	start := func() *Ring {
+		t.Helper()
+		ring, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ring
+	}
+	ring := start()
+	old := ring.Signer().KeyID // signs a token of 24 h now
+	if _, err := ring.Rotate(true); err != nil {
+		t.Fatal(err)
+	}
+	cfg.PublishAhead = 30 * time.Second // copies of five minutes are out there
+	start()
+	removes := moment.Add(24*time.Hour + linger).UTC()
+	for _, row := range []struct {
+		name string
+		now  time.Time
+		want bool
+	}{
+		{"a year behind", moment.AddDate(-1, 0, 0), true},
+		{"right again", moment.Add(2 * time.Minute), true},
+		{"the last second", removes.Add(-time.Second), true},
+		{"its time", removes, false},
+	} {
+		now = row.now
+		ring = start()
+		at := slices.IndexFunc(ring.List(), func(k Key) bool { return k.ID == old })
+		if at >= 0 != row.want {
+			t.Errorf("%s: published is %v", row.name, at >= 0)
+		}
+		if at >= 0 && !ring.List()[at].RemovesAt.Equal(removes) {
+			t.Errorf("%s: it is removed at %v, not %v", row.name, ring.List()[at].RemovesAt, removes)
+		}
+		if row.name == "right again" {
+			c, err := ring.Rotate(false)
+			if want := moment.Add(maxCache + answerTime); err != nil || !c.Key.ActivatesAt.Equal(want) {
+				t.Errorf("a key signs at %v, not %v: %v", c.Key.ActivatesAt, want, err)
+			}
+		}
+	}
+}
+
+// KR-2: a clock that was ahead keeps a retired key for no longer than one process
+// needs to see its last token out, and the next key back for no longer than copies
+// last.
+func TestKR2TheClockWasAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := 365 * 24 * time.Hour
+		cfg := Config{File: keyFile(t), LongestToken: 5 * time.Minute, Now: func() time.Time { return time.Now().Add(ahead) }}
+		ring, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ring.Rotate(true); err != nil {
+			t.Fatal(err)
+		}
+		cfg.PublishAhead = 30 * time.Second // copies of five minutes are out there
+		if err := ring.Configure(cfg); err != nil {
+			t.Fatal(err)
+		}
+		ahead = 0
+		for range 2 { // each start counts anew
+			again, stop := running(t, cfg)
+			time.Sleep(5*time.Minute + linger - time.Second)
+			if synctest.Wait(); len(again.List()) != 2 {
+				t.Error("it went too early")
+			}
+			stop()
+		}
+		again, stop := running(t, cfg)
+		time.Sleep(5*time.Minute + linger + time.Second)
+		if synctest.Wait(); len(again.List()) != 1 {
+			t.Errorf("it has not gone: %+v", again.List())
+		}
+		c, err := again.Rotate(false)
+		if wait := time.Until(c.Key.ActivatesAt); err != nil || wait != maxCache+answerTime {
+			t.Errorf("the next key waits %v, %v", wait, err)
+		}
+		time.Sleep(maxCache + answerTime)
+		if synctest.Wait(); again.Signer().KeyID != c.Key.ID {
+			t.Errorf("it does not sign: %+v", again.List())
+		}
+		stop()
+	})
+}
+
+// KR-2: a retiring key counts as such from when this process stopped to sign with
+// it, not from when another one wrote that.
+func TestKR2RetiredByAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{File: keyFile(t), PublishAhead: 30 * time.Second, LongestToken: 5 * time.Minute}
+		ring, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := ring.Signer().KeyID
+		if _, err := other.Rotate(true); err != nil {
+			t.Fatal(err)
+		}
+		unblock := block(t, cfg.File)
+		if _, err := ring.Rotate(false); err == nil || ring.Signer().KeyID != old {
+			t.Fatalf("%v, %v", ring, err)
+		}
+		time.Sleep(10 * time.Minute) // it signs all the time
+		unblock()
+		stop := run(t, ring)
+		for _, row := range []struct {
+			after     time.Duration
+			published bool
+		}{{0, true}, {5*time.Minute + linger - time.Second, true}, {2 * time.Second, false}} {
+			time.Sleep(row.after)
+			synctest.Wait()
+			if bytes.Contains(ring.JWKS(), []byte(old)) != row.published || ring.Signer().KeyID == old {
+				t.Errorf("%v later: %v", row.after, ring)
+			}
+		}
+		stop()
+	})
+}
+
 // Processes that share the file take over each other's changes.
 func TestSharedFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

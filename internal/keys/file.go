@@ -7,6 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"github.com/svidgate/svidgate/internal/filelock"
 )
 
 const (
@@ -16,7 +19,12 @@ const (
 	maxKeys = 64
 	// fileMode is the only mode written; any that lets others in is refused.
 	fileMode = 0o600
+	// lockSuffix makes the name of the file that is locked during a change.
+	lockSuffix = ".lock"
 )
+
+// errNoRoom is returned for a change that makes the file too large.
+var errNoRoom = errors.New("no room for another key")
 
 // A digest tells contents of the file apart.
 type digest [sha256.Size]byte
@@ -36,7 +44,7 @@ func readFile(path string) (*document, digest, error) {
 }
 
 func readBytes(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // or a pipe would wait here
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +53,8 @@ func readBytes(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s: others than its owner may use it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+	if err := filelock.Private(path, info); err != nil {
+		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
@@ -62,14 +67,15 @@ func readBytes(path string) ([]byte, error) {
 }
 
 // writeFile replaces the file as a whole: a reader, and the next start after a
-// crash, finds the old keys or the new ones. The caller holds the folder's lock.
+// crash, finds the old keys or the new ones. On error it is as it was. The caller
+// holds the lock, and syncs the folder afterwards.
 func writeFile(path string, d *document) (_ digest, err error) {
 	data, err := format(d)
 	if err != nil {
 		return digest{}, err
 	}
 	if len(data) > maxFile || len(d.keys) > maxKeys {
-		return digest{}, fmt.Errorf("%s: no room for another key", path)
+		return digest{}, fmt.Errorf("%s: %w", path, errNoRoom)
 	}
 	if _, err := parse(data); err != nil { // a clock beyond the calendar, a bug
 		return digest{}, fmt.Errorf("%s: what was to be written would not open again: %w", path, err)
@@ -99,7 +105,7 @@ func writeFile(path string, d *document) (_ digest, err error) {
 	if err := os.Rename(temporary, path); err != nil {
 		return digest{}, err
 	}
-	return sha256.Sum256(data), syncFolder(path)
+	return sha256.Sum256(data), nil
 }
 
 // syncFolder makes a rename last.

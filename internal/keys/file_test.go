@@ -18,7 +18,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/svidgate/svidgate/internal/jose"
 )
@@ -253,6 +256,60 @@ func TestLooseModesAreRefused(t *testing.T) {
 	}
 }
 
+// Whoever owns the file can read it at any time, and knows what is signed with.
+func TestAnotherUsersFileIsRefused(t *testing.T) {
+	good, _ := written(t)
+	path := keyFile(t)
+	if err := os.WriteFile(path, []byte(good), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{File: path}); err != nil {
+		t.Errorf("of our own: %v", err)
+	}
+	if err := os.Chown(path, 65534, 65534); err != nil {
+		t.Skip("only root can give a file away: ", err)
+	}
+	if _, err := Open(Config{File: path}); err == nil || !strings.Contains(err.Error(), path+": it belongs to uid 65534") {
+		t.Errorf("the error is %v", err)
+	}
+	if data, _ := os.ReadFile(path); string(data) != good {
+		t.Error("the file was changed")
+	}
+}
+
+// The file may be a link, as mounted secrets are. A pipe, linked or not, stops
+// nobody.
+func TestLinksAndPipes(t *testing.T) {
+	good, _ := written(t)
+	for _, row := range []struct {
+		name string
+		put  func(path string) error
+		want string
+	}{
+		{"a link to a file", func(path string) error {
+			return errors.Join(os.WriteFile(path+".1", []byte(good), 0o600), os.Symlink(path+".1", path))
+		}, ""},
+		{"a link to a file for all", func(path string) error {
+			return errors.Join(os.WriteFile(path+".1", []byte(good), 0o600), os.Chmod(path+".1", 0o604), os.Symlink(path+".1", path))
+		}, "chmod 600"},
+		{"a pipe", func(path string) error { return syscall.Mkfifo(path, 0o600) }, "not a regular file"},
+		{"a link to a pipe", func(path string) error {
+			return errors.Join(syscall.Mkfifo(path+".1", 0o600), os.Symlink(path+".1", path))
+		}, "not a regular file"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			path := keyFile(t)
+			if err := row.put(path); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(Config{File: path})
+			if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
 // A crash can leave the temporary file; it is not opened, whatever it is.
 func TestWhatACrashLeftIsReplaced(t *testing.T) {
 	path := keyFile(t)
@@ -267,9 +324,8 @@ func TestWhatACrashLeftIsReplaced(t *testing.T) {
 	if data, _ := os.ReadFile(elsewhere); string(data) != "untouched" {
 		t.Error("the key was written through a link")
 	}
-	left, _ := os.ReadDir(filepath.Dir(path))
-	if len(left) != 1 {
-		t.Errorf("left behind: %v", left)
+	if diff := cmp.Diff([]string{"svidgate-keys.json", "svidgate-keys.json.lock"}, namesBeside(t, path)); diff != "" {
+		t.Errorf("left behind: %s", diff)
 	}
 }
 

@@ -51,10 +51,26 @@ func (d *document) settle(c Config, now time.Time, ripe func(key) bool, fresh ma
 	if next := d.pending(); next != nil && ripe(*next) {
 		d.activate(next, c, now)
 	}
-	if d.pending() == nil && (d.active().alg != c.Algorithm || c.RotateEvery > 0 && !now.Before(d.rotation(c))) {
+	if d.lacksNext(c, now) && !d.full() { // for want of room other changes must not fail
 		return d.prepare(c, now, fresh)
 	}
 	return nil
+}
+
+// lacksNext reports whether a pending key is to be made.
+func (d *document) lacksNext(c Config, now time.Time) bool {
+	return d.pending() == nil && (d.active().alg != c.Algorithm || c.RotateEvery > 0 && !now.Before(d.rotation(c)))
+}
+
+// full reports whether there is no room for another key.
+func (d *document) full() bool { return len(d.keys) >= maxKeys }
+
+// offers is the error about an algorithm that no key signs with, now or next.
+func (d *document) offers(alg jose.Algorithm) error {
+	if next := d.pending(); d.active().alg == alg || next != nil && next.alg == alg {
+		return nil
+	}
+	return fmt.Errorf("%w of %s", errNoRoom, alg)
 }
 
 // rotation is when the next pending key is made, if rotation goes by itself.
@@ -93,13 +109,16 @@ func (d *document) lacks(c Config) bool {
 }
 
 // correct moves what lies further ahead than it would if it were planned now: the
-// clock was set back, or the time ahead is shorter now. What it is moved to is a
-// whole period from now, and so never too early.
+// clock was set back, or the time ahead is shorter now.
+//
+// It shortens nothing on disk that tokens and copies out there need. The clock may
+// be behind at this start and right at the next, for which a time that is a whole
+// period from now would have passed long ago. So the end of a retiring key and
+// copiesUntil stay as they are, and sightings.left and copiesGone judge them. A
+// pending key may be moved: each process waits until its copies have it, whatever
+// the time of the file.
 func (d *document) correct(c Config, now time.Time) {
 	tooFar := func(t, at time.Time) bool { return t.After(at.Add(tolerance)) }
-	if at := notBefore(now.Add(maxCache + answerTime)); tooFar(d.copiesUntil, at) {
-		d.copiesUntil = at
-	}
 	for i := range d.keys {
 		k := &d.keys[i]
 		switch k.state {
@@ -111,10 +130,6 @@ func (d *document) correct(c Config, now time.Time) {
 			if at := d.start(c, now); tooFar(k.due, at) {
 				k.due = at
 			}
-		case StateRetiring:
-			if at := k.end(now); tooFar(k.due, at) {
-				k.due = at
-			}
 		}
 	}
 }
@@ -122,10 +137,19 @@ func (d *document) correct(c Config, now time.Time) {
 // start is when a key that is first published now may become active.
 func (d *document) start(c Config, now time.Time) time.Time {
 	at := notBefore(now.Add(c.PublishAhead))
-	if at.Before(d.copiesUntil) {
-		return d.copiesUntil
+	if copies := d.copiesGone(now); at.Before(copies) {
+		return copies
 	}
 	return at
+}
+
+// copiesGone is when the last copy of a longer life is gone. If copiesUntil lies
+// further ahead than it can, the clock was set back.
+func (d *document) copiesGone(now time.Time) time.Time {
+	if most := notBefore(now.Add(maxCache + answerTime)); d.copiesUntil.After(most) {
+		return most
+	}
+	return d.copiesUntil
 }
 
 // end is when a key that signs no more from now on may be removed.

@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -93,7 +94,8 @@ func (r *Ring) List() []Key {
 	return out
 }
 
-// A Change is what a call did.
+// A Change is what a call did. It is there with [ErrUnsynced] too, and with no other
+// error.
 type Change struct {
 	// Key is the one that it was about: the key that signs next, or now, as it
 	// stands after Rotate; the removed one as it stood before Remove.
@@ -117,7 +119,7 @@ func (r *Ring) Rotate(now bool) (Change, error) {
 			kid, err = d.rotate(cfg, t, now, makeKey)
 			return err
 		})
-		if err == nil {
+		if err == nil || errors.Is(err, ErrUnsynced) {
 			c.Key = k.view.Load().content.find(kid).public()
 		}
 		return err
@@ -146,9 +148,12 @@ func (r *Ring) Remove(kid string) (Change, error) {
 }
 
 // Configure takes over another algorithm, rotation or lifetimes. Now and Log stay
-// those of Open, and File must be the same. On error nothing has changed. A
-// longer LongestToken is in force when Configure returns: only then may such
+// those of Open, and File must be the same. On error the configuration stays what it
+// was. A longer LongestToken is in force when Configure returns: only then may such
 // tokens be issued.
+//
+// A file that is full holds up no configuration but that of another algorithm, for
+// which a key would have to be made: rotation waits for room.
 func (r *Ring) Configure(cfg Config) error {
 	k := r.keeper
 	return k.operate(func(old Config) error {
@@ -160,7 +165,11 @@ func (r *Ring) Configure(cfg Config) error {
 		if err != nil {
 			return err
 		}
-		if _, err := k.change(context.Background(), cfg, nil); err != nil {
+		var asked func(*document, time.Time) error
+		if cfg.Algorithm != old.Algorithm {
+			asked = func(d *document, _ time.Time) error { return d.offers(cfg.Algorithm) }
+		}
+		if _, err := k.change(context.Background(), cfg, asked); err != nil {
 			return err
 		}
 		k.config = cfg

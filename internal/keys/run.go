@@ -29,10 +29,13 @@ func (r *Ring) Run(ctx context.Context) error {
 func (k *keeper) tend(ctx context.Context) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.foreign() || k.due() {
+	if k.unsynced || k.foreign() || k.due(k.view.Load().content, k.config) {
 		if _, err := k.change(ctx, k.config, nil); err != nil {
 			return k.config.poll()
 		}
+	}
+	if content := k.view.Load().content; content.full() && content.lacksNext(k.config, k.config.Now()) {
+		k.config.Log.Error("the next signing key was not made", "file", k.config.File, "error", errNoRoom.Error())
 	}
 	return k.wait()
 }
@@ -43,12 +46,11 @@ func (k *keeper) foreign() bool {
 	return err != nil || sha256.Sum256(data) != k.view.Load().file // change tells what is wrong
 }
 
-// due reports whether settle would change anything.
-func (k *keeper) due() bool {
-	content := k.view.Load().content
+// due reports whether settle would change anything in a content.
+func (k *keeper) due(content *document, c Config) bool {
 	next := content.clone()
 	errMaking := errors.New("a key is to be made")
-	err := next.settle(k.config, k.config.Now(), k.seen.ripe, func(jose.Algorithm, time.Time) (key, error) {
+	err := next.settle(c, c.Now(), k.seen.ripe, func(jose.Algorithm, time.Time) (key, error) {
 		return key{}, errMaking
 	})
 	return err != nil || !next.same(content)
@@ -64,7 +66,7 @@ func (k *keeper) wait() time.Duration {
 			wait = min(wait, k.seen.left(one))
 		}
 	}
-	if k.config.RotateEvery > 0 && content.pending() == nil {
+	if k.config.RotateEvery > 0 && content.pending() == nil && !content.full() {
 		wait = min(wait, content.rotation(k.config).Sub(k.config.Now()))
 	}
 	return max(wait, 10*time.Millisecond)

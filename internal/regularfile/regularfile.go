@@ -12,7 +12,7 @@ import (
 
 // ErrNotRegular is wrapped in the error for a folder, a pipe, a device or a
 // socket.
-var ErrNotRegular = errors.New("it is not a regular file")
+var ErrNotRegular = errors.New("not a regular file")
 
 // Read reads at most so many bytes of a regular file, or of one that a symbolic
 // link leads to; what is longer is cut. Errors are *os.PathError.

@@ -1,7 +1,0 @@
-//go:build !unix
-
-package admin
-
-import "os"
-
-func flock(*os.File) error { return nil }
