@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -51,6 +53,7 @@ func newDomain(t *testing.T, name string, options devca.Options) *domain {
 		t.Fatal(err)
 	}
 	endpoint.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	endpoint.Config.ErrorLog = log.New(io.Discard, "", 0) // of servers that were killed in a handshake
 	endpoint.StartTLS()
 	t.Cleanup(endpoint.Close)
 	d.url = endpoint.URL + "/bundle.json"

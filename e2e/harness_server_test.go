@@ -32,6 +32,7 @@ type server struct {
 	addresses map[string]string // of the listeners, from the line "ready"
 	record    *tail             // nil when the audit record is not in a regular file
 	issuer    string
+	killed    bool // what it decided last may have reached nobody
 
 	mu      sync.Mutex
 	ids     map[string]bool     // every Request-Id that was answered
@@ -243,7 +244,7 @@ func (s *server) inspect(t *testing.T) {
 	if _, err := audit.Verify(bytes.NewReader(record)); err != nil {
 		t.Errorf("AU-3 the audit chain: %v", err)
 	}
-	if n := bytes.Count(record, []byte(`"outcome":`)); n != s.decided {
+	if n := bytes.Count(record, []byte(`"outcome":`)) - s.operated(t); n != s.decided && !(s.killed && n > s.decided) {
 		t.Errorf("TK-9 %d decisions, %d lines of decisions in the audit record", s.decided, n)
 	}
 	s.keepSigningKeys(t)

@@ -171,7 +171,8 @@ func (k *RemoteKeys) get(ctx context.Context, url string) (document, error) {
 }
 
 // maxAge is how long an answer may be kept by its Cache-Control (RFC 9111 section
-// 5.2.2.1), less the time that it spent in caches; 0 when it does not say.
+// 5.2.2.1), less the time that it spent in caches. It is 0 when it does not say, or
+// says that nothing may be kept, which is no pace to fetch at.
 func maxAge(h http.Header) time.Duration {
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
@@ -179,7 +180,7 @@ func maxAge(h http.Header) time.Duration {
 			continue
 		}
 		seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
-		if err != nil {
+		if err != nil || seconds == 0 {
 			return 0
 		}
 		age, _ := strconv.ParseUint(h.Get("Age"), 10, 31)

@@ -20,8 +20,9 @@ const (
 	MinRefresh = time.Minute
 	MaxRefresh = time.Hour
 	// leastKept is how long keys are kept at least, however short a time the
-	// server allows.
-	leastKept = 5 * time.Second
+	// server allows. Longer than what it allows, and keys could be missed that
+	// are published for a few seconds only before they sign (KR-2).
+	leastKept = time.Second
 
 	// StaleAfter is the age from which keys are still used and said to be stale
 	// (LD-3).

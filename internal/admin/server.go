@@ -283,12 +283,17 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) {
 	s.keyChange(w, r, audit.EventKeyRemove, change, err)
 }
 
+// keyChange records what was done and answers. A change that may not survive a
+// loss of power was done all the same.
 func (s *Server) keyChange(w http.ResponseWriter, r *http.Request, event string, change keys.Change, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, keys.ErrUnsynced) {
 		fail(w, http.StatusConflict, err)
 		return
 	}
-	if err := s.recorded(r, audit.Event{Event: event, KeyID: change.Key.ID}); err != nil {
+	if len(change.Steps) > 0 { // nothing changes when a key is pending already
+		err = errors.Join(err, s.recorded(r, audit.Event{Event: event, KeyID: change.Key.ID}))
+	}
+	if err != nil {
 		fail(w, http.StatusInternalServerError, err)
 		return
 	}
