@@ -1,6 +1,7 @@
 package svidgate
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -179,7 +180,7 @@ var jwtShapeRules = []judge.Rule[*jwtState]{
 		Presented: func(s *jwtState) string {
 			var names []string
 			for _, m := range s.token.Header {
-				names = append(names, m.Name)
+				names = append(names, cmp.Or(m.Name, "an empty name"))
 			}
 			return oauth.Shown(strings.Join(names, ", "))
 		},
