@@ -83,7 +83,6 @@ type Daemon struct {
 
 	changing  sync.Mutex                           // held while the configuration in force is replaced
 	sources   map[spiffeid.TrustDomain]sourceInUse // guarded by changing
-	stopped   bool                                 // guarded by changing
 	notLoaded string                               // guarded by changing; why the file as it is now was not put into force
 
 	servers    map[string]*http.Server // by the names of the listeners
