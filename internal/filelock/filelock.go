@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/svidgate/svidgate/internal/regularfile"
 )
 
 const (
@@ -53,7 +55,7 @@ func Private(path string, info fs.FileInfo) error {
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
 		return fmt.Errorf("%s: others than its owner may use it (mode %04o): chmod 600 %s", path, perm, path)
 	}
-	owner, known := ownerOf(info)
+	owner, known := regularfile.Owner(info)
 	if !known {
 		return fmt.Errorf("%s: this platform does not tell who owns it", path)
 	}

@@ -4,7 +4,6 @@ package filelock
 
 import (
 	"errors"
-	"io/fs"
 )
 
 // try fails: without a lock two processes could each make the key, and one of
@@ -12,5 +11,3 @@ import (
 func try(string) (unlock func(), err error) {
 	return nil, errors.New("this platform cannot lock a file")
 }
-
-func ownerOf(fs.FileInfo) (uid int, known bool) { return 0, false }

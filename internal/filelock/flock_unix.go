@@ -5,7 +5,6 @@ package filelock
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"syscall"
 )
@@ -49,12 +48,4 @@ func lock(f *os.File, path string) error {
 		return errHeld
 	}
 	return nil
-}
-
-func ownerOf(info fs.FileInfo) (uid int, known bool) {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, false
-	}
-	return int(stat.Uid), true
 }

@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"internal/strictjson":  {},
 	"internal/strictid":    {},
 	"internal/regularfile": {},
-	"internal/filelock":    {},
+	"internal/filelock":    {"internal/regularfile"},
 	"internal/jose":        {"internal/strictjson"},
 	"internal/judge":       {"oauth"},
 	"internal/keyset":      {"internal/strictjson"},

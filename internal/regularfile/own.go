@@ -14,6 +14,14 @@ var (
 	ErrWritable = errors.New("its group or everybody may write to it")
 )
 
+// OwnedByUs reports whether a file belongs to the user this process runs as, or
+// to root, who can do as that user anyway. It is true where the system has no
+// owners.
+func OwnedByUs(info fs.FileInfo) bool {
+	uid, known := Owner(info)
+	return !hasOwners || known && (uid == 0 || uid == os.Geteuid())
+}
+
 // OnlyWeWrite is nil if nobody but this user and root may change a file or folder:
 // it belongs to one of them, and has no permission to write for group or others.
 // Where the system has no owners, its permissions mean nothing either.

@@ -8,7 +8,5 @@ const noFollow = 0 // there is no such flag; Lstat has to do
 
 const hasOwners = false
 
-// OwnedByUs reports whether a file belongs to the user this process runs as, or
-// to root, who can do as that user anyway. It is true where the system has no
-// owners.
-func OwnedByUs(fs.FileInfo) bool { return true }
+// Owner is the user that a file belongs to; false where that is not known.
+func Owner(fs.FileInfo) (uid int, known bool) { return 0, false }

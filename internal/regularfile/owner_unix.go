@@ -4,7 +4,6 @@ package regularfile
 
 import (
 	"io/fs"
-	"os"
 	"syscall"
 )
 
@@ -13,10 +12,11 @@ const noFollow = syscall.O_NOFOLLOW
 
 const hasOwners = true
 
-// OwnedByUs reports whether a file belongs to the user this process runs as, or
-// to root, who can do as that user anyway. It is true where the system has no
-// owners.
-func OwnedByUs(info fs.FileInfo) bool {
+// Owner is the user that a file belongs to; false where that is not known.
+func Owner(info fs.FileInfo) (uid int, known bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (stat.Uid == 0 || int(stat.Uid) == os.Geteuid())
+	if !ok {
+		return 0, false
+	}
+	return int(stat.Uid), true
 }
