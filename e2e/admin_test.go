@@ -150,6 +150,9 @@ func TestBundleCommands(t *testing.T) {
 		if !strings.HasPrefix(out, "sequence 2 -> 1\n- jwt-svid: ") || !strings.Contains(out, "warning: ") {
 			t.Errorf("%q", out)
 		}
+		if l := s.record.find(t, "event", audit.EventBundleOverride); len(l) != 1 || l[0].text("trust_domain") != td.name || l[0]["bundle_sequence"] != 1.0 {
+			t.Errorf("audit lines of the override: %v", l)
+		}
 		s.refused(t, withJWT(td.id("/billing"), td.jwt(t, "/billing", issuer)), refusal{"invalid_client", oauth.ReasonBundleNoKeys, "BU-12"})
 		td.document.Store(nil)
 		s.done(t, "bundle", "refresh", td.name)

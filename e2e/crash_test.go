@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,6 +93,7 @@ type crashing struct {
 	counted     int            // audit lines that are in lines
 	tornKeys    int
 	tornBundles int
+	torn        map[string]bool // files that were cut off, each counted once
 	unconfirmed int
 }
 
@@ -111,7 +113,7 @@ clients:
 
 func newCrashing(t *testing.T, random *rand.Rand) *crashing {
 	t.Helper()
-	c := &crashing{random: random, mustHave: map[string]string{}, removed: map[string]bool{}, lines: map[string]int{}}
+	c := &crashing{random: random, mustHave: map[string]string{}, removed: map[string]bool{}, torn: map[string]bool{}, lines: map[string]int{}}
 	config := crashConfig
 	var domains []*domain
 	for _, name := range []string{"example.org", "partner.test"} {
@@ -307,8 +309,8 @@ func (c *crashing) storm(t *testing.T) {
 	}
 	evidence.add(t.Name()+" standard error", said(t, c.stderr))
 	c.keepSigningKeys(t)
-	c.tornKeys += count(t, filepath.Join(c.dir, "svidgate-keys.json.tmp*"))
-	c.tornBundles += count(t, filepath.Join(c.dir, "svidgate-bundles", "*.tmp*"))
+	c.tornKeys += c.left(t, filepath.Join(c.dir, "svidgate-keys.json.tmp*"))
+	c.tornBundles += c.left(t, filepath.Join(c.dir, "svidgate-bundles", "*.tmp*"))
 	c.audited(t)
 }
 
@@ -329,13 +331,24 @@ func (c *crashing) killAfter(t *testing.T, most time.Duration) {
 	c.kill(t)
 }
 
-func count(t *testing.T, pattern string) int {
+// left counts the files that a kill cut off, each once: they lie there for a while.
+func (c *crashing) left(t *testing.T, pattern string) (n int) {
 	t.Helper()
 	found, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(found)
+	for _, name := range found {
+		info, err := os.Stat(name)
+		if err != nil {
+			continue // it was tidied away
+		}
+		if seen := name + info.ModTime().String(); !c.torn[seen] {
+			c.torn[seen] = true
+			n++
+		}
+	}
+	return n
 }
 
 // mostKeys leaves room for those that rotate by themselves.

@@ -20,7 +20,7 @@ func unpolled(t *testing.T, more string) *world {
 	return &world{s, td}
 }
 
-// AK-18, KR-6, F1: as many requests with invented key ids as a few connections
+// AK-18, BE-17, F1: as many requests with invented key ids as a few connections
 // carry. The endpoint is asked once and then at most every 30 s, memory stays
 // bounded, and who has a good SVID gets a token each time.
 func TestFloodOfUnknownKIDs(t *testing.T) {
@@ -40,11 +40,10 @@ func TestFloodOfUnknownKIDs(t *testing.T) {
 	})
 	asked, allowed := w.td.fetches.Load()-fetched, 1+int64(time.Since(begun)/(30*time.Second))
 	if asked > allowed || asked == 0 {
-		t.Errorf("KR-6 %d requests to the bundle endpoint in %v, want at most %d", asked, time.Since(begun), allowed)
+		t.Errorf("BE-17 %d requests to the bundle endpoint in %v, want at most %d", asked, time.Since(begun), allowed)
 	}
 	t.Logf("%d request to the bundle endpoint", asked)
-	// What was found unknown is not remembered against a key that comes later,
-	// and the old one is as good as before.
+	// The old one is as good as before.
 	w.granted(t, good)
 }
 

@@ -23,7 +23,7 @@ type connection struct {
 
 // flags gives a command what every command that asks a server takes.
 func (c *connection) flags(cmd *cobra.Command, prints bool) {
-	cmd.Flags().StringVar(&c.socket, "socket", "", "administration socket of the server (default $SVIDGATE_SOCKET, else svidgate-admin.sock)")
+	cmd.Flags().StringVar(&c.socket, "socket", "", "administration socket of the server (default $SVIDGATE_SOCKET, else svidgate-admin.sock in this folder)")
 	cmd.MarkFlagFilename("socket", "sock")
 	if prints {
 		cmd.Flags().BoolVar(&c.asJSON, "json", false, "print JSON")

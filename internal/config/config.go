@@ -90,7 +90,7 @@ type Config struct {
 	Clients []Client
 
 	// Warnings are what an operator may do and should know about, in the form
-	// and order of faults. The daemon logs each at start.
+	// and order of faults. The daemon logs each at start and at each reload.
 	Warnings []Fault
 
 	// places is where the keys stand that cannot change while the server runs.

@@ -73,7 +73,7 @@ func readServer(t *table, cfg *Config) {
 		if !slices.ContainsFunc(stores, func(prefix string) bool { return strings.HasPrefix(store, prefix) }) {
 			t.r.fault(t.place("store"), `store must be "memory:", sqlite: and a file, or a postgres:// URL`)
 		} else {
-			t.r.warn(t.place("store"), "store does nothing in this version, which keeps no state but its keys and its audit record")
+			t.r.warn(t.place("store"), "store does nothing in this version, which keeps no state but its keys, its audit record and the last good bundles")
 		}
 	}
 

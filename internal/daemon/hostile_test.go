@@ -117,6 +117,9 @@ func TestEachHangupIsAnswered(t *testing.T) {
 	said := func() int { return len(p.log.lines("configuration not reloaded, the one in force stays")) }
 	d.Reload(byWatch)
 	first := said()
+	if first == 0 {
+		t.Error("a fault of a changed file is not said at all")
+	}
 	d.Reload(byWatch)
 	if said() != first {
 		t.Error("the same fault of a file is said at each look")
@@ -200,7 +203,7 @@ func TestStopWithoutStatusListener(t *testing.T) {
 	}
 }
 
-// The record has each configuration that came into force, and who asked for it.
+// The record has that another configuration came into force, and who asked for it.
 func TestReloadIsRecorded(t *testing.T) {
 	p := newPlace(t)
 	d := p.reloading(t)

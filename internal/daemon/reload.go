@@ -181,7 +181,12 @@ func (d *Daemon) firstBundles(domains []bundle.TrustDomain, sources map[spiffeid
 			if err == nil {
 				td.First, err = bundle.Parse(td.Name, document.Bytes, started)
 			}
-			if err != nil {
+			log := d.log.With("trust_domain", td.Name.Name(), "origin", td.Source.Origin(), "redirects", document.Redirects) // BE-18
+			if err == nil {
+				sequence, _ := td.First.Sequence()
+				log.Info("new source of a bundle asked", "sequence", sequence, "outcome", "taken")
+			} else {
+				log.Warn("new source of a bundle asked", "error", err.Error(), "outcome", "refused")
 				faults[i] = fmt.Errorf("trust domain %s: its new source gives no bundle: %w", td.Name.Name(), err)
 			}
 		})
