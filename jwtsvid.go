@@ -182,6 +182,9 @@ var jwtShapeRules = []judge.Rule[*jwtState]{
 			for _, m := range s.token.Header {
 				names = append(names, cmp.Or(m.Name, "an empty name"))
 			}
+			if len(names) == 0 {
+				return "no member"
+			}
 			return oauth.Shown(strings.Join(names, ", "))
 		},
 	},
