@@ -167,19 +167,11 @@ func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
 	}
 	next.confirmedAt(f.started, f.asked, 0)
 	same := f.before != nil && f.before.digest == next.digest
-	last, of := d.lastSequence(f.before)
-	if last.Present && next.hasSequence {
-		switch lower := next.sequence < last.Number; {
-		case f.document.Local: // an update by hand, which no comparison stops
-		case lower && !options.AcceptOlder: // BU-14: an older bundle played again
-			f.err = &DocumentError{"BU-14", fmt.Sprintf("its sequence is %d, lower than the %d of the bundle %s", next.sequence, last.Number, of)}
-			return
-		case lower:
-			f.warning = fmt.Sprintf("the operator took a bundle with the sequence %d in place of one with %d (BU-14)", next.sequence, last.Number)
-		case f.before != nil && next.sequence == last.Number && !same:
-			f.warning = "the bundle changed while its sequence did not (BU-14)"
-		}
+	if err := d.rollBack(f, next, options); err != nil {
+		f.err = err
+		return
 	}
+	f.warning = d.remark(f, next, same)
 	if same {
 		next.generation = f.before.generation
 	} else {
@@ -187,6 +179,32 @@ func (s *Set) take(d *domain, f *fetched, options FetchOptions) {
 	}
 	s.keep(d, f)
 	d.store(f, next)
+}
+
+// rollBack refuses an older bundle that is played again (BU-14). A document that
+// the operator keeps here is an update by hand, which no comparison stops.
+func (d *domain) rollBack(f *fetched, next *Snapshot, options FetchOptions) error {
+	last, of := d.lastSequence(f.before)
+	if f.document.Local || options.AcceptOlder || !last.Present || !next.hasSequence {
+		return nil
+	}
+	if next.sequence < last.Number {
+		return &DocumentError{"BU-14", fmt.Sprintf("its sequence is %d, lower than the %d of the bundle %s", next.sequence, last.Number, of)}
+	}
+	return nil
+}
+
+// remark is what an operator should know of a bundle that is taken (BU-14).
+func (d *domain) remark(f *fetched, next *Snapshot, same bool) string {
+	last, _ := d.lastSequence(f.before)
+	switch {
+	case f.document.Local || !last.Present || !next.hasSequence:
+	case next.sequence < last.Number:
+		return fmt.Sprintf("the operator took a bundle with the sequence %d in place of one with %d (BU-14)", next.sequence, last.Number)
+	case f.before != nil && next.sequence == last.Number && !same:
+		return "the bundle changed while its sequence did not (BU-14)"
+	}
+	return ""
 }
 
 // lastSequence is the one that a new document is compared with (BU-14), and which

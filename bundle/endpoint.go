@@ -62,6 +62,7 @@ func NewEndpoint(c EndpointConfig) (*Endpoint, error) {
 	u, err := endpointURL(c.URL)
 	var profile error
 	if c.Profile != "" && c.Profile != ProfileHTTPSWeb {
+		//svidgate:rule BE-3
 		profile = fmt.Errorf("the profile of a bundle endpoint is %s, not %q (BE-3)", ProfileHTTPSWeb, oauth.Shown(c.Profile))
 	}
 	if err := errors.Join(err, profile); err != nil {
@@ -98,16 +99,21 @@ func endpointURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
+		//svidgate:rule BE-2
 		return nil, errors.New("the URL is malformed (BE-2)")
 	case u.Scheme != "https":
+		//svidgate:rule BE-2
 		return nil, errors.New("the URL is not https (BE-2)")
 	case u.User != nil:
+		//svidgate:rule BE-2
 		return nil, errors.New("the URL has user information (BE-2)")
 	case u.Hostname() == "":
+		//svidgate:rule BE-2
 		return nil, errors.New("the URL has no host (BE-2)")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			//svidgate:rule BE-2
 			return nil, errors.New("the URL has no port from 1 to 65535 (BE-2)")
 		}
 	}

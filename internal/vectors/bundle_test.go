@@ -1,11 +1,14 @@
 package vectors
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -19,6 +22,8 @@ type bundleInput struct {
 	Text        string `json:"document,omitempty"`
 	PadTo       int    `json:"pad_to,omitempty"` // with spaces at its end
 	Entry       *int   `json:"entry,omitempty"`
+	// Before is the document in use, which this one is to take the place of.
+	Before string `json:"before,omitempty"`
 	// Others is how many entries beside that one verify something.
 	Others int `json:"others,omitempty"`
 }
@@ -35,7 +40,14 @@ func judgeBundle(t testing.TB, f *file, input json.RawMessage) expectation {
 	if n := in.PadTo - len(document); n > 0 {
 		document = append(document, strings.Repeat(" ", n)...)
 	}
-	snapshot, err := bundle.Parse(spiffeid.RequireTrustDomainFromString(in.TrustDomain), document, f.Now)
+	td := spiffeid.RequireTrustDomainFromString(in.TrustDomain)
+	var snapshot *bundle.Snapshot
+	var err error
+	if in.Before != "" {
+		snapshot, err = succeed(t, td, f.Now, in.Before, document)
+	} else {
+		snapshot, err = bundle.Parse(td, document, f.Now)
+	}
 	if err != nil {
 		e, ok := errors.AsType[*bundle.DocumentError](err)
 		if !ok {
@@ -55,6 +67,53 @@ func judgeBundle(t testing.TB, f *file, input json.RawMessage) expectation {
 		t.Fatalf("%d entries verify something, and not %d", kept, in.Others+1)
 	}
 	return expectation{Outcome: accepted}
+}
+
+// A publisher gives its documents one after the other.
+type publisher struct{ documents [][]byte }
+
+func (p *publisher) Origin() string { return "https://example.org/bundle" }
+
+func (p *publisher) Fetch(context.Context) (bundle.Document, error) {
+	next := p.documents[0]
+	p.documents = p.documents[1:]
+	return bundle.Document{Bytes: next}, nil
+}
+
+// succeed is what becomes of a document that comes after another one.
+func succeed(t testing.TB, td spiffeid.TrustDomain, now time.Time, before string, document []byte) (*bundle.Snapshot, error) {
+	source := &publisher{[][]byte{[]byte(before), document}}
+	set, err := bundle.NewSet(bundle.Config{
+		TrustDomains: []bundle.TrustDomain{{Name: td, Source: source}}, Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := set.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	change, err := set.Fetch(t.Context(), td, bundle.FetchOptions{})
+	return change.After, err
+}
+
+var ruleInText = regexp.MustCompile(`\(([A-Z]+-\d+)\)`)
+
+// judgeEndpoint reads the settings of a bundle endpoint.
+func judgeEndpoint(t testing.TB, _ *file, input json.RawMessage) expectation {
+	var in struct {
+		URL     string `json:"url"`
+		Profile string `json:"profile,omitempty"`
+	}
+	read(t, input, &in)
+	_, err := bundle.NewEndpoint(bundle.EndpointConfig{URL: in.URL, Profile: in.Profile})
+	if err == nil {
+		return expectation{Outcome: accepted}
+	}
+	rule := ruleInText.FindStringSubmatch(err.Error())
+	if rule == nil {
+		t.Fatal(err)
+	}
+	return expectation{Outcome: refused, Rule: rule[1]}
 }
 
 // countKept counts what verifies anything, under whatever use the document says.

@@ -61,6 +61,7 @@ var families = map[string]family{
 	"strict-json":   judgeJSON,
 	"spiffe-id":     judgeSPIFFEID,
 	"trust-domain":  judgeTrustDomain,
+	"endpoint":      judgeEndpoint,
 	"bundle":        judgeBundle,
 	"jwt-svid":      judgeJWTSVID,
 	"pattern":       judgePattern,

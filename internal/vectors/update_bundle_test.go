@@ -66,6 +66,23 @@ func document(entries ...any) object {
 	return object{{"keys", entries}, {"spiffe_sequence", 1}, {"spiffe_refresh_hint", 300}}
 }
 
+func writeEndpoints(w *writer) {
+	w.family("endpoint", "Whether a bundle endpoint may be configured with this URL and profile.")
+	type in struct {
+		URL     string `json:"url"`
+		Profile string `json:"profile,omitempty"`
+	}
+	none := expectation{}
+	w.good("https", "host, port, path and query are free", in{URL: "https://bundles.example.com:8443/x?y"}, none, "BE-2")
+	w.bad("http", "another scheme", in{URL: "http://bundles.example.com:8443/x?y"}, none, "BE-2")
+	w.bad("user", "user information", in{URL: "https://u@bundles.example.com/"}, none, "BE-2")
+	w.bad("no-host", "no host", in{URL: "https:///bundle.json"}, none, "BE-2")
+	w.bad("port-0", "a port that is none", in{URL: "https://bundles.example.com:0/"}, none, "BE-2")
+	w.bad("port-too-high", "a port that is none", in{URL: "https://bundles.example.com:65536/"}, none, "BE-2")
+	w.good("profile", "the profile by its name", in{"https://bundles.example.com/", "https_web"}, none, "BE-1", "BE-3")
+	w.bad("profile-unknown", "another profile", in{"https://bundles.example.com/", "https"}, none, "BE-3")
+}
+
 func writeBundles(w *writer) {
 	w.family("bundle", "Whether a bundle document is taken, and which of its entries count. A vector with the member entry is about the entry at that position.")
 	none := expectation{}
@@ -91,6 +108,13 @@ func writeBundles(w *writer) {
 	w.bad("too-long", "a byte more", longest, none, "BE-9")
 	w.good("most-entries", "1000 entries", of(`{"keys":[`+strings.Repeat("{},", 999)+`{}]}`), none, "FX-1")
 	w.bad("too-many-entries", "1001 entries", of(`{"keys":[`+strings.Repeat("{},", 1000)+`{}]}`), none, "FX-1")
+
+	after := func(before, text string) bundleInput {
+		return bundleInput{TrustDomain: "example.org", Before: before, Text: text}
+	}
+	w.good("sequence-higher", "a bundle after one with a lower sequence", after(`{"keys":[],"spiffe_sequence":9007199254740992}`, `{"keys":[],"spiffe_sequence":9007199254740993}`), none, "BU-13", "BU-14")
+	w.bad("sequence-lower", "an older one played again", after(`{"keys":[],"spiffe_sequence":9007199254740993}`, `{"keys":[],"spiffe_sequence":9007199254740992}`), none, "BU-14")
+	w.good("sequence-missing", "without a sequence the newest counts", after(`{"keys":[],"spiffe_sequence":2}`, `{"keys":[]}`), none, "BU-14")
 
 	writeKeyEntries(w, jwt)
 	writeAnchorEntries(w, jwt)
