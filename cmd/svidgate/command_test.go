@@ -218,3 +218,22 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 }
+
+// A mistyped subcommand does nothing, and so is no success.
+func TestMistypedSubcommand(t *testing.T) {
+	for _, row := range []struct{ args, want string }{
+		{"keys", ""}, {"bundle", ""}, {"audit", ""}, // help
+		{"keys rotat", `unknown command "rotat" for "svidgate keys"; did you mean rotate?`},
+		{"bundle lst", `unknown command "lst" for "svidgate bundle"; did you mean list?`},
+		{"audit verfy x", `unknown command "verfy" for "svidgate audit"; did you mean verify?`},
+		{"keys revoke x", `unknown command "revoke" for "svidgate keys"`},
+	} {
+		stdout, _, err := run(t, strings.Fields(row.args)...)
+		switch {
+		case row.want == "" && (err != nil || !strings.Contains(stdout, "Available Commands:")):
+			t.Errorf("%s: %v, %q", row.args, err, stdout)
+		case row.want != "" && (err == nil || !strings.HasPrefix(err.Error(), row.want) || stdout != ""):
+			t.Errorf("%s: %v, want %s", row.args, err, row.want)
+		}
+	}
+}
