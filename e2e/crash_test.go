@@ -39,7 +39,10 @@ var crashSeed = flag.Uint64("crash-seed", 0, "seed of the moments at which TestK
 // still; every such token is in the audit record, once; and the record is whole.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	const rounds = 100
+	rounds := 100
+	if testing.Short() {
+		rounds = 10
+	}
 	seed := *crashSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -63,6 +63,9 @@ func thePace() pace {
 // server refuses nothing and no API refuses a token, not with keys that are copied
 // for as long as the server's Cache-Control says, and no longer or sooner.
 func TestRotationUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes most of a minute: ./test has it")
+	}
 	t.Parallel()
 	r := newRotating(t, thePace())
 	ctx, cancel := context.WithCancel(t.Context())
