@@ -18,6 +18,10 @@ const (
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
 )
 
+// RecordTimeout is how long whoever records an event should wait for the file. A
+// disk that hangs must not collect every request.
+const RecordTimeout = 5 * time.Second
+
 // Events that the Log writes about itself. They have no outcome.
 const (
 	eventRecovered = "recovered" // a torn last line was cut off when the file was opened

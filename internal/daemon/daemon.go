@@ -38,11 +38,10 @@ const (
 )
 
 const (
-	firstLoad     = 2 * time.Second  // how long starting waits for trust bundles
-	firstFetch    = 10 * time.Second // how long a reload waits for bundles of new sources
-	drainTimeout  = 15 * time.Second // how long stopping waits for requests
-	endTimeout    = 5 * time.Second  // and then for everything else
-	recordTimeout = 5 * time.Second  // how long an event waits for the audit file
+	firstLoad    = 2 * time.Second  // how long starting waits for trust bundles
+	firstFetch   = 10 * time.Second // how long a reload waits for bundles of new sources
+	drainTimeout = 15 * time.Second // how long stopping waits for requests
+	endTimeout   = 5 * time.Second  // and then for everything else
 )
 
 // Options are what a process gives a daemon besides its configuration.

@@ -73,7 +73,7 @@ func (d *Daemon) tell(why string, err error) {
 // recordReload keeps in the audit record that other rules are in force. They are
 // already: that it could not be recorded is an error for whoever asked.
 func (d *Daemon) recordReload(why string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), audit.RecordTimeout)
 	defer cancel()
 	_, err := d.audit.Record(ctx, audit.Event{Event: audit.EventReload, Outcome: audit.Granted, RequestID: rand.Text(), Source: why})
 	if err != nil {

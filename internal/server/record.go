@@ -113,14 +113,10 @@ func hexDigest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// recordTimeout bounds the wait for the audit file. A disk that hangs must not
-// collect every request.
-const recordTimeout = 5 * time.Second
-
 // record writes the event. What was decided is recorded even when the peer has
 // gone.
 func (s *Server) record(ctx context.Context, rec *record) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), audit.RecordTimeout)
 	defer cancel()
 	_, err := s.config.Audit.Record(ctx, rec.event)
 	return err
