@@ -44,7 +44,7 @@ which the API verifies by itself.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
-		newBundle(), newKeys(), newReload(), newAudit(), newVersion())
+		newBundle(), newKeys(), newReload(), newAudit(), newProfile(), newVersion())
 	return root
 }
 

@@ -33,7 +33,7 @@ func Dial(path string) *Client {
 	path = strings.TrimPrefix(path, "unix://")
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &Client{path: path, http: &http.Client{
-		Timeout: time.Minute,
+		Timeout: MaxProfile + time.Minute,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -114,6 +114,28 @@ func (c *Client) Reload(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/reload", nil, new(struct{}))
 }
 
+// Profile copies a profile of the server to out, in the format of go tool pprof.
+// over is how long a CPU profile takes.
+func (c *Client) Profile(ctx context.Context, kind string, over time.Duration, out io.Writer) error {
+	kind, err := part("profile", kind)
+	if err != nil {
+		return err
+	}
+	response, err := c.ask(ctx, http.MethodGet, fmt.Sprintf("/profiles/%s?seconds=%d", kind, over/time.Second), nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		data, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+		return c.refusal(response.StatusCode, data)
+	}
+	if _, err := io.Copy(out, response.Body); err != nil {
+		return fmt.Errorf("the server at %s broke off its answer: %w", c.path, err)
+	}
+	return nil
+}
+
 // A Refusal is the error of a server that was asked and did not do it.
 type Refusal struct{ Why string }
 
@@ -135,13 +157,9 @@ func part(what, name string) (string, error) {
 const maxAnswer = 16 << 20
 
 func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
-	request, err := http.NewRequestWithContext(ctx, method, "http://svidgate"+path, bytes.NewReader(body))
+	response, err := c.ask(ctx, method, path, body)
 	if err != nil {
 		return err
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return c.unreachable(err)
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -149,16 +167,34 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 		return fmt.Errorf("the server at %s broke off its answer: %w", c.path, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		var p problem
-		if json.Unmarshal(data, &p) != nil || p.Error == "" {
-			return fmt.Errorf("the server at %s answered with status %d", c.path, response.StatusCode)
-		}
-		return &Refusal{p.Error}
+		return c.refusal(response.StatusCode, data)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return fmt.Errorf("the answer of the server at %s cannot be read: %w", c.path, err)
 	}
 	return nil
+}
+
+// ask sends one request. The body of the answer is the caller's to close.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://svidgate"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	return response, nil
+}
+
+// refusal is the error in an answer that is none.
+func (c *Client) refusal(status int, answer []byte) error {
+	var p problem
+	if json.Unmarshal(answer, &p) != nil || p.Error == "" {
+		return fmt.Errorf("the server at %s answered with status %d", c.path, status)
+	}
+	return &Refusal{p.Error}
 }
 
 // unreachable says what to do about a socket that nobody answers at.

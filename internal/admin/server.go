@@ -58,6 +58,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("POST /keys/rotate", s.rotate)
 	mux.HandleFunc("POST /keys/{kid}/remove", s.remove)
 	mux.HandleFunc("POST /reload", s.reload)
+	mux.HandleFunc("GET /profiles/{kind}", s.profile)
 	s.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
