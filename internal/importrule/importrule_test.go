@@ -21,13 +21,14 @@ var allowed = map[string][]string{
 	"internal/strictjson":  {},
 	"internal/strictid":    {},
 	"internal/regularfile": {},
+	"internal/proven":      {},
 	"internal/filelock":    {"internal/regularfile"},
 	"internal/jose":        {"internal/strictjson"},
 	"internal/judge":       {"oauth"},
 	"internal/keyset":      {"internal/strictjson"},
 	"bundle":               {"oauth", "internal/keyset", "internal/regularfile", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"bundle/workloadapi":   {"oauth", "bundle", "internal/keyset", "internal/jose"},
-	"":                     {"oauth", "bundle", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"":                     {"oauth", "bundle", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
 
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
@@ -49,7 +50,7 @@ var allowed = map[string][]string{
 
 	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload": {"client", "oauth"},
-	"resource":        {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"resource":        {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
 
 	"internal/devca":     {"internal/jose", "internal/strictid"},
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},

@@ -64,12 +64,12 @@ type site struct {
 	record string // the audit file
 }
 
-func newSite(t *testing.T, change ...func(*Config)) *site {
+func newSite(t testing.TB, change ...func(*Config)) *site {
 	t.Helper()
 	return newSiteWith(t, []string{"example.org", "not-ready.test"}, change...)
 }
 
-func newSiteWith(t *testing.T, trustDomains []string, change ...func(*Config)) *site {
+func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *site {
 	t.Helper()
 	s := &site{World: testidentity.New(t)}
 	dir := t.TempDir()
