@@ -1,6 +1,10 @@
 package svidgate
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -11,18 +15,33 @@ import (
 // An Identity is a proven workload. Only a Verifier makes one; the zero value
 // proves nothing, and Proven says so.
 type Identity struct {
-	id         spiffeid.ID
-	method     oauth.AuthMethod
-	expiresAt  time.Time
-	digest     [32]byte
-	useDigest  [32]byte
-	keyID      string
-	tokenID    string
-	sequence   uint64
-	sequenced  bool
-	legacyAud  bool
-	thumbprint [32]byte
+	id        spiffeid.ID
+	method    oauth.AuthMethod
+	expiresAt time.Time
+	digest    [32]byte
+	// signingInput is header.payload of a JWT-SVID: without its signature it is no
+	// credential. Format keeps it out of what prints an identity all the same.
+	signingInput string
+	keyID        string
+	tokenID      string
+	sequence     uint64
+	sequenced    bool
+	legacyAud    bool
+	thumbprint   [32]byte
+	remembered   bool
 }
+
+// Format is all that an identity prints as: its method and SPIFFE ID.
+func (i Identity) Format(f fmt.State, _ rune) {
+	if !i.Proven() {
+		io.WriteString(f, "nobody")
+		return
+	}
+	io.WriteString(f, string(i.method)+" "+i.id.String())
+}
+
+// LogValue does the same for slog.
+func (i Identity) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(i)) }
 
 // Proven reports whether a Verifier made the identity.
 func (i Identity) Proven() bool { return i.method != "" }
@@ -48,7 +67,16 @@ func (i Identity) Digest() [32]byte { return i.digest }
 
 // UseDigest is the SHA-256 of a JWT-SVID's header.payload: what single use is
 // counted by, since an ECDSA signature has a valid twin (CJ-13).
-func (i Identity) UseDigest() [32]byte { return i.useDigest }
+func (i Identity) UseDigest() [32]byte {
+	if i.method != oauth.MethodJWT {
+		return [32]byte{}
+	}
+	return sha256.Sum256([]byte(i.signingInput))
+}
+
+// Remembered reports whether the signature, or the path to an anchor, was one that
+// the Verifier had found good before. Everything else was judged now.
+func (i Identity) Remembered() bool { return i.remembered }
 
 // KeyID is the kid of the key that verified a JWT-SVID, or the serial number of
 // a certificate; for the audit record (CA-14).

@@ -26,6 +26,9 @@ type judgement struct {
 	settings  Settings
 	snapshot  *bundle.Snapshot
 	refreshed bool // a fetch on demand was tried
+
+	afresh     bool // nothing is taken from memory
+	remembered bool // the signature or path was taken from there
 }
 
 func newJudgement(v *Verifier) judgement {

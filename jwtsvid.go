@@ -29,6 +29,7 @@ type jwtState struct {
 	kid         string
 	hasKID      bool
 	key         bundle.Key
+	digest      [sha256.Size]byte // of the assertion, from JS-12 on
 	audience    string
 	profile     Profile
 	expiry      time.Time
@@ -44,8 +45,9 @@ func (s *jwtState) identity() Identity {
 	jti, _ := s.claim("jti").Text()
 	return Identity{
 		id: s.id, method: oauth.MethodJWT, expiresAt: s.expiry,
-		digest: sha256.Sum256([]byte(s.in.Assertion)), useDigest: sha256.Sum256([]byte(s.token.SigningInput)),
+		digest: s.digest, signingInput: s.token.SigningInput,
 		keyID: s.key.ID, tokenID: oauth.Shown(jti), sequence: sequence, sequenced: sequenced, legacyAud: s.legacyMatch,
+		remembered: s.remembered,
 	}
 }
 
@@ -56,7 +58,7 @@ func (s *jwtState) claim(name string) strictjson.Value {
 
 // shown is a claim or header member for an operator's eyes.
 func shown(v strictjson.Value) string {
-	if v == nil {
+	if v == "" {
 		return "none"
 	}
 	if text, ok := v.Text(); ok {
@@ -229,7 +231,7 @@ var jwtClaimRules = []judge.Rule[*jwtState]{
 		ID: "JS-9", Source: "JWT-SVID 3.3", What: "exp is there", Needs: factParsed,
 		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			v := s.claim("exp")
-			if v == nil {
+			if v == "" {
 				return oauth.ReasonExpMissing
 			}
 			expiry, ok := v.NumericDate()
@@ -247,7 +249,7 @@ var jwtClaimRules = []judge.Rule[*jwtState]{
 		ID: "JS-11", Source: "RFC 7519 4.1.5, 4.1.6", What: "nbf and iat, if there, are numbers", Needs: factParsed,
 		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
 			for _, name := range []string{"nbf", "iat"} {
-				if v := s.claim(name); v != nil {
+				if v := s.claim(name); v != "" {
 					if _, ok := v.NumericDate(); !ok {
 						return oauth.ReasonClaimMalformed
 					}
@@ -265,7 +267,7 @@ var jwtClaimRules = []judge.Rule[*jwtState]{
 // audiences are the values of aud; false when it is of a wrong type.
 func (s *jwtState) audiences() ([]string, bool) {
 	v := s.claim("aud")
-	if v == nil {
+	if v == "" {
 		return nil, true
 	}
 	if text, ok := v.Text(); ok {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/judge"
+	"github.com/svidgate/svidgate/internal/proven"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -79,8 +80,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Verifier judges SVIDs. It is safe for concurrent use and holds no state of
-// its own between calls.
+// A Verifier judges SVIDs. It is safe for concurrent use. Between calls it holds
+// signatures and paths that it found good, and nothing else: see remembered.go.
 type Verifier struct {
 	issuer   string
 	settings Settings
@@ -89,6 +90,9 @@ type Verifier struct {
 	refresh  func(context.Context, spiffeid.TrustDomain) (*bundle.Snapshot, error)
 	now      func() time.Time
 	log      *slog.Logger
+
+	signatures *proven.Memory[signatureKey, struct{}]
+	paths      *proven.Memory[pathKey, validity]
 }
 
 // NewVerifier checks the whole configuration and reports every fault at once.
@@ -136,7 +140,11 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	v := &Verifier{c.Issuer, c.Settings, perTD, c.Bundles, c.Refresh, c.Now, c.Log}
+	v := &Verifier{
+		issuer: c.Issuer, settings: c.Settings, perTD: perTD, bundles: c.Bundles, refresh: c.Refresh, now: c.Now, log: c.Log,
+		signatures: proven.New[signatureKey, struct{}](maxSignatures, maxSignatures/2),
+		paths:      proven.New[pathKey, validity](maxPaths, maxPaths/2),
+	}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -203,9 +211,12 @@ func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identi
 	return s.identity(), nil
 }
 
-// ExplainJWTSVID judges every rule it can and says what each found.
+// ExplainJWTSVID judges every rule it can and says what each found. It takes
+// nothing from memory.
 func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) oauth.Explanation {
-	e := judge.Explain(ctx, jwtRules, newJWTState(v, p))
+	s := newJWTState(v, p)
+	s.afresh = true
+	e := judge.Explain(ctx, jwtRules, s)
 	e.Method = oauth.MethodJWT
 	return e
 }
@@ -226,9 +237,12 @@ func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate
 	return s.identity(), nil
 }
 
-// ExplainX509SVID judges every rule it can and says what each found.
+// ExplainX509SVID judges every rule it can and says what each found. It takes
+// nothing from memory.
 func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificate) oauth.Explanation {
-	e := judge.Explain(ctx, x509Rules, newX509State(v, chain))
+	s := newX509State(v, chain)
+	s.afresh = true
+	e := judge.Explain(ctx, x509Rules, s)
 	e.Method = oauth.MethodX509
 	return e
 }

@@ -35,7 +35,10 @@ type x509State struct {
 	names   []string // the raw URIs of its subject alternative name
 	nameErr error
 	chains  [][]*x509.Certificate
-	chain   []*x509.Certificate // the one that was accepted
+	chain   []*x509.Certificate // the one that was accepted; nil when it was remembered
+
+	thumbprint [sha256.Size]byte // of the leaf, from XS-10 on
+	sentDigest [sha256.Size]byte // of all that was sent, from XS-10 on
 }
 
 func newX509State(v *Verifier, sent []*x509.Certificate) *x509State {
@@ -44,11 +47,11 @@ func newX509State(v *Verifier, sent []*x509.Certificate) *x509State {
 
 func (s *x509State) identity() Identity {
 	sequence, sequenced := s.snapshot.Sequence()
-	thumbprint := sha256.Sum256(s.leaf.Raw)
 	return Identity{
 		id: s.id, method: oauth.MethodX509, expiresAt: s.leaf.NotAfter,
-		digest: thumbprint, thumbprint: thumbprint,
+		digest: s.thumbprint, thumbprint: s.thumbprint,
 		keyID: "serial " + s.leaf.SerialNumber.Text(16), sequence: sequence, sequenced: sequenced,
+		remembered: s.remembered,
 	}
 }
 
@@ -217,6 +220,10 @@ var x509PathRules = []judge.Rule[*x509State]{
 	{
 		ID: "XS-10", Source: "RFC 5280 6; X509-SVID 5.1; XS-11, XS-12, XS-13, XS-16", What: "a path leads to an anchor of its own trust domain", Needs: factParsed | factBundle,
 		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
+			if s.remembered = s.recallPath(); s.remembered {
+				s.Facts |= factChain
+				return ""
+			}
 			s.buildPaths()
 			if unknown := (x509.UnknownAuthorityError{}); errors.As(s.Cause, &unknown) && s.fetchAgain(ctx) {
 				s.buildPaths()
@@ -241,9 +248,13 @@ var x509PathRules = []judge.Rule[*x509State]{
 	{
 		ID: "XS-14", Source: "X509-SVID 3.2, 4.1, 4.3", What: "every signing certificate of the path may sign for workloads", Needs: factChain,
 		Judge: func(_ context.Context, s *x509State) oauth.Reason {
+			if s.remembered { // it was judged before the path was remembered
+				return ""
+			}
 			for _, chain := range s.chains {
 				if !slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return !maySign(c) }) {
 					s.chain = chain
+					s.rememberPath()
 					return ""
 				}
 			}
@@ -305,6 +316,9 @@ func (s *x509State) buildPaths() {
 // sent before it reached an anchor; a stranger who sends certificates that sign
 // each other could make it check a hundred signatures a request (AK-18).
 func admitted(anchors, sent []*x509.Certificate) []*x509.Certificate {
+	if len(sent) == 0 {
+		return nil
+	}
 	signers := slices.Clone(anchors)
 	var in []*x509.Certificate
 	for left := slices.Clone(sent); ; {

@@ -19,7 +19,7 @@ import (
 
 // anchor reads an entry with the use x509-svid. A kid on it is ignored (BU-7).
 func (p *parser) anchor(index int, raw strictjson.Value) *fault {
-	jwk, err := jose.ParseCertificateJWK(raw)
+	jwk, err := jose.ParseCertificateJWK([]byte(raw))
 	if err != nil {
 		return faulty(ruleOf(err, "BU-8"), err)
 	}

@@ -88,7 +88,7 @@ func (p *parser) key(index int, use Use, members strictjson.Members, raw strictj
 	if _, ok := optionalText(members, "alg"); !ok {
 		return &fault{"JS-3", "alg is not a string"}, nil
 	}
-	jwk, err := jose.ParseJWK(raw)
+	jwk, err := jose.ParseJWK([]byte(raw))
 	if err != nil {
 		return faulty(ruleOf(err, "BU-5"), err), nil
 	}
@@ -106,6 +106,7 @@ func (p *parser) key(index int, use Use, members strictjson.Members, raw strictj
 	if kid == "" {
 		p.note(index, use, "BU-9", "kid is missing; the key serves only tokens without one")
 	}
+	k.digest = keyDigest(k)
 	p.out.keys = append(p.out.keys, k)
 	return nil, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -133,7 +134,7 @@ func (p *parser) refreshHint(members strictjson.Members) {
 	case ok && seconds > 0:
 		p.out.refreshHint = min(time.Duration(seconds), maxHint) * time.Second
 	case ok: // zero or negative: the default
-	case len(bytes.Trim(v, "0123456789")) == 0: // too large for an int64
+	case len(strings.Trim(string(v), "0123456789")) == 0: // too large for an int64
 		p.out.refreshHint = maxHint * time.Second
 	default:
 		p.documentNote("BU-15", "spiffe_refresh_hint is not an integer; 300 s stand in for it")
@@ -160,21 +161,23 @@ func (p *parser) finish() *Snapshot {
 // of the digest makes verifiers forget what they remembered.
 func contentDigest(anchors []*x509.Certificate, keys []Key) [sha256.Size]byte {
 	sums := make([][]byte, 0, len(anchors)+len(keys))
-	add := func(head string, body []byte) {
-		sum := sha256.Sum256(append([]byte(head), body...))
+	for _, anchor := range anchors {
+		sum := sha256.Sum256(append([]byte(UseX509+" "), anchor.Raw...))
 		sums = append(sums, sum[:])
 	}
-	for _, anchor := range anchors {
-		add(string(UseX509)+" ", anchor.Raw)
-	}
 	for _, k := range keys {
-		// It cannot fail: entry has let in no other kinds of key than it knows.
-		der, _ := x509.MarshalPKIXPublicKey(k.Public)
-		// Quoted, so that no kid can reach into its neighbour.
-		add(fmt.Sprintf("%s %q %q ", k.Use, k.ID, k.Algorithm), der)
+		sums = append(sums, k.digest[:])
 	}
 	slices.SortFunc(sums, bytes.Compare)
 	return sha256.Sum256(bytes.Join(sums, nil))
+}
+
+// keyDigest is what [Key.Digest] returns.
+func keyDigest(k Key) [sha256.Size]byte {
+	// It cannot fail: entry has let in no other kinds of key than it knows.
+	der, _ := x509.MarshalPKIXPublicKey(k.Public)
+	// Quoted, so that no kid can reach into its neighbour.
+	return sha256.Sum256(append(fmt.Appendf(nil, "%s %q %q ", k.Use, k.ID, k.Algorithm), der...))
 }
 
 // A fault is why an entry is left out.

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"time"
@@ -32,7 +33,12 @@ type Key struct {
 	Use       Use
 	Algorithm string // the entry's own alg, mostly empty
 	Public    crypto.PublicKey
+
+	digest [sha256.Size]byte
 }
+
+// Digest tells keys apart: it is over use, kid, algorithm and public key.
+func (k Key) Digest() [sha256.Size]byte { return k.digest }
 
 // A LeftOut entry is one that a bundle had and the snapshot has not.
 type LeftOut struct {
@@ -138,6 +144,10 @@ func (s *Snapshot) Generation() uint64 { return s.generation }
 func (s *Snapshot) Same(other *Snapshot) bool {
 	return s.trustDomain == other.trustDomain && s.digest == other.digest
 }
+
+// ContentDigest tells the contents of bundles apart: anchors and keys, in whatever
+// order, and nothing else.
+func (s *Snapshot) ContentDigest() [sha256.Size]byte { return s.digest }
 
 // FetchedAt is when the source was last asked and answered with this content, by
 // the wall clock. A caller that must not go on with an old bundle judges Age.

@@ -27,7 +27,7 @@ var bindingRules = []judge.Rule[*attempt]{
 		ID: "AT-5", Source: "RFC 8705 3.1; RFC 7800 3.1", What: "cnf, if there, is x5t#S256 alone", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			cnf := s.claim("cnf")
-			if cnf == nil {
+			if cnf == "" {
 				s.Facts |= factCnf
 				return ""
 			}

@@ -38,7 +38,7 @@ var claimRules = []judge.Rule[*attempt]{
 			s.caller.subject, sub = s.text("sub")
 			s.caller.clientID, client = s.text("client_id")
 			s.caller.tokenID, id = s.text("jti")
-			if !sub || !client || !id || s.claim("iat") == nil {
+			if !sub || !client || !id || s.claim("iat") == "" {
 				return oauth.ReasonClaimMalformed
 			}
 			return ""
@@ -73,7 +73,7 @@ var claimRules = []judge.Rule[*attempt]{
 		ID: "AT-3", Source: "RFC 9068 2.2.3; RFC 6749 3.3", What: "scope, if there, is well-formed", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			scope := s.claim("scope")
-			if scope == nil {
+			if scope == "" {
 				return ""
 			}
 			text, ok := scope.Text()
@@ -108,7 +108,7 @@ var scopeRules = []judge.Rule[*attempt]{
 
 func (s *attempt) judgeAudience() oauth.Reason {
 	aud := s.claim("aud")
-	if aud == nil {
+	if aud == "" {
 		return oauth.ReasonAudMissing
 	}
 	if one, ok := aud.Text(); ok {
@@ -130,7 +130,7 @@ func (s *attempt) judgeAudience() oauth.Reason {
 }
 
 func (s *attempt) judgeTime() oauth.Reason {
-	if s.claim("exp") == nil {
+	if s.claim("exp") == "" {
 		return oauth.ReasonExpMissing
 	}
 	exp, ok := s.claim("exp").NumericDate()
@@ -143,7 +143,7 @@ func (s *attempt) judgeTime() oauth.Reason {
 	s.caller.expiresAt = exp
 	for _, name := range [...]string{"nbf", "iat"} {
 		value := s.claim(name)
-		if value == nil { // a missing iat is for AT-2
+		if value == "" { // a missing iat is for AT-2
 			continue
 		}
 		t, ok := value.NumericDate()

@@ -38,7 +38,7 @@ var headerRules = []judge.Rule[*attempt]{
 				return oauth.ReasonAlgNotAllowed
 			}
 			s.Facts |= factAlg
-			if s.header("crit") != nil { // there is no extension we know
+			if s.header("crit") != "" { // there is no extension we know
 				return oauth.ReasonHeaderNotAllowed
 			}
 			return ""
@@ -58,7 +58,7 @@ var headerRules = []judge.Rule[*attempt]{
 		ID: "AT-1", Source: "RFC 9068 2.1", What: "kid, if there, names a key", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			kid := s.header("kid")
-			if kid == nil {
+			if kid == "" {
 				return ""
 			}
 			var ok bool

@@ -97,7 +97,7 @@ func (s *attempt) verify(ctx context.Context) (Caller, error) {
 
 func (s *attempt) claim(name string) strictjson.Value {
 	if s.jws == nil {
-		return nil
+		return ""
 	}
 	v, _ := s.jws.Payload.Get(name)
 	return v
@@ -105,7 +105,7 @@ func (s *attempt) claim(name string) strictjson.Value {
 
 func (s *attempt) header(name string) strictjson.Value {
 	if s.jws == nil {
-		return nil
+		return ""
 	}
 	v, _ := s.jws.Header.Get(name)
 	return v
@@ -119,7 +119,7 @@ func (s *attempt) text(name string) (string, bool) {
 
 // shown is a claim or header member for an operator's eyes.
 func shown(v strictjson.Value) string {
-	if v == nil {
+	if v == "" {
 		return "none"
 	}
 	if text, ok := v.Text(); ok {

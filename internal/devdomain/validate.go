@@ -144,7 +144,7 @@ func checkTimes(claim func(string) strictjson.Value, now time.Time) error {
 	}
 	for _, name := range []string{"nbf", "iat"} {
 		v := claim(name)
-		if v == nil {
+		if v == "" {
 			continue
 		}
 		t, ok := v.NumericDate()

@@ -42,28 +42,33 @@ func ParseCompact(token string) (*Compact, error) {
 	if !ok || header == "" || payload == "" || signature == "" || strings.IndexByte(signature, '.') >= 0 {
 		return nil, ErrNotCompact
 	}
-	// One buffer for the three decoded parts.
+	// One buffer for the three decoded parts, and one text of the first two: claims
+	// are pieces of it.
 	buf := make([]byte, 0, len(token))
 	cuts := [3]int{}
 	for i, part := range [...]string{header, payload, signature} {
 		if strings.ContainsAny(part, "\r\n") { // the decoder would skip them
 			return nil, ErrNotCompact
 		}
-		var err error
-		if buf, err = strict.AppendDecode(buf, []byte(part)); err != nil {
+		start := len(buf)
+		buf = buf[:start+strict.DecodedLen(len(part))]
+		n, err := strict.Decode(buf[start:], []byte(part))
+		if err != nil {
 			return nil, ErrNotCompact
 		}
+		buf = buf[:start+n]
 		cuts[i] = len(buf)
 	}
 	c := &Compact{
 		Signature:    buf[cuts[1]:cuts[2]],
 		SigningInput: token[:len(header)+1+len(payload)],
 	}
+	text := string(buf[:cuts[1]])
 	var err error
-	if c.Header, err = strictjson.Object(buf[:cuts[0]]); err != nil {
+	if c.Header, err = strictjson.ObjectText(text[:cuts[0]]); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	if c.Payload, err = strictjson.Object(buf[cuts[0]:cuts[1]]); err != nil {
+	if c.Payload, err = strictjson.ObjectText(text[cuts[0]:]); err != nil {
 		return nil, fmt.Errorf("payload: %w", err)
 	}
 	return c, nil

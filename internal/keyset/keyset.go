@@ -44,7 +44,7 @@ func Entries(set []byte, most int) ([][]byte, error) {
 func entry(raw strictjson.Value) []byte {
 	members, err := raw.Object()
 	if err != nil {
-		return raw // no object: the bundle's reader leaves it out
+		return []byte(raw) // no object: the bundle's reader leaves it out
 	}
 	use := []byte(`"jwt-svid"`)
 	if v, ok := members.Get("use"); ok {
@@ -74,5 +74,5 @@ func useOf(stated strictjson.Value) []byte {
 	case "x509-svid", "wit-svid":
 		return []byte(`"` + text + ` in a JWK Set"`)
 	}
-	return stated
+	return []byte(stated)
 }

@@ -17,9 +17,9 @@ const MaxDepth = 16
 // maxMembers bounds one object, so that the check for duplicates stays cheap.
 const maxMembers = 2000
 
-// A Value is one JSON value: the bytes it had in the input, already known to
-// be well-formed.
-type Value []byte
+// A Value is one JSON value: the text it had in the input, already known to be
+// well-formed. The empty Value is none.
+type Value string
 
 // A Member is one name and value of an object. Name is unescaped.
 type Member struct {
@@ -37,14 +37,18 @@ func (m Members) Get(name string) (Value, bool) {
 			return m[i].Value, true
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // Object reads data as one JSON object. Errors say what is wrong and at which
 // byte, and repeat nothing of the input.
-func Object(data []byte) (Members, error) {
+func Object(data []byte) (Members, error) { return ObjectText(string(data)) }
+
+// ObjectText is Object for a text. What it returns are pieces of it, as far as
+// nothing in them is escaped: no member costs a copy.
+func ObjectText(data string) (Members, error) {
 	//svidgate:rule GL-11 JS-20 BU-1
-	if !utf8.Valid(data) {
+	if !utf8.ValidString(data) {
 		return nil, errors.New("not valid UTF-8")
 	}
 	s := scanner{data: data}
@@ -77,7 +81,7 @@ func (v Value) Text() (string, bool) {
 	if v.Kind() != '"' {
 		return "", false
 	}
-	return unquote(v), true
+	return unquote(string(v)), true
 }
 
 // Texts is the value of an array that holds only strings; false otherwise.
@@ -102,7 +106,7 @@ func (v Value) Items() ([]Value, bool) {
 	if v.Kind() != '[' {
 		return nil, false
 	}
-	s := scanner{data: v, at: 1}
+	s := scanner{data: string(v), at: 1}
 	var items []Value
 	for s.space(); s.peek() != ']'; s.space() {
 		if s.peek() == ',' {
@@ -113,13 +117,13 @@ func (v Value) Items() ([]Value, bool) {
 		if err := s.value(1); err != nil { // cannot be: v was scanned before
 			return nil, false
 		}
-		items = append(items, v[start:s.at])
+		items = append(items, Value(s.data[start:s.at]))
 	}
 	return items, true
 }
 
 // Object reads the value as an object; see the function Object.
-func (v Value) Object() (Members, error) { return Object(v) }
+func (v Value) Object() (Members, error) { return ObjectText(string(v)) }
 
 // Uint64 is the value of a number written as a plain non-negative integer.
 func (v Value) Uint64() (uint64, bool) {
@@ -160,7 +164,7 @@ func (v Value) NumericDate() (time.Time, bool) {
 
 // scanner walks well-formed UTF-8.
 type scanner struct {
-	data []byte
+	data string
 	at   int
 }
 
@@ -260,7 +264,7 @@ func (s *scanner) object(depth int) (Members, error) {
 		if err := s.value(depth); err != nil {
 			return nil, err
 		}
-		members = append(members, Member{name, s.data[from:s.at]})
+		members = append(members, Member{name, Value(s.data[from:s.at])})
 		s.space()
 		switch s.peek() {
 		case ',':
@@ -345,12 +349,12 @@ func (s *scanner) text() error {
 }
 
 // hex4 reads the escape \uXXXX at the start of b.
-func hex4(b []byte) (rune, bool) {
+func hex4(b string) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}
 	var r rune
-	for _, c := range b[2:6] {
+	for _, c := range []byte(b[2:6]) {
 		switch {
 		case c >= '0' && c <= '9':
 			r = r<<4 | rune(c-'0')
@@ -402,7 +406,7 @@ func (s *scanner) digits() bool {
 }
 
 func (s *scanner) word(w string) error {
-	if !strings.HasPrefix(string(s.data[s.at:min(len(s.data), s.at+len(w))]), w) {
+	if !strings.HasPrefix(s.data[s.at:], w) {
 		return s.errorf("a value is missing or malformed")
 	}
 	s.at += len(w)
@@ -410,17 +414,10 @@ func (s *scanner) word(w string) error {
 }
 
 // unquote decodes a string that text has walked over.
-func unquote(quoted []byte) string {
+func unquote(quoted string) string {
 	in := quoted[1 : len(quoted)-1]
-	simple := true
-	for _, c := range in {
-		if c == '\\' {
-			simple = false
-			break
-		}
-	}
-	if simple {
-		return string(in)
+	if strings.IndexByte(in, '\\') < 0 {
+		return in
 	}
 	out := make([]byte, 0, len(in))
 	for i := 0; i < len(in); i++ {
