@@ -7,12 +7,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha256" // for crypto.SHA256
-	_ "crypto/sha512" // for crypto.SHA384 and crypto.SHA512
-	"encoding/asn1"
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
-	"math/big"
 )
 
 // An Algorithm is a value of the `alg` header (RFC 7518, RFC 8037).
@@ -131,18 +129,17 @@ func (c *Compact) Verify(alg Algorithm, key crypto.PublicKey) error {
 		}
 		return nil
 	}
-	digest := sum(s.hash, c.SigningInput)
+	var room [maxDigest]byte
+	digest := appendSum(room[:0], s.hash, c.SigningInput)
 	switch s.family {
 	case familyECDSA:
 		// r and s side by side, each as long as the curve's order, nothing
 		// shorter or longer (RFC 7518 section 3.4).
-		size := (s.curve.Params().BitSize + 7) / 8
-		if len(c.Signature) != 2*size {
+		if len(c.Signature) != 2*orderSize(s.curve) {
 			return ErrSignature
 		}
-		r := new(big.Int).SetBytes(c.Signature[:size])
-		t := new(big.Int).SetBytes(c.Signature[size:])
-		if !ecdsa.Verify(key.(*ecdsa.PublicKey), digest, r, t) {
+		var room [maxDER]byte
+		if !ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), digest, appendDER(room[:0], c.Signature)) {
 			return ErrSignature
 		}
 	case familyPKCS1v15:
@@ -164,25 +161,24 @@ func Sign(alg Algorithm, signer crypto.Signer, header, payload []byte) (string, 
 		return "", fmt.Errorf("jose: sign: %w", err)
 	}
 	s := specs[alg]
-	out := make([]byte, 0, strict.EncodedLen(len(header))+strict.EncodedLen(len(payload))+2+strict.EncodedLen(512))
+	out := make([]byte, 0, strict.EncodedLen(len(header))+strict.EncodedLen(len(payload))+2+strict.EncodedLen(signatureSize(s, signer.Public())))
 	out = strict.AppendEncode(out, header)
 	out = append(out, '.')
 	out = strict.AppendEncode(out, payload)
 
-	var (
-		signature []byte
-		err       error
-	)
+	var room [maxDigest]byte
+	var signature []byte
+	var err error
 	switch s.family {
 	case familyEd25519:
 		signature, err = signer.Sign(rand.Reader, out, crypto.Hash(0))
 	case familyPSS:
-		signature, err = signer.Sign(rand.Reader, sum(s.hash, string(out)), pssOptions(s.hash))
+		signature, err = signer.Sign(rand.Reader, appendSum(room[:0], s.hash, out), pssOptions(s.hash))
 	case familyPKCS1v15:
-		signature, err = signer.Sign(rand.Reader, sum(s.hash, string(out)), s.hash)
+		signature, err = signer.Sign(rand.Reader, appendSum(room[:0], s.hash, out), s.hash)
 	case familyECDSA:
-		if signature, err = signer.Sign(rand.Reader, sum(s.hash, string(out)), s.hash); err == nil {
-			signature, err = joinedRS(signature, (s.curve.Params().BitSize+7)/8)
+		if signature, err = signer.Sign(rand.Reader, appendSum(room[:0], s.hash, out), s.hash); err == nil {
+			signature, err = joinedRS(signature, orderSize(s.curve))
 		}
 	}
 	if err != nil {
@@ -192,25 +188,36 @@ func Sign(alg Algorithm, signer crypto.Signer, header, payload []byte) (string, 
 	return string(strict.AppendEncode(out, signature)), nil
 }
 
-// joinedRS turns the DER form that every crypto.Signer returns into the form of
-// RFC 7518 section 3.4.
-func joinedRS(der []byte, size int) ([]byte, error) {
-	var rs struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &rs); err != nil || len(rest) != 0 {
-		return nil, errors.New("the signer returned no ECDSA signature")
+// signatureSize is how long a signature with this key is.
+func signatureSize(s spec, key crypto.PublicKey) int {
+	if s.family == familyECDSA {
+		return 2 * orderSize(s.curve)
 	}
-	out := make([]byte, 2*size)
-	rs.R.FillBytes(out[:size])
-	rs.S.FillBytes(out[size:])
-	return out, nil
+	if k, ok := key.(*rsa.PublicKey); ok {
+		return k.Size()
+	}
+	return ed25519.SignatureSize
 }
 
 func pssOptions(h crypto.Hash) *rsa.PSSOptions {
 	return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
 }
 
-func sum(h crypto.Hash, s string) []byte {
-	w := h.New()
-	w.Write([]byte(s))
-	return w.Sum(nil)
+// maxDigest is the longest of the hashes in use.
+const maxDigest = sha512.Size
+
+// appendSum appends the digest of a text. The hashes in use need no allocation
+// this way, as hash.Hash does.
+func appendSum[T string | []byte](b []byte, h crypto.Hash, text T) []byte {
+	switch h {
+	case crypto.SHA256:
+		sum := sha256.Sum256([]byte(text))
+		return append(b, sum[:]...)
+	case crypto.SHA384:
+		sum := sha512.Sum384([]byte(text))
+		return append(b, sum[:]...)
+	default:
+		sum := sha512.Sum512([]byte(text))
+		return append(b, sum[:]...)
+	}
 }
