@@ -140,9 +140,7 @@ func fail(w http.ResponseWriter, status int, err error) {
 func (s *Server) recorded(r *http.Request, e audit.Event) error {
 	e.Outcome, e.RequestID, e.Source = audit.Granted, rand.Text(), "admin socket, "+callerOf(r).who
 	s.config.Log.Info("changed by an operator", "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), audit.RecordTimeout)
-	defer cancel()
-	if _, err := s.config.Audit.Record(ctx, e); err != nil {
+	if _, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), e); err != nil {
 		return fmt.Errorf("it was done, but could not be recorded: %w", err)
 	}
 	return nil

@@ -76,24 +76,26 @@ func digest(line []byte) (hexed [digestLen]byte) {
 	return hexed
 }
 
+// append appends the members of an event. What this server made up itself is not
+// searched for tokens; what a caller may have sent is.
 func (e *Event) append(b []byte) []byte {
-	b = appendText(b, "event", e.Event)
-	b = appendText(b, "outcome", e.Outcome)
-	b = appendText(b, "reason", e.Reason)
-	b = appendText(b, "rule", e.Rule)
+	b = appendMember(b, "event", e.Event)
+	b = appendMember(b, "outcome", e.Outcome)
+	b = appendMember(b, "reason", e.Reason)
+	b = appendMember(b, "rule", e.Rule)
 	b = appendText(b, "expected", e.Expected)
 	b = appendText(b, "presented", e.Presented)
-	b = appendText(b, "request_id", e.RequestID)
+	b = appendMember(b, "request_id", e.RequestID)
 	b = appendText(b, "endpoint", e.Endpoint)
-	b = appendText(b, "source", e.Source)
+	b = appendMember(b, "source", e.Source)
 	b = appendText(b, "client_id", e.ClientID)
 	b = appendMember(b, "spiffe_id", e.SPIFFEID) // whole: nobody may hide behind a path that looks like a token
-	b = appendText(b, "trust_domain", e.TrustDomain)
+	b = appendMember(b, "trust_domain", e.TrustDomain)
 	if e.Proven {
 		b = append(b, `,"proven":true`...)
 	}
-	b = appendText(b, "auth_method", e.AuthMethod)
-	b = appendText(b, "svid_sha256", e.SVIDDigest)
+	b = appendMember(b, "auth_method", e.AuthMethod)
+	b = appendMember(b, "svid_sha256", e.SVIDDigest)
 	b = appendText(b, "svid_key_id", e.SVIDKeyID)
 	b = appendText(b, "svid_jti", e.SVIDTokenID)
 	if e.HasBundleSequence {
@@ -106,10 +108,10 @@ func (e *Event) append(b []byte) []byte {
 	b = appendText(b, "scope", e.Scope)
 	b = appendText(b, "subject", e.Subject)
 	b = appendText(b, "policy_rule", e.PolicyRule)
-	b = appendText(b, "txn", e.Txn)
-	b = appendText(b, "jti", e.JTI)
-	b = appendText(b, "key_id", e.KeyID)
-	b = appendText(b, "binding", e.Binding)
+	b = appendMember(b, "txn", e.Txn)
+	b = appendMember(b, "jti", e.JTI)
+	b = appendMember(b, "key_id", e.KeyID)
+	b = appendMember(b, "binding", e.Binding)
 	if !e.Expires.IsZero() {
 		b = append(b, `,"expires":"`...)
 		b = e.Expires.UTC().AppendFormat(b, timeLayout)

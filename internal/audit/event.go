@@ -18,7 +18,7 @@ const (
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
 )
 
-// RecordTimeout is how long whoever records an event should wait for the file. A
+// RecordTimeout is how long Record waits for the file. A
 // disk that hangs must not collect every request.
 const RecordTimeout = 5 * time.Second
 

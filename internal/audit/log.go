@@ -101,9 +101,9 @@ var (
 // server_error. In one case the line stands in the file in spite of the error:
 // when it was written and the sync failed.
 //
-// ctx bounds the wait for the writers before this one, and its deadline that for
-// a FIFO's reader; a write to a disk that hangs cannot be bounded. Callers give
-// it a deadline, and take off the request's cancellation: what was decided is
+// RecordTimeout bounds the wait for the writers before this one and for a FIFO's
+// reader, or ctx where that ends sooner; a write to a disk that hangs cannot be
+// bounded. Callers take off the request's cancellation: what was decided is
 // recorded even when the peer has gone.
 func (l *Log) Record(ctx context.Context, e Event) (seq uint64, err error) {
 	if err := e.check(); err != nil {
@@ -155,13 +155,16 @@ func (l *Log) recordLine(ctx context.Context, ln *line) (seq, ticket uint64, err
 	return l.tip.seq, ticket, nil
 }
 
-// take waits for the turn. A free one is taken even when ctx has ended.
+// take waits for the turn. A free one is taken even when ctx has ended, and
+// without a timer.
 func (l *Log) take(ctx context.Context) error {
 	select {
 	case l.turn <- struct{}{}:
 		return nil
 	default:
 	}
+	ctx, cancel := context.WithTimeout(ctx, RecordTimeout)
+	defer cancel()
 	select {
 	case l.turn <- struct{}{}:
 		return nil
@@ -175,10 +178,13 @@ func (l *Log) release() { <-l.turn }
 // write puts one line behind the tip, and moves the tip only if all of it was
 // taken. The ticket is for durable. The caller has the turn.
 func (l *Log) write(ctx context.Context, ln *line) (ticket uint64, err error) {
-	// A full FIFO is waited for until ctx's deadline. What knows no deadlines,
+	// A full FIFO is waited for until the deadline. What knows no deadlines,
 	// as regular files do not, says so and is written without one.
 	if f, ok := l.file.(interface{ SetWriteDeadline(time.Time) error }); ok && !l.regular {
-		deadline, _ := ctx.Deadline()
+		deadline := time.Now().Add(RecordTimeout)
+		if sooner, ok := ctx.Deadline(); ok && sooner.Before(deadline) {
+			deadline = sooner
+		}
 		_ = f.SetWriteDeadline(deadline)
 	}
 	next := tip{seq: l.tip.seq + 1}

@@ -73,9 +73,7 @@ func (d *Daemon) tell(why string, err error) {
 // recordReload keeps in the audit record that other rules are in force. They are
 // already: that it could not be recorded is an error for whoever asked.
 func (d *Daemon) recordReload(why string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), audit.RecordTimeout)
-	defer cancel()
-	_, err := d.audit.Record(ctx, audit.Event{Event: audit.EventReload, Outcome: audit.Granted, RequestID: rand.Text(), Source: why})
+	_, err := d.audit.Record(context.Background(), audit.Event{Event: audit.EventReload, Outcome: audit.Granted, RequestID: rand.Text(), Source: why})
 	if err != nil {
 		d.log.Error("the reload could not be recorded", "error", err.Error())
 		return fmt.Errorf("the configuration is in force, but that could not be recorded: %w", err)

@@ -38,10 +38,10 @@ var allowed = map[string][]string{
 	"internal/policy":       {"oauth"},
 	"internal/grant":        {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy"},
 	"internal/keys":         {"oauth", "internal/filelock", "internal/jose", "internal/strictjson"},
-	"internal/mint":         {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy"},
+	"internal/mint":         {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy", "internal/strictjson"},
 	"internal/audit":        {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
-		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit"},
+		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit", "internal/strictjson"},
 
 	"internal/config": {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":  {"oauth", "bundle", "internal/audit", "internal/filelock", "internal/keys"},

@@ -3,9 +3,9 @@ package mint
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +13,7 @@ import (
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -81,19 +82,40 @@ type Mint struct {
 
 // claims in the order in which a person reads them.
 type claims struct {
-	Issuer   string        `json:"iss"`
-	Subject  string        `json:"sub"`
-	Audience string        `json:"aud"`
-	ClientID string        `json:"client_id"`
-	IssuedAt int64         `json:"iat"`
-	Expiry   int64         `json:"exp"`
-	ID       string        `json:"jti"`
-	Scope    string        `json:"scope,omitempty"`
-	Confirm  *confirmation `json:"cnf,omitempty"`
+	issuer, subject, audience, clientID, id, scope string
+	issuedAt, expiry                               int64
+
+	thumbprint [32]byte // of the certificate it is bound to
+	bound      bool
 }
 
-type confirmation struct {
-	CertificateThumbprint string `json:"x5t#S256"`
+// append appends the claims as a JSON object. It is written out because it is done
+// for every token.
+func (c *claims) append(b []byte) []byte {
+	b = strictjson.AppendText(append(b, `{"iss":`...), c.issuer)
+	b = strictjson.AppendText(append(b, `,"sub":`...), c.subject)
+	b = strictjson.AppendText(append(b, `,"aud":`...), c.audience)
+	b = strictjson.AppendText(append(b, `,"client_id":`...), c.clientID)
+	b = strconv.AppendInt(append(b, `,"iat":`...), c.issuedAt, 10)
+	b = strconv.AppendInt(append(b, `,"exp":`...), c.expiry, 10)
+	b = strictjson.AppendText(append(b, `,"jti":`...), c.id)
+	if c.scope != "" {
+		b = strictjson.AppendText(append(b, `,"scope":`...), c.scope)
+	}
+	if c.bound {
+		b = append(b, `,"cnf":{"x5t#S256":"`...)
+		b = base64.RawURLEncoding.AppendEncode(b, c.thumbprint[:])
+		b = append(b, `"}`...)
+	}
+	return append(b, '}')
+}
+
+// appendHeader appends the protected header of an access token (RFC 9068 section
+// 2.1).
+func appendHeader(b []byte, s keys.Signer) []byte {
+	b = strictjson.AppendText(append(b, `{"typ":"at+jwt","alg":`...), string(s.Algorithm))
+	b = strictjson.AppendText(append(b, `,"kid":`...), s.KeyID)
+	return append(b, '}')
 }
 
 // Mint makes the token that was authorized and decided. The error is an
@@ -109,15 +131,15 @@ func (m *Mint) Mint(a grant.Authorization, d policy.Decision) (Token, error) {
 		scope: strings.Join(d.Scope(), " "), resource: d.Resource(), binding: d.Binding(),
 	}
 	c := claims{
-		Issuer: m.Issuer, Subject: a.Subject(), Audience: d.Resource(), ClientID: a.Caller().Client().ID(),
-		IssuedAt: now.Unix(), ID: token.id, Scope: token.scope,
+		issuer: m.Issuer, subject: a.Subject(), audience: d.Resource(), clientID: a.Caller().Client().ID(),
+		issuedAt: now.Unix(), id: token.id, scope: token.scope,
 	}
 	if d.Binding() == oauth.BindingCertificate {
 		thumbprint, notAfter, ok := a.Caller().Certificate()
 		if !ok {
 			return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a certificate to bind to", "none")
 		}
-		c.Confirm = &confirmation{base64.RawURLEncoding.EncodeToString(thumbprint[:])}
+		c.thumbprint, c.bound = thumbprint, true
 		if notAfter.Before(token.expiresAt) { // AT-6, MT-4
 			token.expiresAt = notAfter.Truncate(time.Second)
 		}
@@ -125,15 +147,13 @@ func (m *Mint) Mint(a grant.Authorization, d policy.Decision) (Token, error) {
 	if !token.expiresAt.After(now) {
 		return Token{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonExpired, "AT-6", "a certificate valid for another second", token.expiresAt.UTC().Format(time.RFC3339))
 	}
-	c.Expiry = token.expiresAt.Unix()
+	c.expiry = token.expiresAt.Unix()
 
-	payload, err := json.Marshal(c)
-	if err != nil {
-		return Token{}, oauth.AsError(fmt.Errorf("mint: %w", err))
-	}
 	signer := m.Signer()
 	token.keyID = signer.KeyID
-	header := fmt.Appendf(nil, `{"typ":"at+jwt","alg":%q,"kid":%q}`, signer.Algorithm, signer.KeyID)
+	var room [1024]byte // for the header and then the claims, as a rule
+	header := appendHeader(room[:0], signer)
+	payload := c.append(header[len(header):])
 	encoded, err := jose.Sign(signer.Algorithm, signer.Key, header, payload)
 	if err != nil {
 		return Token{}, oauth.AsError(fmt.Errorf("mint: %w", err))

@@ -116,9 +116,7 @@ func hexDigest(b []byte) string {
 // record writes the event. What was decided is recorded even when the peer has
 // gone.
 func (s *Server) record(ctx context.Context, rec *record) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), audit.RecordTimeout)
-	defer cancel()
-	_, err := s.config.Audit.Record(ctx, rec.event)
+	_, err := s.config.Audit.Record(context.WithoutCancel(ctx), rec.event)
 	return err
 }
 
