@@ -13,32 +13,32 @@ const maxKeys = 1 << 16
 
 // A Limiter limits the rate of events per key. The nil Limiter allows all. It is
 // safe for concurrent use.
-type Limiter struct {
+type Limiter[K comparable] struct {
 	limit rate.Limit
 	burst int
 	now   func() time.Time
 
 	mu    sync.Mutex
-	byKey map[string]*list.Element // guarded by mu; values are *bucket
-	order *list.List               // guarded by mu; the longest quiet one last
+	byKey map[K]*list.Element // guarded by mu; values are *bucket[K]
+	order *list.List          // guarded by mu; the longest quiet one last
 }
 
-type bucket struct {
-	key string
+type bucket[K comparable] struct {
+	key K
 	*rate.Limiter
 }
 
 // New limits each key to perSecond events with a burst of as many, at least one.
 // A rate of 0 is no limit: New returns nil.
-func New(perSecond float64, now func() time.Time) *Limiter {
+func New[K comparable](perSecond float64, now func() time.Time) *Limiter[K] {
 	if perSecond <= 0 {
 		return nil
 	}
-	return &Limiter{limit: rate.Limit(perSecond), burst: max(1, int(perSecond)), now: now, byKey: make(map[string]*list.Element), order: list.New()}
+	return &Limiter[K]{limit: rate.Limit(perSecond), burst: max(1, int(perSecond)), now: now, byKey: make(map[K]*list.Element), order: list.New()}
 }
 
 // Spent reports whether key has nothing left, and how long it has to wait.
-func (l *Limiter) Spent(key string) (wait time.Duration, spent bool) {
+func (l *Limiter[K]) Spent(key K) (wait time.Duration, spent bool) {
 	if l == nil {
 		return 0, false
 	}
@@ -49,7 +49,7 @@ func (l *Limiter) Spent(key string) (wait time.Duration, spent bool) {
 	if !ok {
 		return 0, false
 	}
-	left := e.Value.(*bucket).TokensAt(now)
+	left := e.Value.(*bucket[K]).TokensAt(now)
 	if left >= 1 {
 		return 0, false
 	}
@@ -57,7 +57,7 @@ func (l *Limiter) Spent(key string) (wait time.Duration, spent bool) {
 }
 
 // Take takes one event from key and reports whether there was one.
-func (l *Limiter) Take(key string) bool {
+func (l *Limiter[K]) Take(key K) bool {
 	if l == nil {
 		return true
 	}
@@ -70,7 +70,7 @@ func (l *Limiter) Take(key string) bool {
 // Charge takes one event from key even when none is left: what many callers at
 // once took too much is owed, so that the rate holds on average. At most a
 // second's worth is.
-func (l *Limiter) Charge(key string) {
+func (l *Limiter[K]) Charge(key K) {
 	if l == nil {
 		return
 	}
@@ -83,18 +83,18 @@ func (l *Limiter) Charge(key string) {
 }
 
 // bucket finds or makes the bucket of key. The caller holds mu.
-func (l *Limiter) bucket(key string) *bucket {
+func (l *Limiter[K]) bucket(key K) *bucket[K] {
 	e, ok := l.byKey[key]
 	if ok {
 		l.order.MoveToFront(e)
-		return e.Value.(*bucket)
+		return e.Value.(*bucket[K])
 	}
 	if l.order.Len() >= maxKeys {
 		oldest := l.order.Back()
-		delete(l.byKey, oldest.Value.(*bucket).key)
+		delete(l.byKey, oldest.Value.(*bucket[K]).key)
 		l.order.Remove(oldest)
 	}
-	b := &bucket{key, rate.NewLimiter(l.limit, l.burst)}
+	b := &bucket[K]{key, rate.NewLimiter(l.limit, l.burst)}
 	l.byKey[key] = l.order.PushFront(b)
 	return b
 }

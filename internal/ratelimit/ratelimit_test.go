@@ -20,7 +20,7 @@ func (c *clock) advance(d time.Duration) { c.now.Add(int64(d)) }
 
 func TestNoLimit(t *testing.T) {
 	for _, rate := range []float64{0, -1} {
-		l := New(rate, (&clock{}).Now)
+		l := New[string](rate, (&clock{}).Now)
 		if l != nil {
 			t.Fatalf("a rate of %v has a limiter", rate)
 		}
@@ -48,7 +48,7 @@ func TestRates(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("GL-16 %v a second", row.perSecond), func(t *testing.T) {
 			var c clock
-			l := New(row.perSecond, c.Now)
+			l := New[string](row.perSecond, c.Now)
 			take := func(key string, want bool) {
 				t.Helper()
 				wait, spent := l.Spent(key)
@@ -83,7 +83,7 @@ func TestRates(t *testing.T) {
 // Asking costs nothing, and a key that nothing was taken from leaves no trace.
 func TestSpentTakesNothing(t *testing.T) {
 	var c clock
-	l := New(1, c.Now)
+	l := New[string](1, c.Now)
 	for i := range 1000 {
 		if _, spent := l.Spent(strconv.Itoa(i)); spent {
 			t.Fatal("spent before anything was taken")
@@ -103,7 +103,7 @@ func TestSpentTakesNothing(t *testing.T) {
 func TestConcurrentTakes(t *testing.T) {
 	var c clock
 	const burst = 100
-	l := New(burst, c.Now)
+	l := New[string](burst, c.Now)
 	var taken atomic.Int64
 	var wg sync.WaitGroup
 	for range 20 {
@@ -125,7 +125,7 @@ func TestConcurrentTakes(t *testing.T) {
 // What was quiet longest is forgotten first; what is busy stays.
 func TestForgetsTheQuietest(t *testing.T) {
 	var c clock
-	l := New(1, c.Now)
+	l := New[string](1, c.Now)
 	for i := range maxKeys {
 		l.Take(strconv.Itoa(i))
 	}
@@ -148,7 +148,7 @@ func TestForgetsTheQuietest(t *testing.T) {
 // A flood of a million keys takes the memory of maxKeys.
 func TestMemoryStaysFlat(t *testing.T) {
 	var c clock
-	l := New(1, c.Now)
+	l := New[string](1, c.Now)
 	var before, after runtime.MemStats
 	grow := func(from, to int) {
 		for i := from; i < to; i++ {

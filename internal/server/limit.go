@@ -38,13 +38,13 @@ func (s *Server) failed(rec *record, e *oauth.Error) {
 
 // sourceKey is what failures are counted by: an address, or with IPv6 its /64,
 // all of which one peer may well have.
-func sourceKey(source netip.Addr) string {
+func sourceKey(source netip.Addr) netip.Addr {
 	if source.Is6() {
 		if prefix, err := source.Prefix(64); err == nil {
-			return prefix.String()
+			return prefix.Addr()
 		}
 	}
-	return source.String()
+	return source
 }
 
 func tooMany(limit, key string, wait time.Duration) *oauth.Error {

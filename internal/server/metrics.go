@@ -158,30 +158,12 @@ func (k keyState) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// measured times a route. The method label is GET, HEAD, POST or other.
-func (s *Server) measured(route string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		started := s.config.Now()
-		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(sw, r)
-		method := "other"
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodPost:
-			method = r.Method
-		}
-		s.metrics.duration.WithLabelValues(route, method, strconv.Itoa(sw.status)).Observe(s.config.Now().Sub(started).Seconds())
-	})
+// answered counts an answer. The method label is GET, HEAD, POST or other.
+func (m *metrics) answered(route, method string, status int, seconds float64) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost:
+	default:
+		method = "other"
+	}
+	m.duration.WithLabelValues(route, method, strconv.Itoa(status)).Observe(seconds)
 }
-
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -31,13 +31,13 @@ type record struct {
 	authenticated bool
 }
 
-func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request) *record {
+func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request, requestID string) *record {
 	rec := &record{}
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		rec.source = peer.Addr().Unmap()
 	}
 	rec.event = audit.Event{
-		Event: endpoint.Name, RequestID: requestID(r.Context()), Endpoint: r.URL.Path,
+		Event: endpoint.Name, RequestID: requestID, Endpoint: r.URL.Path,
 		Source: rec.source.String(), Txn: rand.Text(),
 	}
 	return rec

@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"path"
 	"strconv"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -15,7 +15,7 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 
 // refuse is the one door through which a refusal leaves. Inside: the audit line,
 // the log line, the metric. Outside: the code and its one sentence.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, rec *record, e *oauth.Error) {
+func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
 	s.failed(rec, e)
 	rec.refused(e)
 	if e.Reason != oauth.ReasonAuditUnavailable {
@@ -31,10 +31,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, rec *record, e *
 		level = slog.LevelError
 	}
 	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
-	writeRefusal(w, r, rec, e)
+	writeRefusal(w, rec, e)
 }
 
-func writeRefusal(w http.ResponseWriter, r *http.Request, rec *record, e *oauth.Error) {
+func writeRefusal(w http.ResponseWriter, rec *record, e *oauth.Error) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store") // GL-6
 	if e.Code == oauth.InvalidClient {
@@ -59,59 +59,68 @@ func writeRefusal(w http.ResponseWriter, r *http.Request, rec *record, e *oauth.
 	writeJSON(w, e.Code.Status(), oauth.ErrorResponse{Error: e.Code, Description: e.Code.Description()})
 }
 
+// Values of headers that never change. They are shared: nobody may append to one.
+var (
+	jsonType = []string{"application/json"}
+	noStore  = []string{"no-store"}
+)
+
 // writeJSON answers with what must not be cached (GL-6).
 func writeJSON(w http.ResponseWriter, status int, body any) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
 	encoded, err := json.Marshal(body)
 	if err != nil { // cannot be: the bodies are structs of strings and numbers
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	h.Set("Content-Length", strconv.Itoa(len(encoded)+1))
+	writeEncoded(w, status, encoded)
+}
+
+// writeEncoded does the same for what is JSON already.
+func writeEncoded(w http.ResponseWriter, status int, encoded []byte) {
+	encoded = append(encoded, '\n')
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h["Cache-Control"] = noStore
+	h["Content-Length"] = []string{strconv.Itoa(len(encoded))}
 	w.WriteHeader(status)
-	w.Write(append(encoded, '\n')) // an error here is the peer's
+	w.Write(encoded) // an error here is the peer's
+}
+
+// writeToken answers with a token (TK-6). The body is what encoding/json makes of
+// a TokenResponse.
+func writeToken(w http.ResponseWriter, t oauth.TokenResponse) {
+	b := make([]byte, 0, len(t.AccessToken)+len(t.Scope)+128)
+	b = strictjson.AppendText(append(b, `{"access_token":`...), string(t.AccessToken))
+	b = strictjson.AppendText(append(b, `,"token_type":`...), t.TokenType)
+	b = strconv.AppendInt(append(b, `,"expires_in":`...), t.ExpiresIn, 10)
+	if t.Scope != "" {
+		b = strictjson.AppendText(append(b, `,"scope":`...), t.Scope)
+	}
+	writeEncoded(w, http.StatusOK, append(b, '}'))
 }
 
 // cached serves a public document that may be kept for a while (AM-9).
-func (s *Server) cached(keep func() time.Duration, document func() []byte) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func cached(keep func() time.Duration, document func() []byte) handler {
+	return func(w *response, _ *http.Request) {
 		body := document()
 		h := w.Header()
-		h.Set("Content-Type", "application/json")
+		h["Content-Type"] = jsonType
 		h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(keep()/time.Second)))
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		w.Write(body)
-	})
+	}
 }
 
-func methodNotAllowed(allow string) http.Handler {
+func methodNotAllowed(w *response, allow string) {
 	if allow == http.MethodGet {
 		allow = "GET, HEAD"
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", allow)
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusMethodNotAllowed)
-	})
-}
-
-// onePath lets only a path through that is written in its one form. The mux would
-// answer any other with a redirect to that form, and repeat the query in it
-// (GL-7, GL-14).
-func (s *Server) onePath(next http.Handler) http.Handler {
-	other := s.measured("other", http.HandlerFunc(notFound))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.EscapedPath(); p != r.URL.Path || p != path.Clean("/"+p) {
-			other.ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	w.Header().Set("Allow", allow)
+	w.Header()["Cache-Control"] = noStore
+	w.WriteHeader(http.StatusMethodNotAllowed)
 }
 
 func notFound(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusNotFound)
 }

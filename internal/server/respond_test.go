@@ -45,12 +45,10 @@ func TestRefusals(t *testing.T) {
 		t.Run(string(row.code)+" "+row.scheme, func(t *testing.T) {
 			s := newSite(t)
 			w := httptest.NewRecorder()
-			h := withRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				rec := s.server.newRecord(tokenrequest.Endpoint{Name: audit.EventToken}, r)
-				rec.scheme = row.scheme
-				s.server.refuse(w, r, rec, oauth.Refuse(row.code, oauth.ReasonInternal, "XX-1", secret, secret).Because(errors.New(secret)))
-			}))
-			h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, testidentity.TokenURL, nil))
+			answer, r := respond(w), httptest.NewRequest(http.MethodPost, testidentity.TokenURL, nil)
+			rec := s.server.newRecord(tokenrequest.Endpoint{Name: audit.EventToken}, r, answer.requestID)
+			rec.scheme = row.scheme
+			s.server.refuse(answer, r, rec, oauth.Refuse(row.code, oauth.ReasonInternal, "XX-1", secret, secret).Because(errors.New(secret)))
 			if w.Code != row.status {
 				t.Errorf("status %d, want %d", w.Code, row.status)
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -54,8 +55,8 @@ type Config struct {
 type Server struct {
 	config   Config
 	mint     *mint.Mint
-	failures *ratelimit.Limiter
-	requests *ratelimit.Limiter
+	failures *ratelimit.Limiter[netip.Addr]
+	requests *ratelimit.Limiter[string]
 	metrics  *metrics
 	metadata []byte
 	stopping *atomic.Bool // shared with the servers before and after this one
@@ -75,10 +76,10 @@ func New(c Config, previous *Server) (*Server, error) {
 		s.metrics, s.stopping = newMetrics(c.Bundles, c.Keys), new(atomic.Bool)
 	}
 	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
-		s.failures = ratelimit.New(c.FailuresPerSource, c.Now)
+		s.failures = ratelimit.New[netip.Addr](c.FailuresPerSource, c.Now)
 	}
 	if previous == nil || previous.config.RequestsPerClient != c.RequestsPerClient {
-		s.requests = ratelimit.New(c.RequestsPerClient, c.Now)
+		s.requests = ratelimit.New[string](c.RequestsPerClient, c.Now)
 	}
 	var err error
 	if s.metadata, err = s.makeMetadata(); err != nil {
@@ -103,17 +104,12 @@ func (s *Server) MTLS() http.Handler { return s.routes(s.config.MTLSURL) }
 func (s *Server) routes(base string) http.Handler {
 	base = strings.TrimSuffix(base, "/")
 	prefix := issuerPath(base)
-	mux := http.NewServeMux()
-	handle := func(method, path string, h http.Handler) {
-		mux.Handle(method+" "+path, s.measured(path, h))
-		mux.Handle(path, s.measured(path, methodNotAllowed(method)))
-	}
-	handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
-	handle(http.MethodGet, prefix+oauth.PathJWKS, s.cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
-	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(forMetadata, func() []byte { return s.metadata }))
-	handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, s.cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
-	mux.Handle("/", s.measured("other", http.HandlerFunc(notFound)))
-	return withRequestID(s.onePath(mux))
+	rt := s.newRouter()
+	rt.handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
+	rt.handle(http.MethodGet, prefix+oauth.PathJWKS, cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
+	rt.handle(http.MethodGet, wellKnown(s.config.Issuer), cached(forMetadata, func() []byte { return s.metadata }))
+	rt.handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
+	return rt
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name

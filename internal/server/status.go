@@ -80,14 +80,15 @@ func (s *Server) Status(listeners func() map[string]string, loopbackOnly bool) h
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/", notFound)
-	return withRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := respond(w)
+		answer.Header().Set("Cache-Control", "no-store")
 		if loopbackOnly && !loopbackHost(r.Host) {
-			w.WriteHeader(http.StatusMisdirectedRequest)
+			answer.WriteHeader(http.StatusMisdirectedRequest)
 			return
 		}
-		mux.ServeHTTP(w, r)
-	}))
+		mux.ServeHTTP(answer, r)
+	})
 }
 
 func loopbackHost(host string) bool {

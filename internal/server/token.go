@@ -14,23 +14,23 @@ import (
 
 // tokenHandler is the token endpoint. It knows itself by url, which comes from
 // the configuration.
-func (s *Server) tokenHandler(url string) http.Handler {
+func (s *Server) tokenHandler(url string) handler {
 	endpoint := tokenrequest.Endpoint{Name: audit.EventToken, URL: url}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rec := s.newRecord(endpoint, r)
+	return func(w *response, r *http.Request) {
+		rec := s.newRecord(endpoint, r, w.requestID)
 		defer s.recovered(w, r, rec)
-		response, err := s.token(w, r, endpoint, rec)
+		token, err := s.token(w, r, endpoint, rec)
 		if err != nil {
 			s.refuse(w, r, rec, oauth.AsError(err))
 			return
 		}
-		writeJSON(w, http.StatusOK, response)
-	})
+		writeToken(w, token)
+	}
 }
 
 // recovered answers a request in which the server broke, and records that it did.
 // The value of the panic is not repeated: nobody knows what is in it.
-func (s *Server) recovered(w http.ResponseWriter, r *http.Request, rec *record) {
+func (s *Server) recovered(w *response, r *http.Request, rec *record) {
 	p := recover()
 	if p == nil {
 		return
@@ -42,7 +42,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request, rec *record) 
 // token is the whole way of a request, in order. Each stage takes what the one
 // before made and adds the one fact it alone can establish; each refuses a value
 // that was not made there. The token leaves only after its event is recorded.
-func (s *Server) token(w http.ResponseWriter, r *http.Request, endpoint tokenrequest.Endpoint, rec *record) (oauth.TokenResponse, error) {
+func (s *Server) token(w *response, r *http.Request, endpoint tokenrequest.Endpoint, rec *record) (oauth.TokenResponse, error) {
 	ctx := r.Context()
 	none := oauth.TokenResponse{}
 
