@@ -11,7 +11,9 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 // metrics are the server's own, in a registry of their own. Every label has a
@@ -21,6 +23,8 @@ type metrics struct {
 	bundles  *bundle.Set
 
 	issued      *prometheus.CounterVec
+	issuedFor   map[issue]prometheus.Counter // of issued, found without its lock
+	proofs      map[proof]prometheus.Counter // of the signature results
 	refusals    *prometheus.CounterVec
 	legacyUse   *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
@@ -48,6 +52,20 @@ func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
 	for _, rule := range []string{"CJ-7", "CJ-10"} {
 		m.legacyUse.WithLabelValues(rule)
 	}
+	results := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "svidgate_signature_results_total", Help: "Authenticated callers, by whether their signature or chain was found good now or was remembered.",
+	}, []string{"method", "result"})
+	m.issuedFor, m.proofs = map[issue]prometheus.Counter{}, map[proof]prometheus.Counter{}
+	for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
+		m.proofs[proof{string(method), true}] = results.WithLabelValues(string(method), "remembered")
+		m.proofs[proof{string(method), false}] = results.WithLabelValues(string(method), "verified")
+		for _, g := range grant.Types() {
+			for _, binding := range []oauth.Binding{oauth.BindingBearer, oauth.BindingCertificate} {
+				i := issue{string(g), string(method), string(binding)}
+				m.issuedFor[i] = m.issued.WithLabelValues(i.grant, i.method, i.binding)
+			}
+		}
+	}
 	m.refusedFile = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "svidgate_config_file_refused", Help: "1 while the configuration file is one that was refused, and an earlier one is in force.",
 	})
@@ -58,13 +76,37 @@ func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.issued, m.refusals, m.legacyUse, m.duration, m.refusedFile, build, bundleState{bundles}, keyState{ring},
+	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, build, bundleState{bundles}, keyState{ring},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
+// An issue and a proof are label values of a counter that is there from the start:
+// all of them are known.
+type (
+	issue struct{ grant, method, binding string }
+	proof struct {
+		method     string
+		remembered bool
+	}
+)
+
 func (m *metrics) granted(rec *record) {
-	m.issued.WithLabelValues(rec.event.GrantType, rec.event.AuthMethod, rec.event.Binding).Inc()
+	i := issue{rec.event.GrantType, rec.event.AuthMethod, rec.event.Binding}
+	counter, ok := m.issuedFor[i]
+	if !ok {
+		counter = m.issued.WithLabelValues(i.grant, i.method, i.binding)
+	}
+	counter.Inc()
+	m.authenticated(rec)
+}
+
+// authenticated counts how a caller was authenticated, whatever became of its
+// request afterwards.
+func (m *metrics) authenticated(rec *record) {
+	if counter, ok := m.proofs[proof{rec.event.AuthMethod, rec.remembered}]; ok && rec.authenticated {
+		counter.Inc()
+	}
 	m.legacy(rec)
 }
 
@@ -82,7 +124,7 @@ func (m *metrics) refused(rec *record) {
 		td = "other"
 	}
 	m.refusals.WithLabelValues(rec.event.Event, rec.event.Reason, td).Inc()
-	m.legacy(rec)
+	m.authenticated(rec)
 }
 
 // FileRefused notes whether the configuration file is one that was refused, so

@@ -65,6 +65,7 @@ func counted(t *testing.T, s *site, family string, labels ...string) (sum float6
 var labelNames = map[string][]string{
 	"svidgate_tokens_issued_total":           {"binding", "grant", "method"},
 	"svidgate_refusals_total":                {"endpoint", "reason", "trust_domain"},
+	"svidgate_signature_results_total":       {"method", "result"},
 	"svidgate_profile_legacy_use_total":      {"rule"},
 	"svidgate_bundle_age_seconds":            {"trust_domain"},
 	"svidgate_bundle_alarm":                  {"trust_domain"},
@@ -79,7 +80,7 @@ var labelNames = map[string][]string{
 // labelValues are all values that a label of ours ever has, besides the reasons.
 var labelValues = map[string][]string{
 	"binding": {"bearer", "x5t#S256"}, "grant": {"client_credentials"}, "method": {"spiffe_jwt", "spiffe_x509", "GET", "HEAD", "POST", "other"},
-	"endpoint": {"token"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
+	"endpoint": {"token"}, "result": {"remembered", "verified"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
 	"route": {"/token", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
 	"use":   {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring"},
 	"code": {"200", "400", "401", "404", "405", "413", "429", "503"},

@@ -27,8 +27,10 @@ type record struct {
 	event  audit.Event
 	source netip.Addr
 	scheme string // of an Authorization header
+	shown  *tokenrequest.Request
 
 	authenticated bool
+	remembered    bool // the proof of the caller's identity
 }
 
 func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request, requestID string) *record {
@@ -46,16 +48,13 @@ func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request, requ
 // request notes what the peer said; none of it is proven.
 func (rec *record) request(req *tokenrequest.Request) {
 	rec.scheme = req.AuthorizationScheme()
+	rec.shown = req
 	e := &rec.event
 	e.ClientID = req.ClientID()
 	e.GrantType = string(req.GrantType())
 	e.Scope = req.Scope()
-	e.Resource = strings.Join(req.Resources(), " ")
-	switch {
-	case req.Assertion() != "":
-		e.SVIDDigest = hexDigest([]byte(req.Assertion()))
-	case len(req.Certificates()) > 0:
-		e.SVIDDigest = hexDigest(req.Certificates()[0].Raw)
+	if len(req.Resources()) > 0 {
+		e.Resource = strings.Join(req.Resources(), " ")
 	}
 }
 
@@ -63,12 +62,14 @@ func (rec *record) method(m oauth.AuthMethod) { rec.event.AuthMethod = string(m)
 
 // caller notes who it is, which from here on is proven.
 func (rec *record) caller(c clientauth.Caller) {
-	rec.authenticated = true
+	rec.authenticated, rec.remembered = true, c.Identity().Remembered()
 	e := &rec.event
 	e.Proven = true
 	id := c.Identity().SPIFFEID()
 	e.ClientID = c.Client().ID()
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
+	digest := c.Identity().Digest()
+	e.SVIDDigest = hex.EncodeToString(digest[:])
 	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
 	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
 	e.ProfileLegacyUse = c.LegacyUse()
@@ -84,6 +85,9 @@ func (rec *record) minted(t mint.Token, d policy.Decision) {
 func (rec *record) refused(err *oauth.Error) {
 	e := &rec.event
 	e.Outcome = audit.Refused
+	if e.SVIDDigest == "" {
+		e.SVIDDigest = digestOf(rec.shown)
+	}
 	e.Reason, e.Rule, e.Expected, e.Presented = string(err.Reason), err.Rule, err.Expected, err.Presented
 	e.Subject, e.JTI, e.KeyID, e.Binding, e.Expires, e.PolicyRule = "", "", "", "", time.Time{}, ""
 	if err.Subject != "" && e.SPIFFEID == "" {
@@ -108,9 +112,19 @@ const (
 	cutMark    = "…"
 )
 
-func hexDigest(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
+// digestOf names the credential of a request whose caller was not authenticated.
+func digestOf(req *tokenrequest.Request) string {
+	switch {
+	case req == nil:
+		return ""
+	case req.Assertion() != "":
+		sum := sha256.Sum256([]byte(req.Assertion()))
+		return hex.EncodeToString(sum[:])
+	case len(req.Certificates()) > 0:
+		sum := sha256.Sum256(req.Certificates()[0].Raw)
+		return hex.EncodeToString(sum[:])
+	}
+	return ""
 }
 
 // record writes the event. What was decided is recorded even when the peer has

@@ -2,16 +2,10 @@ package tokenrequest
 
 import (
 	"crypto/x509"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -47,15 +41,11 @@ func Parse(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (Request, 
 	if err != nil {
 		return req, err
 	}
-	get := form.Get // a parameter with an empty value counts as absent (GL-5)
+	get := form.get
 	req.grantType = oauth.GrantType(get(oauth.ParamGrantType))
 	req.clientID = get(oauth.ParamClientID)
 	req.scope = get(oauth.ParamScope)
-	for _, value := range form[oauth.ParamResource] {
-		if value != "" {
-			req.resources = append(req.resources, value)
-		}
-	}
+	req.resources = form.all(oauth.ParamResource)
 	req.certificates = peerCertificates(r)
 
 	if len(req.clientID) > maxClientID || strings.ContainsFunc(req.clientID, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
@@ -77,66 +67,6 @@ func malformed(rule, expected, presented string) *oauth.Error {
 	return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestMalformed, rule, expected, presented)
 }
 
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	contentType := strings.Join(r.Header.Values("Content-Type"), ", ") // two are none (AK-24)
-	mediaType, params, err := mime.ParseMediaType(contentType)
-	if err != nil || mediaType != "application/x-www-form-urlencoded" {
-		return nil, malformed("GL-2", "application/x-www-form-urlencoded", shown(contentType))
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return nil, malformed("GL-2", "UTF-8", shown(charset))
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, malformed("GL-3", "no query", "a malformed query")
-	}
-	for _, name := range protocolParameters {
-		if query.Has(name) {
-			return nil, malformed("GL-3", "parameters in the body only", name+" in the query")
-		}
-	}
-	if r.ContentLength > MaxBody { // without reading a byte of it
-		return nil, tooLarge(r.ContentLength)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, tooLarge(-1)
-		}
-		return nil, malformed("GL-2", "a whole body", "a body that broke off").Because(err)
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil { // the error would repeat input
-		return nil, malformed("GL-2", "name=value pairs in percent-encoding", "a malformed body")
-	}
-	if name, found := first(form, notUTF8); found {
-		return nil, malformed("GL-2", "UTF-8", "other bytes in "+shown(name))
-	}
-	if name, found := first(form, repeated); found {
-		return nil, malformed("GL-4", "each parameter once", shown(name)+" "+strconv.Itoa(len(form[name]))+" times")
-	}
-	return form, nil
-}
-
-// first is the parameter first by name that is bad. A map has no order, and one
-// request gets one answer however often it is made.
-func first(form url.Values, bad func(name string, values []string) bool) (name string, found bool) {
-	for n, values := range form {
-		if (!found || n < name) && bad(n, values) {
-			name, found = n, true
-		}
-	}
-	return name, found
-}
-
-func notUTF8(name string, values []string) bool {
-	return !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) })
-}
-
-func repeated(name string, values []string) bool {
-	return len(values) > 1 && !slices.Contains(repeatable, name)
-}
-
 func shown(s string) string {
 	if s == "" {
 		return "none"
@@ -144,31 +74,29 @@ func shown(s string) string {
 	return oauth.Shown(s)
 }
 
-func tooLarge(n int64) *oauth.Error {
-	presented := "more"
-	if n > 0 {
-		presented = strconv.FormatInt(n, 10) + " bytes"
-	}
-	return oauth.Refuse(oauth.TooLarge, oauth.ReasonRequestTooLarge, "GL-8", "a body of at most "+strconv.Itoa(MaxBody)+" bytes", presented)
-}
+// Names as the HTTP library keeps them.
+var (
+	attestation    = http.CanonicalHeaderKey(oauth.HeaderClientAttestation)
+	attestationPoP = http.CanonicalHeaderKey(oauth.HeaderClientAttestationPoP)
+)
 
 // readCredential finds the one way of authentication (CA-5, TK-3).
-func (req *Request) readCredential(h http.Header, form url.Values) error {
-	assertion := form.Get(oauth.ParamClientAssertion)
-	assertionType := form.Get(oauth.ParamClientAssertionType)
+func (req *Request) readCredential(h http.Header, form form) error {
+	assertion := form.get(oauth.ParamClientAssertion)
+	assertionType := form.get(oauth.ParamClientAssertionType)
 
 	var found []string
-	if auth := h.Values("Authorization"); len(auth) > 0 {
+	if auth := h["Authorization"]; len(auth) > 0 {
 		scheme, _, _ := strings.Cut(auth[0], " ")
 		req.scheme = strings.ToLower(scheme)
 		req.credential = SharedSecret
 		found = append(found, "an Authorization header")
 	}
-	if form.Get(oauth.ParamClientSecret) != "" {
+	if form.get(oauth.ParamClientSecret) != "" {
 		req.credential = SharedSecret
 		found = append(found, oauth.ParamClientSecret)
 	}
-	if len(h.Values(oauth.HeaderClientAttestation)) > 0 || len(h.Values(oauth.HeaderClientAttestationPoP)) > 0 {
+	if len(h[attestation]) > 0 || len(h[attestationPoP]) > 0 {
 		req.credential = Attestation
 		found = append(found, oauth.HeaderClientAttestation)
 	}
