@@ -95,24 +95,30 @@ type Config struct {
 // A Table answers from a fixed configuration. It is safe for concurrent use.
 type Table struct {
 	resources    map[string]Resource
-	clients      map[string]Client
+	clients      map[string]entry
 	trustDomains map[string]BindingMode
 	binding      BindingMode
 	lifetime     time.Duration
+}
+
+// An entry is what one client may have, and the id of the rule that says so.
+type entry struct {
+	Client
+	rule string
 }
 
 // New makes a table. Names that a client lists and no resource has are the
 // configuration's to refuse; here they simply never match.
 func New(c Config) *Table {
 	t := &Table{
-		resources: make(map[string]Resource, len(c.Resources)), clients: make(map[string]Client, len(c.Clients)),
+		resources: make(map[string]Resource, len(c.Resources)), clients: make(map[string]entry, len(c.Clients)),
 		trustDomains: c.TrustDomains, binding: c.Binding, lifetime: c.Lifetime,
 	}
 	for _, r := range c.Resources {
 		t.resources[r.Resource] = r
 	}
 	for _, client := range c.Clients {
-		t.clients[client.ClientID] = client
+		t.clients[client.ClientID] = entry{client, "client " + client.ClientID}
 	}
 	return t
 }
@@ -123,19 +129,19 @@ func (t *Table) Decide(q Question) (Decision, error) {
 	if !ok || !slices.Contains(client.GrantTypes, q.GrantType) {
 		return Decision{}, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.GrantTypes), oauth.Shown(string(q.GrantType)))
 	}
-	resource, err := t.resource(client, q.Resources)
+	resource, err := t.resource(client.Client, q.Resources)
 	if err != nil {
 		return Decision{}, err
 	}
-	scope, err := granted(client, resource, q.Scope)
+	scope, err := granted(client.Client, resource, q.Scope)
 	if err != nil {
 		return Decision{}, err
 	}
-	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: "client " + client.ClientID}
+	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: client.rule}
 	if resource.Lifetime > 0 {
 		d.lifetime = min(d.lifetime, resource.Lifetime)
 	}
-	if d.binding, err = t.bind(client, resource, q); err != nil {
+	if d.binding, err = t.bind(client.Client, resource, q); err != nil {
 		return Decision{}, err
 	}
 	if d.binding == oauth.BindingBearer {

@@ -68,8 +68,7 @@ func (rec *record) caller(c clientauth.Caller) {
 	id := c.Identity().SPIFFEID()
 	e.ClientID = c.Client().ID()
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
-	digest := c.Identity().Digest()
-	e.SVIDDigest = hex.EncodeToString(digest[:])
+	e.SVIDDigest = hexed(c.Identity().Digest())
 	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
 	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
 	e.ProfileLegacyUse = c.LegacyUse()
@@ -118,13 +117,17 @@ func digestOf(req *tokenrequest.Request) string {
 	case req == nil:
 		return ""
 	case req.Assertion() != "":
-		sum := sha256.Sum256([]byte(req.Assertion()))
-		return hex.EncodeToString(sum[:])
+		return hexed(sha256.Sum256([]byte(req.Assertion())))
 	case len(req.Certificates()) > 0:
-		sum := sha256.Sum256(req.Certificates()[0].Raw)
-		return hex.EncodeToString(sum[:])
+		return hexed(sha256.Sum256(req.Certificates()[0].Raw))
 	}
 	return ""
+}
+
+func hexed(digest [sha256.Size]byte) string {
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], digest[:])
+	return string(text[:])
 }
 
 // record writes the event. What was decided is recorded even when the peer has

@@ -144,15 +144,14 @@ const maxNumericDate = 253402300799
 // 2). A fraction is allowed and kept to the microsecond. False for anything
 // that is no number, is negative or lies after the year 9999.
 func (v Value) NumericDate() (time.Time, bool) {
+	if k := v.Kind(); k < '0' || k > '9' {
+		return time.Time{}, false
+	}
 	if n, ok := v.Int64(); ok {
-		if n < 0 || n > maxNumericDate {
+		if n > maxNumericDate {
 			return time.Time{}, false
 		}
 		return time.Unix(n, 0), true
-	}
-	k := v.Kind()
-	if k < '0' || k > '9' {
-		return time.Time{}, false
 	}
 	f, err := strconv.ParseFloat(string(v), 64)
 	if err != nil || f > maxNumericDate {

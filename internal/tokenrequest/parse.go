@@ -85,7 +85,7 @@ func (req *Request) readCredential(h http.Header, form form) error {
 	assertion := form.get(oauth.ParamClientAssertion)
 	assertionType := form.get(oauth.ParamClientAssertionType)
 
-	var found []string
+	found := make([]string, 0, 4) // all there are; it stays on the stack
 	if auth := h["Authorization"]; len(auth) > 0 {
 		scheme, _, _ := strings.Cut(auth[0], " ")
 		req.scheme = strings.ToLower(scheme)
