@@ -26,20 +26,19 @@ var bindingRules = []judge.Rule[*attempt]{
 		// there is one we know and nothing may stand beside it.
 		ID: "AT-5", Source: "RFC 8705 3.1; RFC 7800 3.1", What: "cnf, if there, is x5t#S256 alone", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			cnf := s.claim("cnf")
-			if cnf == nil {
+			cnf := &s.said.confirmation
+			if !cnf.there {
 				s.Facts |= factCnf
 				return ""
 			}
-			members, err := cnf.Object()
-			if err != nil {
+			if !cnf.valid {
 				return oauth.ReasonClaimMalformed
 			}
-			value, ok := members.Get(string(oauth.BindingCertificate))
-			if !ok || len(members) != 1 {
+			x5t := &cnf.value.thumbprint
+			if !x5t.there || cnf.value.members != 1 {
 				return oauth.ReasonCnfMismatch
 			}
-			if s.cnf, ok = value.Text(); !ok || s.cnf == "" {
+			if s.cnf = x5t.value; !x5t.valid || s.cnf == "" {
 				return oauth.ReasonClaimMalformed
 			}
 			s.caller.bound = true

@@ -34,18 +34,20 @@ var presentationRules = []judge.Rule[*attempt]{
 	{
 		ID: "GL-11", Source: "RFC 7515 7.1; RFC 8725 3.11", What: "the token is a compact JWS of strict JSON", Needs: factToken,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			jws, err := jose.ParseCompact(s.token)
-			if err != nil {
-				s.Cause = err
-				return oauth.ReasonTokenMalformed
+			if !s.recall() {
+				jws, err := jose.ParseCompact(s.token)
+				if err != nil {
+					s.Cause = err
+					return oauth.ReasonTokenMalformed
+				}
+				s.jws, s.said = jws, read(jws)
 			}
-			s.jws = jws
 			s.Facts |= factParsed
 			return ""
 		},
 		Expected: func(*attempt) string { return "three base64url parts, the first two JSON objects" },
 		Presented: func(s *attempt) string {
-			if s.jws == nil {
+			if !s.Has(factParsed) {
 				return "something else"
 			}
 			return "a compact JWS"
