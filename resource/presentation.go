@@ -108,15 +108,20 @@ func (s *attempt) bearer() (string, bool) {
 func b64token(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case strings.IndexByte("-._~+/", c) >= 0:
-		default:
+		if !inToken[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// inToken are the characters of a token but the = at its end.
+var inToken = func() (in [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/") {
+		in[c] = true
+	}
+	return in
+}()
 
 // queryToken reports whether the query also has a token, by the name of RFC 6750
 // section 2.3. It is never read, and two methods are one too many.
