@@ -193,7 +193,7 @@ func TestRememberedSignatureAndTheKeySet(t *testing.T) {
 	}
 }
 
-// AK-11: an ECDSA signature (r, s) has the twin (r, n-s). It is another token.
+// CJ-13: an ECDSA signature (r, s) has the twin (r, n-s). It is another token.
 func TestRememberedSignatureHasATwin(t *testing.T) {
 	s := newScene(t, keyOf("es256", jose.ES256, "p256"), leaf(t))
 	dot := strings.LastIndexByte(s.token, '.') + 1
