@@ -122,7 +122,7 @@ func digestOf(keys []*verifyingKey) digest {
 
 // readKey reads one entry, or says by which rule it is left out.
 func readKey(entry strictjson.Value) (key *verifyingKey, rule string, err error) {
-	jwk, err := jose.ParseJWK(entry)
+	jwk, err := jose.ParseJWK([]byte(entry))
 	switch {
 	case errors.Is(err, jose.ErrPrivateKey): // whoever published it has lost it
 		return nil, "KR-1", err
