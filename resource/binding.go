@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 
@@ -69,7 +68,7 @@ var bindingRules = []judge.Rule[*attempt]{
 	{
 		ID: "MT-2", Source: "RS-4; RFC 8705 3", What: "the token is bound to the certificate of this connection", Needs: factPeer,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			if s.cnf != "" && (len(s.peers) == 0 || !s.boundTo(s.peers[0])) {
+			if s.cnf != "" && (len(s.peers) == 0 || !s.boundToPeer()) {
 				return oauth.ReasonCnfMismatch
 			}
 			return ""
@@ -84,7 +83,7 @@ var bindingRules = []judge.Rule[*attempt]{
 			if len(s.peers) == 0 {
 				return "no client certificate"
 			}
-			have := thumbprint(s.peers[0])
+			have := s.thumbprint()
 			return "a certificate with x5t#S256 " + string(have[:])
 		},
 	},
@@ -121,14 +120,14 @@ func (s *attempt) chainSize() (n, bytes int) {
 	return len(s.peers), bytes
 }
 
-func (s *attempt) boundTo(cert *x509.Certificate) bool {
-	have := thumbprint(cert)
+func (s *attempt) boundToPeer() bool {
+	have := s.thumbprint()
 	return subtle.ConstantTimeCompare([]byte(s.cnf), have[:]) == 1
 }
 
-// thumbprint is the x5t#S256 of a certificate (MT-1).
-func thumbprint(cert *x509.Certificate) (text [43]byte) {
-	sum := sha256.Sum256(cert.Raw)
+// thumbprint is the x5t#S256 of the peer's certificate (MT-1).
+func (s *attempt) thumbprint() (text [43]byte) {
+	sum := sha256.Sum256(s.peers[0].Raw)
 	base64.RawURLEncoding.Encode(text[:], sum[:])
 	return text
 }

@@ -7,26 +7,9 @@ import (
 	"github.com/svidgate/svidgate/internal/proven"
 )
 
-// What a Verifier remembers: tokens that it accepted, by what they say and by what
-// their signature rests on. A caller shows one token for minutes, and the
-// signature is what a check costs.
-//
-// It is safe because only what cannot change is remembered. A result counts for
-// the very bytes of the token, its issuer, the very key and the very content of
-// the issuer's key set: with another bit, key or set the signature is verified
-// again, and a key that was withdrawn ends its tokens at once. All else is judged
-// each time by the one list of rules: that the issuer's keys may be used now, the
-// audience, the times, the certificate of this connection, the scopes. Refusals
-// are never remembered.
-//
-// A thief gains nothing: a stolen token is refused or accepted as it would be
-// without a memory. A flood of made-up tokens leaves nothing here, for a signature
-// must be good first and every other rule must have passed. Whoever gets very
-// many good tokens of one issuer pushes out that issuer's, which costs a
-// signature each, and never another's as long as maxIssuers of them are not full.
-// See docs/adr/0015-remembered-results-at-apis.md.
+// Why remembering is safe is said at Remembered.
 const (
-	// maxResults is how many results one issuer has, about 1 KiB each.
+	// maxResults is how many results one issuer has.
 	maxResults = 1 << 13
 	// maxIssuers is how many issuers may have all of theirs.
 	maxIssuers = 4
@@ -74,7 +57,24 @@ func (v *Verifier) use(m *memory) {
 	}
 }
 
-// Remembered says how much work a Verifier was spared.
+// Remembered says how much work a [Verifier] was spared by what it remembers: what
+// the tokens said that it accepted, and what their signatures rest on. A caller
+// shows one token for minutes, and the signature is what a check costs.
+//
+// Only what cannot change is remembered. A result counts for the very bytes of the
+// token, its issuer, the very key and the very content of the issuer's key set:
+// with another bit, key or set the signature is verified again, and a key that was
+// withdrawn ends its tokens at once. All else is judged each time, by the same
+// rules: that the issuer's keys may be used now, its name, the audience, the
+// times, the certificate of this connection, the scopes. Refusals are never
+// remembered.
+//
+// So a thief gains nothing: a stolen token is refused or accepted as it would be
+// without a memory. A flood of made-up tokens leaves nothing, for only what every
+// rule accepted is kept. Whoever gets very many good tokens of one issuer pushes
+// out what else is remembered of that issuer, which costs one signature each; up to
+// four issuers are out of each other's reach. One issuer has 8192 tokens at most,
+// of at most 4 KiB each, and mostly of 1 KiB; all issuers have four times as many.
 type Remembered struct {
 	// Hits are judgements that came to the signature of a token and knew it to be
 	// good, Misses those that verified it. A judgement that another rule refused
@@ -84,8 +84,8 @@ type Remembered struct {
 	Held int
 }
 
-// Remembered is for metrics. It is cheap, and counts from when the Verifier was
-// made; explaining counts nothing.
+// Remembered is for metrics: read it whenever they are. It counts from when the
+// Verifier was made; explaining counts nothing.
 func (v *Verifier) Remembered() Remembered {
 	return Remembered{v.memory.hits.Load(), v.memory.misses.Load(), v.memory.results.Held()}
 }
