@@ -26,20 +26,19 @@ var bindingRules = []judge.Rule[*attempt]{
 		// there is one we know and nothing may stand beside it.
 		ID: "AT-5", Source: "RFC 8705 3.1; RFC 7800 3.1", What: "cnf, if there, is x5t#S256 alone", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			cnf := s.claim("cnf")
-			if cnf == "" {
+			cnf := &s.said.confirmation
+			if !cnf.there {
 				s.Facts |= factCnf
 				return ""
 			}
-			members, err := cnf.Object()
-			if err != nil {
+			if !cnf.valid {
 				return oauth.ReasonClaimMalformed
 			}
-			value, ok := members.Get(string(oauth.BindingCertificate))
-			if !ok || len(members) != 1 {
+			x5t := &cnf.value.thumbprint
+			if !x5t.there || cnf.value.members != 1 {
 				return oauth.ReasonCnfMismatch
 			}
-			if s.cnf, ok = value.Text(); !ok || s.cnf == "" {
+			if s.cnf = x5t.value; !x5t.valid || s.cnf == "" {
 				return oauth.ReasonClaimMalformed
 			}
 			s.caller.bound = true
@@ -69,7 +68,7 @@ var bindingRules = []judge.Rule[*attempt]{
 	{
 		ID: "MT-2", Source: "RS-4; RFC 8705 3", What: "the token is bound to the certificate of this connection", Needs: factPeer,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			if s.cnf != "" && (len(s.peers) == 0 || subtle.ConstantTimeCompare([]byte(s.cnf), []byte(s.thumbprint())) != 1) {
+			if s.cnf != "" && (len(s.peers) == 0 || !s.boundToPeer()) {
 				return oauth.ReasonCnfMismatch
 			}
 			return ""
@@ -84,7 +83,8 @@ var bindingRules = []judge.Rule[*attempt]{
 			if len(s.peers) == 0 {
 				return "no client certificate"
 			}
-			return "a certificate with x5t#S256 " + s.thumbprint()
+			have := s.thumbprint()
+			return "a certificate with x5t#S256 " + string(have[:])
 		},
 	},
 	{
@@ -120,8 +120,14 @@ func (s *attempt) chainSize() (n, bytes int) {
 	return len(s.peers), bytes
 }
 
+func (s *attempt) boundToPeer() bool {
+	have := s.thumbprint()
+	return subtle.ConstantTimeCompare([]byte(s.cnf), have[:]) == 1
+}
+
 // thumbprint is the x5t#S256 of the peer's certificate (MT-1).
-func (s *attempt) thumbprint() string {
+func (s *attempt) thumbprint() (text [43]byte) {
 	sum := sha256.Sum256(s.peers[0].Raw)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	base64.RawURLEncoding.Encode(text[:], sum[:])
+	return text
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/judge"
-	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -34,11 +33,10 @@ var claimRules = []judge.Rule[*attempt]{
 	{
 		ID: "AT-2", Source: "RFC 9068 2.2", What: "sub, client_id, jti and iat are there", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			var sub, client, id bool
-			s.caller.subject, sub = s.text("sub")
-			s.caller.clientID, client = s.text("client_id")
-			s.caller.tokenID, id = s.text("jti")
-			if !sub || !client || !id || s.claim("iat") == "" {
+			said := s.said
+			s.caller.subject, s.caller.clientID, s.caller.tokenID = said.subject.value, said.clientID.value, said.tokenID.value
+			// What is no string is empty.
+			if said.subject.value == "" || said.clientID.value == "" || said.tokenID.value == "" || !said.issued.there {
 				return oauth.ReasonClaimMalformed
 			}
 			return ""
@@ -54,16 +52,11 @@ var claimRules = []judge.Rule[*attempt]{
 		// of one workload, nor one that only looks like a workload.
 		ID: "RS-3", Source: "SPIFFE-ID 2", What: "a sub that begins like a SPIFFE ID is one", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			sub, _ := s.text("sub")
-			if !likeSPIFFE(sub) {
-				return ""
-			}
-			id, err := strictid.Workload(sub)
-			if err != nil {
-				s.Cause = err
+			if s.said.idErr != nil {
+				s.Cause = s.said.idErr
 				return oauth.ReasonSubNotSPIFFEID
 			}
-			s.caller.id = id
+			s.caller.id = s.said.id
 			return ""
 		},
 		Expected:  func(*attempt) string { return "a SPIFFE ID with a path, or a sub of another kind" },
@@ -72,15 +65,14 @@ var claimRules = []judge.Rule[*attempt]{
 	{
 		ID: "AT-3", Source: "RFC 9068 2.2.3; RFC 6749 3.3", What: "scope, if there, is well-formed", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			scope := s.claim("scope")
-			if scope == "" {
+			scope := &s.said.scope
+			if !scope.there {
 				return ""
 			}
-			text, ok := scope.Text()
-			if !ok || !scopeText(text) {
+			if !scope.valid || !scopeText(scope.value) {
 				return oauth.ReasonScopeMalformed
 			}
-			s.caller.scope = text
+			s.caller.scope = scope.value
 			return ""
 		},
 		Expected:  func(*attempt) string { return "one string of scopes with single spaces between" },
@@ -107,50 +99,37 @@ var scopeRules = []judge.Rule[*attempt]{
 }
 
 func (s *attempt) judgeAudience() oauth.Reason {
-	aud := s.claim("aud")
-	if aud == "" {
+	switch aud := &s.said.audience; {
+	case !aud.there, aud.valid && len(aud.value) == 0:
 		return oauth.ReasonAudMissing
-	}
-	if one, ok := aud.Text(); ok {
-		if one != s.v.resource {
-			return oauth.ReasonAudMismatch
-		}
-		return ""
-	}
-	all, ok := aud.Texts()
-	switch {
-	case !ok:
+	case !aud.valid:
 		return oauth.ReasonClaimMalformed
-	case len(all) == 0:
-		return oauth.ReasonAudMissing
-	case !slices.Contains(all, s.v.resource):
+	case !slices.Contains(aud.value, s.v.resource):
 		return oauth.ReasonAudMismatch
 	}
 	return ""
 }
 
 func (s *attempt) judgeTime() oauth.Reason {
-	if s.claim("exp") == "" {
+	exp := &s.said.expires
+	if !exp.there {
 		return oauth.ReasonExpMissing
 	}
-	exp, ok := s.claim("exp").NumericDate()
-	if !ok {
+	if !exp.valid {
 		return oauth.ReasonClaimMalformed
 	}
-	if !s.now.Before(exp.Add(s.v.leeway)) {
+	if !s.now.Before(exp.value.Add(s.v.leeway)) {
 		return oauth.ReasonExpired
 	}
-	s.caller.expiresAt = exp
-	for _, name := range [...]string{"nbf", "iat"} {
-		value := s.claim(name)
-		if value == "" { // a missing iat is for AT-2
+	s.caller.expiresAt = exp.value
+	for _, t := range [...]*claim[time.Time]{&s.said.notBefore, &s.said.issued} {
+		if !t.there { // a missing iat is for AT-2
 			continue
 		}
-		t, ok := value.NumericDate()
-		if !ok {
+		if !t.valid {
 			return oauth.ReasonClaimMalformed
 		}
-		if t.After(s.now.Add(s.v.ahead)) {
+		if t.value.After(s.now.Add(s.v.ahead)) {
 			return oauth.ReasonNotYetValid
 		}
 	}

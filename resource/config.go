@@ -41,11 +41,15 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Verifier judges access tokens. Any number of goroutines may use it; it keeps
-// nothing between calls.
+// A Verifier judges access tokens. Any number of goroutines may use it. Between
+// calls it holds what the tokens said that it accepted, a bounded number of them,
+// so that their signatures need not be verified again: see Remembered. It never
+// holds a token or a signature.
 type Verifier struct {
 	resource string
-	issuers  map[string]KeySource
+	issuers  map[string]*issuer
+	order    []*issuer // the same
+	memory   *memory
 	leeway   time.Duration
 	ahead    time.Duration
 	realm    string
@@ -60,7 +64,7 @@ func New(c Config) (*Verifier, error) {
 		faults = append(faults, fmt.Errorf("resource: "+format, args...))
 	}
 	v := &Verifier{
-		resource: c.Resource, issuers: make(map[string]KeySource, len(c.Issuers)),
+		resource: c.Resource, issuers: make(map[string]*issuer, len(c.Issuers)),
 		leeway: c.Leeway, realm: c.Realm, now: c.Now, log: c.Log,
 	}
 	if err := checkResource(c.Resource); err != nil {
@@ -74,15 +78,17 @@ func New(c Config) (*Verifier, error) {
 			fault("issuer %d is nil", i)
 			continue
 		}
-		issuer := source.Issuer()
-		if err := checkIssuer(issuer); err != nil {
+		name := source.Issuer()
+		if err := checkIssuer(name); err != nil {
 			fault("issuer %d %w", i, err)
 		}
-		if _, twice := v.issuers[issuer]; twice {
-			fault("issuer %d is there twice: %q", i, issuer)
+		if _, twice := v.issuers[name]; twice {
+			fault("issuer %d is there twice: %q", i, name)
 		}
-		v.issuers[issuer] = source
+		one := &issuer{source: source}
+		v.issuers[name], v.order = one, append(v.order, one)
 	}
+	v.use(newMemory(maxResults, len(v.order)))
 	if c.Leeway < 0 || c.Leeway > MaxLeeway {
 		fault("the leeway must lie between 0 and %v (GL-12)", MaxLeeway)
 	}

@@ -10,7 +10,8 @@
 //
 // Keys come from a [KeySource]: [RemoteKeys] keeps those of an authorization
 // server fresh in the background, [StaticKeys] holds a document. Nothing on the
-// way of a request with a known key takes a lock or touches the network.
+// way of a request with a known key waits or touches the network. A token that was
+// accepted before costs a hash of it and the rules: see [Verifier.Remembered].
 //
 // What the package does not do: it accepts no token outside the Authorization
 // header, no opaque token and no SVID (RS-2); it does not validate the chain of

@@ -1,10 +1,12 @@
 package resource_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"expvar"
 	"fmt"
 	"log"
 	"net/http"
@@ -81,4 +83,26 @@ func issuer() (*resource.StaticKeys, string) {
 		log.Fatal(err)
 	}
 	return keys, token
+}
+
+// How often a signature need not be verified again, as a metric. Any library for
+// metrics will do in the place of expvar.
+func ExampleVerifier_Remembered() {
+	keys, token := issuer()
+	verifier, err := resource.New(resource.Config{
+		Resource: "https://api.example.com/",
+		Issuers:  []resource.KeySource{keys},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	expvar.Publish("access_tokens", expvar.Func(func() any { return verifier.Remembered() }))
+
+	for range 3 {
+		if _, err := verifier.VerifyToken(context.Background(), token, nil, "read"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(expvar.Get("access_tokens"))
+	// Output: {"Hits":2,"Misses":1,"Held":1}
 }

@@ -78,7 +78,7 @@ func (k *RemoteKeys) fetch(ctx context.Context) error {
 		k.log.InfoContext(ctx, "keys of the authorization server", "issuer", k.issuer, "key_ids", set.KeyIDs())
 		for _, out := range set.leftOut {
 			k.log.WarnContext(ctx, "a key of the authorization server was left out",
-				"issuer", k.issuer, "index", out.Index, logRule, out.Rule, logReason, out.Why)
+				"issuer", k.issuer, "index", out.Index, logRule, out.Rule, logWhy, out.Why)
 		}
 	}
 	return nil

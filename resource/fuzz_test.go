@@ -1,11 +1,14 @@
 package resource
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/svidgate/svidgate/internal/jose"
 )
@@ -52,10 +55,57 @@ func FuzzVerifyToken(f *testing.F) {
 	})
 }
 
+// A verifier that remembers says of anything exactly what one without memory says,
+// at any time, on any connection and for any scope. ES256, because its signatures
+// have a second form.
+func FuzzRemembered(f *testing.F) {
+	var clk clock
+	set := staticA(f).set
+	v := newVerifier(f, func(c *Config) {
+		c.Now = clk.now
+		c.Issuers = []KeySource{sourceFunc(func() (*KeySet, error) { return set, nil }), staticB(f)}
+	})
+	mine, other := leaf(f), leaf(f)
+	peers := []*x509.Certificate{mine, other, nil}
+	sets := []*KeySet{set, must(ParseKeySet(jwks(keyOf("es256", jose.ES256, "p256").jwk(f, true)))), staticB(f).set}
+	bearer, bound := newPresentation(), newPresentation()
+	bearer.claims["nbf"] = noon.Unix()
+	bound.bound(mine)
+	valid := []string{bearer.sign(), bound.sign()}
+	f.Add("", uint8(0), 0, byte(0), int64(0), uint8(0), "read", uint8(0))
+	f.Add("", uint8(1), 7, byte(1), int64(305), uint8(1), "write", uint8(1))
+	f.Add(valid[0][:40], uint8(1), 500, byte(4), int64(-11), uint8(2), "admin", uint8(2))
+	f.Fuzz(func(t *testing.T, token string, which uint8, at int, flip byte, seconds int64, peer uint8, scope string, keys uint8) {
+		if token == "" { // near a valid one
+			b := []byte(valid[int(which)%len(valid)])
+			if at >= 0 && at < len(b) {
+				b[at] ^= flip
+			}
+			token = string(b)
+		}
+		for _, now := range []time.Duration{0, time.Duration(seconds%100_000) * time.Second, 0} {
+			clk.offset.Store(int64(now))
+			for _, set = range []*KeySet{sets[0], sets[int(keys)%len(sets)], sets[0]} {
+				for _, p := range []*x509.Certificate{mine, peers[int(peer)%len(peers)]} {
+					want, wantErr := v.afresh(t.Context(), token, p, scope)
+					for range 2 {
+						if got, err := v.VerifyToken(t.Context(), token, p, scope); got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+							t.Fatalf("%q at %v: with memory %+v, %v; without %+v, %v", token, now, got, err, want, wantErr)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 // Every single character of a valid token matters.
 func TestEveryChangedCharacterIsRefused(t *testing.T) {
 	v := newVerifier(t)
 	valid := newPresentation().sign()
+	if _, err := v.VerifyToken(t.Context(), valid, nil); err != nil { // it is remembered
+		t.Fatal(err)
+	}
 	for i := range valid {
 		for _, flip := range []byte{1, 2, 4, 0x20} {
 			b := []byte(valid)

@@ -21,7 +21,7 @@ var headerRules = []judge.Rule[*attempt]{
 		// else is right about it (RS-2).
 		ID: "GL-10", Source: "RFC 9068 2.1, 4; RFC 8725 3.11", What: "it is an access token", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			typ, _ := s.header("typ").Text()
+			typ := s.said.typ.value
 			if !strings.EqualFold(typ, "at+jwt") && !strings.EqualFold(typ, "application/at+jwt") {
 				return oauth.ReasonWrongTokenType
 			}
@@ -33,12 +33,11 @@ var headerRules = []judge.Rule[*attempt]{
 	{
 		ID: "GL-9", Source: "RFC 8725 3.1, 3.2; RFC 7515 4.1.11", What: "an allowed algorithm, and nothing critical that is unknown", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			alg, _ := s.header("alg").Text()
-			if s.alg = jose.Algorithm(alg); !slices.Contains(algorithms, s.alg) {
+			if s.alg = jose.Algorithm(s.said.alg.value); !slices.Contains(algorithms, s.alg) {
 				return oauth.ReasonAlgNotAllowed
 			}
 			s.Facts |= factAlg
-			if s.header("crit") != "" { // there is no extension we know
+			if s.said.crit.there { // there is no extension we know
 				return oauth.ReasonHeaderNotAllowed
 			}
 			return ""
@@ -57,12 +56,10 @@ var headerRules = []judge.Rule[*attempt]{
 	{
 		ID: "AT-1", Source: "RFC 9068 2.1", What: "kid, if there, names a key", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			kid := s.header("kid")
-			if kid == "" {
+			if !s.said.kid.there {
 				return ""
 			}
-			var ok bool
-			if s.kid, ok = kid.Text(); !ok || s.kid == "" {
+			if s.kid = s.said.kid.value; !s.said.kid.valid || s.kid == "" {
 				return oauth.ReasonKIDMissing
 			}
 			return ""

@@ -17,12 +17,11 @@ var keyRules = []judge.Rule[*attempt]{
 	{
 		ID: "GL-14", Source: "RFC 9068 4", What: "the issuer is one of those accepted", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			iss, _ := s.claim("iss").Text()
-			source, ok := s.v.issuers[iss]
+			issuer, ok := s.v.issuers[s.said.issuer.value]
 			if !ok {
 				return oauth.ReasonIssuerMismatch
 			}
-			s.source, s.caller.issuer = source, iss
+			s.issuer, s.caller.issuer = issuer, s.said.issuer.value
 			s.Facts |= factIssuer
 			return ""
 		},
@@ -39,7 +38,7 @@ var keyRules = []judge.Rule[*attempt]{
 	{
 		ID: "LD-3", Source: "local decisions", What: "the issuer's keys are at hand and not too old", Needs: factIssuer,
 		Judge: func(ctx context.Context, s *attempt) oauth.Reason {
-			keys, err := s.source.KeySet(ctx, s.kid)
+			keys, err := s.issuer.source.KeySet(ctx, s.kid)
 			if err == nil && keys == nil {
 				err = ErrKeysUnavailable
 			}
@@ -90,7 +89,12 @@ var keyRules = []judge.Rule[*attempt]{
 			if s.key.algorithm != "" && s.key.algorithm != s.alg {
 				return oauth.ReasonAlgNotAllowed
 			}
-			switch err := s.jws.Verify(s.alg, s.key.public); {
+			if s.proven == s.proof() {
+				s.signature = fromMemory
+				return ""
+			}
+			s.signature = verified
+			switch err := s.compact().Verify(s.alg, s.key.public); {
 			case err == nil:
 				return ""
 			case errors.Is(err, jose.ErrSignature):

@@ -1,8 +1,11 @@
 package resource
 
 import (
+	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,12 +44,15 @@ type KeySet struct {
 	keys      []*verifyingKey
 	leftOut   []LeftOut
 	fetchedAt time.Time // zero for a set that was not fetched
+	digest    digest    // tells sets of other keys apart, in whatever order; nothing else is in it
 }
 
 type verifyingKey struct {
 	id        string
 	algorithm jose.Algorithm // the entry's own, mostly there (KR-1)
 	public    crypto.PublicKey
+	fits      []jose.Algorithm // what it may verify
+	digest    digest           // over kid, alg and public key
 }
 
 func (k *verifyingKey) String() string {
@@ -101,7 +107,17 @@ func ParseKeySet(jwks []byte) (*KeySet, error) {
 			set.byID[key.id] = key
 		}
 	}
+	set.digest = digestOf(set.keys)
 	return set, nil
+}
+
+func digestOf(keys []*verifyingKey) digest {
+	sums := make([][]byte, 0, len(keys))
+	for _, k := range keys {
+		sums = append(sums, k.digest[:])
+	}
+	slices.SortFunc(sums, bytes.Compare)
+	return sha256.Sum256(bytes.Join(sums, nil))
 }
 
 // readKey reads one entry, or says by which rule it is left out.
@@ -131,7 +147,21 @@ func readKey(entry strictjson.Value) (key *verifyingKey, rule string, err error)
 	case jwk.Algorithm != "" && !(slices.Contains(algorithms, jwk.Algorithm) && fits(jwk.Algorithm)):
 		return nil, "GL-9", errors.New("its alg is not allowed or not one for its key")
 	}
-	return &verifyingKey{jwk.KeyID, jwk.Algorithm, jwk.Key}, "", nil
+	return newVerifyingKey(jwk), "", nil
+}
+
+func newVerifyingKey(jwk jose.JWK) *verifyingKey {
+	k := &verifyingKey{id: jwk.KeyID, algorithm: jwk.Algorithm, public: jwk.Key}
+	for _, a := range algorithms {
+		if (k.algorithm == "" || k.algorithm == a) && jose.Fits(a, k.public) == nil {
+			k.fits = append(k.fits, a)
+		}
+	}
+	// It cannot fail: a JWK has none but the kinds of key that we know.
+	der, _ := x509.MarshalPKIXPublicKey(k.public)
+	// Quoted, so that no kid can reach into its neighbour.
+	k.digest = sha256.Sum256(append(fmt.Appendf(nil, "%q %q ", k.id, k.algorithm), der...))
+	return k
 }
 
 func has(entry strictjson.Value, name string) bool {
@@ -174,7 +204,7 @@ func (s *KeySet) LeftOut() []LeftOut { return slices.Clone(s.leftOut) }
 func (s *KeySet) only(alg jose.Algorithm) *verifyingKey {
 	var one *verifyingKey
 	for _, k := range s.keys {
-		if k.algorithm != "" && k.algorithm != alg || jose.Fits(alg, k.public) != nil {
+		if !slices.Contains(k.fits, alg) {
 			continue
 		}
 		//svidgate:rule KR-6 KR-7

@@ -34,18 +34,20 @@ var presentationRules = []judge.Rule[*attempt]{
 	{
 		ID: "GL-11", Source: "RFC 7515 7.1; RFC 8725 3.11", What: "the token is a compact JWS of strict JSON", Needs: factToken,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			jws, err := jose.ParseCompact(s.token)
-			if err != nil {
-				s.Cause = err
-				return oauth.ReasonTokenMalformed
+			if !s.recall() {
+				jws, err := jose.ParseCompact(s.token)
+				if err != nil {
+					s.Cause = err
+					return oauth.ReasonTokenMalformed
+				}
+				s.jws, s.said = jws, read(jws)
 			}
-			s.jws = jws
 			s.Facts |= factParsed
 			return ""
 		},
 		Expected: func(*attempt) string { return "three base64url parts, the first two JSON objects" },
 		Presented: func(s *attempt) string {
-			if s.jws == nil {
+			if !s.Has(factParsed) {
 				return "something else"
 			}
 			return "a compact JWS"
@@ -106,15 +108,20 @@ func (s *attempt) bearer() (string, bool) {
 func b64token(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case strings.IndexByte("-._~+/", c) >= 0:
-		default:
+		if !inToken[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// inToken are the characters of a token but the = at its end.
+var inToken = func() (in [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/") {
+		in[c] = true
+	}
+	return in
+}()
 
 // queryToken reports whether the query also has a token, by the name of RFC 6750
 // section 2.3. It is never read, and two methods are one too many.

@@ -338,7 +338,8 @@ func TestLogOfKeys(t *testing.T) {
 	}
 	s.answerKeys(answer(200, string(jwks(newKey.jwk(t, true), entry(t, oldKey, map[string]any{"use": "enc"})))))
 	r.poll()
-	if text := lines(); !strings.Contains(text, "key_ids=[new]") || !strings.Contains(text, "left out") || !strings.Contains(text, "KR-5") {
+	if text := lines(); !strings.Contains(text, "key_ids=[new]") || !strings.Contains(text, "left out") || !strings.Contains(text, "KR-5") ||
+		!strings.Contains(text, `why="its use is not sig"`) || strings.Contains(text, "reason=") { // reasons are codes
 		t.Errorf("changed: %s", text)
 	}
 	s.answerKeys(answer(503, "secret-canary"))

@@ -28,8 +28,10 @@ func requestID(ctx context.Context) (context.Context, string) {
 	if id := RequestID(ctx); scopeToken(id) && len(id) <= 128 {
 		return ctx, id
 	}
-	b := make([]byte, 16)
-	rand.Read(b) // never fails
-	id := hex.EncodeToString(b)
+	var raw [16]byte
+	rand.Read(raw[:]) // never fails
+	var text [32]byte
+	hex.Encode(text[:], raw[:])
+	id := string(text[:])
 	return WithRequestID(ctx, id), id
 }

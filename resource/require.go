@@ -19,6 +19,7 @@ const (
 	logRule      = "rule"
 	logExpected  = "expected"
 	logPresented = "presented"
+	logWhy       = "why" // in words; a reason is a code
 	logError     = "error"
 )
 

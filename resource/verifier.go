@@ -8,7 +8,6 @@ import (
 
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/judge"
-	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -25,6 +24,10 @@ const MaxToken = 16 << 10
 //
 // Not checked: the body, which may hold a second token; the chain of the client
 // certificate (RS-4); revocation.
+//
+// A token that was accepted before is judged by the same rules; only its parts and
+// its signature are not looked at again, as long as the key set of its issuer is
+// the same (see Remembered).
 func (v *Verifier) Verify(ctx context.Context, r *http.Request, scopes ...string) (Caller, error) {
 	return v.requestAttempt(r, scopes).verify(ctx)
 }
@@ -35,15 +38,15 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string, peer *x509.Cer
 	return v.tokenAttempt(token, peer, scopes).verify(ctx)
 }
 
-// Explain judges a request by every rule, for an operator to read. It grants
-// nothing; what it says must not go to the caller.
+// Explain judges a request by every rule, for an operator to read. It takes
+// nothing from memory and grants nothing; what it says must not go to the caller.
 func (v *Verifier) Explain(ctx context.Context, r *http.Request, scopes ...string) oauth.Explanation {
-	return judge.Explain(ctx, rules, v.requestAttempt(r, scopes))
+	return v.requestAttempt(r, scopes).explain(ctx)
 }
 
 // ExplainToken is Explain for what VerifyToken judges.
 func (v *Verifier) ExplainToken(ctx context.Context, token string, peer *x509.Certificate, scopes ...string) oauth.Explanation {
-	return judge.Explain(ctx, rules, v.tokenAttempt(token, peer, scopes))
+	return v.tokenAttempt(token, peer, scopes).explain(ctx)
 }
 
 // An attempt is what one caller presented while it is judged. It only grows.
@@ -56,17 +59,24 @@ type attempt struct {
 	authorization []string
 	query         string
 	peers         []*x509.Certificate
-	scopes        []string // demanded
+	peer          [1]*x509.Certificate // of which peers is a slice, without a request
+	scopes        []string             // demanded
+	afresh        bool                 // nothing is taken from memory, and nothing put there
 
 	token  string
-	jws    *jose.Compact
-	alg    jose.Algorithm
-	kid    string
-	source KeySource
-	keys   *KeySet
-	key    *verifyingKey
-	cnf    string // x5t#S256, empty for a bearer token
-	caller Caller // handed out only after the last rule
+	digest digest        // of the token
+	jws    *jose.Compact // see compact
+	said   *reading
+	proven proof // of an earlier time, or zero
+
+	alg       jose.Algorithm
+	kid       string
+	issuer    *issuer
+	keys      *KeySet
+	key       *verifyingKey
+	signature signature
+	cnf       string // x5t#S256, empty for a bearer token
+	caller    Caller // handed out only after the last rule
 }
 
 func (v *Verifier) requestAttempt(r *http.Request, scopes []string) *attempt {
@@ -83,47 +93,25 @@ func (v *Verifier) requestAttempt(r *http.Request, scopes []string) *attempt {
 func (v *Verifier) tokenAttempt(token string, peer *x509.Certificate, scopes []string) *attempt {
 	s := &attempt{v: v, now: v.now(), token: token, scopes: scopes}
 	if peer != nil {
-		s.peers = []*x509.Certificate{peer}
+		s.peer[0] = peer
+		s.peers = s.peer[:]
 	}
 	return s
 }
 
 func (s *attempt) verify(ctx context.Context) (Caller, error) {
-	if refusal := judge.FirstRefusal(ctx, rules, s); refusal != nil {
+	refusal := judge.FirstRefusal(ctx, rules, s)
+	s.count()
+	if refusal != nil {
 		return Caller{}, refusal
+	}
+	if s.signature == verified {
+		s.remember()
 	}
 	return s.caller, nil
 }
 
-func (s *attempt) claim(name string) strictjson.Value {
-	if s.jws == nil {
-		return ""
-	}
-	v, _ := s.jws.Payload.Get(name)
-	return v
-}
-
-func (s *attempt) header(name string) strictjson.Value {
-	if s.jws == nil {
-		return ""
-	}
-	v, _ := s.jws.Header.Get(name)
-	return v
-}
-
-// text is a claim that must be a string with something in it.
-func (s *attempt) text(name string) (string, bool) {
-	text, ok := s.claim(name).Text()
-	return text, ok && text != ""
-}
-
-// shown is a claim or header member for an operator's eyes.
-func shown(v strictjson.Value) string {
-	if v == "" {
-		return "none"
-	}
-	if text, ok := v.Text(); ok {
-		return oauth.Shown(text)
-	}
-	return oauth.Shown(string(v))
+func (s *attempt) explain(ctx context.Context) oauth.Explanation {
+	s.afresh = true
+	return judge.Explain(ctx, rules, s)
 }

@@ -58,19 +58,7 @@ func (o *owned[K, V]) get(m *Memory[K, V], key K) (V, bool) {
 
 // Put remembers a result. Owners are a closed set, chosen by the caller: one that
 // was seen once is kept, if only by name.
-func (m *Memory[K, V]) Put(owner string, key K, value V) {
-	o, ok := m.owners.Load(owner)
-	if !ok {
-		o, _ = m.owners.LoadOrStore(owner, &owned[K, V]{young: map[K]V{}})
-	}
-	mine := o.(*owned[K, V])
-	mine.mu.Lock()
-	mine.put(m, key, value)
-	mine.mu.Unlock()
-	if m.held.Load() > m.limit {
-		m.makeRoom()
-	}
-}
+func (m *Memory[K, V]) Put(owner string, key K, value V) { m.Share(owner).Put(key, value) }
 
 // put is Put for who holds the lock.
 func (o *owned[K, V]) put(m *Memory[K, V], key K, value V) {

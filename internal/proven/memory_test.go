@@ -109,3 +109,23 @@ func BenchmarkGet(b *testing.B) {
 		}
 	}
 }
+
+// A share is the memory's own, found once.
+func TestShareOfAnOwner(t *testing.T) {
+	m := New[string, int](100, 50)
+	a, b := m.Share("a.test"), m.Share("b.test")
+	a.Put("k", 1)
+	if v, ok := m.Get("a.test", "k"); !ok || v != 1 {
+		t.Errorf("put in a share: %d, %t", v, ok)
+	}
+	m.Put("a.test", "k", 2)
+	if v, ok := a.Get("k"); !ok || v != 2 || m.Held() != 1 {
+		t.Errorf("put in the memory: %d, %t, %d held", v, ok, m.Held())
+	}
+	if _, ok := b.Get("k"); ok {
+		t.Error("F7: another owner finds it")
+	}
+	if v, ok := m.Share("a.test").Get("k"); !ok || v != 2 {
+		t.Errorf("asked for again: %d, %t", v, ok)
+	}
+}
