@@ -103,6 +103,7 @@ var jwtKeyRules = []judge.Rule[*jwtState]{
 			if s.Cause = s.token.Verify(s.alg, s.key.Public); s.Cause != nil {
 				return oauth.ReasonSignatureBad
 			}
+			s.Facts |= factSigned
 			return ""
 		},
 		Expected: func(s *jwtState) string {

@@ -77,6 +77,10 @@ type Config struct {
 	Now func() time.Time
 	// Log is told what is tolerated but odd; nil is silent.
 	Log *slog.Logger
+	// Sighted is told of every genuine SVID that was verified, for metrics. It is
+	// called on the way of the request and must not wait. Nil is told nothing, and
+	// so is nobody by an explanation.
+	Sighted func(Sighting)
 }
 
 // A Verifier judges SVIDs. It is safe for concurrent use and holds no state of
@@ -89,6 +93,7 @@ type Verifier struct {
 	refresh  func(context.Context, spiffeid.TrustDomain) (*bundle.Snapshot, error)
 	now      func() time.Time
 	log      *slog.Logger
+	sight    func(Sighting)
 }
 
 // NewVerifier checks the whole configuration and reports every fault at once.
@@ -136,7 +141,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	v := &Verifier{c.Issuer, c.Settings, perTD, c.Bundles, c.Refresh, c.Now, c.Log}
+	v := &Verifier{c.Issuer, c.Settings, perTD, c.Bundles, c.Refresh, c.Now, c.Log, c.Sighted}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -197,7 +202,9 @@ func (p JWTPresentation) LogValue() slog.Value { return slog.StringValue(fmt.Spr
 // assertion was used before.
 func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identity, error) {
 	s := newJWTState(v, p)
-	if e := judge.FirstRefusal(ctx, jwtRules, s); e != nil {
+	e := judge.FirstRefusal(ctx, jwtRules, s)
+	v.sighted(s)
+	if e != nil {
 		return Identity{}, e
 	}
 	return s.identity(), nil
@@ -223,7 +230,9 @@ func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate
 	if e := judge.FirstRefusal(ctx, x509Rules, s); e != nil {
 		return Identity{}, e
 	}
-	return s.identity(), nil
+	i := s.identity()
+	v.sightedX509(s, i)
+	return i, nil
 }
 
 // ExplainX509SVID judges every rule it can and says what each found.

@@ -27,6 +27,7 @@ import (
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -73,6 +74,7 @@ type Daemon struct {
 	audit       *audit.Log
 	bundles     *bundle.Set
 	used        *replay.Memory
+	sightings   *server.Sightings
 	certificate *certificate
 	addresses   map[string]string
 	mtlsURL     string

@@ -11,7 +11,6 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
-	"github.com/svidgate/svidgate/internal/keys"
 )
 
 // metrics are the server's own, in a registry of their own. Every label has a
@@ -25,9 +24,13 @@ type metrics struct {
 	legacyUse   *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
 	refusedFile prometheus.Gauge
+	inFlight    prometheus.Gauge
+	panics      prometheus.Counter
+	recording   prometheus.Histogram
 }
 
-func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
+func newMetrics(c *Config) *metrics {
+	bundles, ring := c.Bundles, c.Keys
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		bundles:  bundles,
@@ -51,6 +54,16 @@ func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
 	m.refusedFile = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "svidgate_config_file_refused", Help: "1 while the configuration file is one that was refused, and an earlier one is in force.",
 	})
+	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "svidgate_http_requests_in_flight", Help: "Requests that are being answered.",
+	})
+	m.panics = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "svidgate_panics_total", Help: "Requests in which the server broke.",
+	})
+	m.recording = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "svidgate_audit_write_duration_seconds", Help: "Time until the event of a request was recorded, or could not be.",
+		Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
+	})
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -59,7 +72,11 @@ func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
 		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version},
 	}, func() float64 { return 1 })
 	m.registry.MustRegister(m.issued, m.refusals, m.legacyUse, m.duration, m.refusedFile, build, bundleState{bundles}, keyState{ring},
+		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if c.Sightings != nil {
+		m.registry.MustRegister(c.Sightings)
+	}
 	return m
 }
 
@@ -103,59 +120,6 @@ func (m *metrics) configured(name string) bool {
 	}
 	_, err = m.bundles.Bundle(td)
 	return !errors.Is(err, bundle.ErrUnknownTrustDomain)
-}
-
-// bundleState reports each trust domain's bundle when it is asked.
-type bundleState struct{ bundles *bundle.Set }
-
-var (
-	bundleAgeDesc      = prometheus.NewDesc("svidgate_bundle_age_seconds", "Time since the source last confirmed the bundle.", []string{"trust_domain"}, nil)
-	bundleAlarmDesc    = prometheus.NewDesc("svidgate_bundle_alarm", "1 while something is wrong that an operator should look into before SVIDs are refused; `svidgate bundle status` says what.", []string{"trust_domain"}, nil)
-	bundleFailuresDesc = prometheus.NewDesc("svidgate_bundle_fetch_failures", "Attempts in a row to get the bundle that failed.", []string{"trust_domain"}, nil)
-	bundleKeysDesc     = prometheus.NewDesc("svidgate_bundle_keys", "Keys of the bundle in use, by what they verify.", []string{"trust_domain", "use"}, nil)
-)
-
-func (bundleState) Describe(ch chan<- *prometheus.Desc) {
-	ch <- bundleAgeDesc
-	ch <- bundleAlarmDesc
-	ch <- bundleFailuresDesc
-	ch <- bundleKeysDesc
-}
-
-func (b bundleState) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
-	}
-	for _, st := range b.bundles.Status() {
-		name := st.TrustDomain.Name()
-		gauge(bundleAlarmDesc, float64(min(1, len(st.Alarm))), name)
-		gauge(bundleFailuresDesc, float64(st.Failures), name)
-		if !st.Ready {
-			continue
-		}
-		gauge(bundleAgeDesc, st.Age.Seconds(), name)
-		for use, n := range st.Keys {
-			gauge(bundleKeysDesc, float64(n), name, string(use))
-		}
-	}
-}
-
-// keyState reports the signing keys when it is asked.
-type keyState struct{ keys *keys.Ring }
-
-var signingKeysDesc = prometheus.NewDesc("svidgate_signing_keys", "Signing keys, by where they stand in their life.", []string{"state", "alg"}, nil)
-
-func (keyState) Describe(ch chan<- *prometheus.Desc) { ch <- signingKeysDesc }
-
-func (k keyState) Collect(ch chan<- prometheus.Metric) {
-	type series struct{ state, alg string }
-	count := map[series]int{}
-	for _, key := range k.keys.List() {
-		count[series{string(key.State), string(key.Algorithm)}]++
-	}
-	for s, n := range count {
-		ch <- prometheus.MustNewConstMetric(signingKeysDesc, prometheus.GaugeValue, float64(n), s.state, s.alg)
-	}
 }
 
 // measured times a route. The method label is GET, HEAD, POST or other.

@@ -118,7 +118,9 @@ func hexDigest(b []byte) string {
 func (s *Server) record(ctx context.Context, rec *record) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), audit.RecordTimeout)
 	defer cancel()
+	began := s.config.Now()
 	_, err := s.config.Audit.Record(ctx, rec.event)
+	s.metrics.recording.Observe(s.config.Now().Sub(began).Seconds())
 	return err
 }
 

@@ -36,6 +36,10 @@ type Config struct {
 	Audit         *audit.Log
 	Bundles       *bundle.Set
 
+	// Sightings are told of by the verifier of the Authenticator, and show in the
+	// metrics. Nil leaves those out.
+	Sightings *Sightings
+
 	// Methods are the client authentication methods that work, for the metadata.
 	Methods   []oauth.AuthMethod
 	Resources []policy.Resource
@@ -72,7 +76,7 @@ func New(c Config, previous *Server) (*Server, error) {
 	if previous != nil {
 		s.metrics, s.failures, s.requests, s.stopping = previous.metrics, previous.failures, previous.requests, previous.stopping
 	} else {
-		s.metrics, s.stopping = newMetrics(c.Bundles, c.Keys), new(atomic.Bool)
+		s.metrics, s.stopping = newMetrics(&c), new(atomic.Bool)
 	}
 	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
 		s.failures = ratelimit.New(c.FailuresPerSource, c.Now)
@@ -113,7 +117,7 @@ func (s *Server) routes(base string) http.Handler {
 	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(forMetadata, func() []byte { return s.metadata }))
 	handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, s.cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
 	mux.Handle("/", s.measured("other", http.HandlerFunc(notFound)))
-	return withRequestID(s.onePath(mux))
+	return s.attended(withRequestID(s.onePath(mux)))
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name

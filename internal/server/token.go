@@ -35,6 +35,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request, rec *record) 
 	if p == nil {
 		return
 	}
+	s.metrics.panics.Inc()
 	s.config.Log.ErrorContext(r.Context(), "panic", "request_id", rec.event.RequestID, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 	s.refuse(w, r, rec, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "GL-15", "an answer", "a panic"))
 }
