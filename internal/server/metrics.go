@@ -19,6 +19,8 @@ type metrics struct {
 	registry *prometheus.Registry
 	bundles  *bundle.Set
 
+	sightings *Sightings // may be nil
+
 	issued      *prometheus.CounterVec
 	refusals    *prometheus.CounterVec
 	legacyUse   *prometheus.CounterVec
@@ -32,8 +34,9 @@ type metrics struct {
 func newMetrics(c *Config) *metrics {
 	bundles, ring := c.Bundles, c.Keys
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		bundles:  bundles,
+		registry:  prometheus.NewRegistry(),
+		bundles:   bundles,
+		sightings: c.Sightings,
 		issued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "svidgate_tokens_issued_total", Help: "Access tokens issued.",
 		}, []string{"grant", "method", "binding"}),
@@ -82,6 +85,7 @@ func newMetrics(c *Config) *metrics {
 
 func (m *metrics) granted(rec *record) {
 	m.issued.WithLabelValues(rec.event.GrantType, rec.event.AuthMethod, rec.event.Binding).Inc()
+	m.sightings.granted(rec.event.TrustDomain)
 	m.legacy(rec)
 }
 
@@ -100,6 +104,14 @@ func (m *metrics) refused(rec *record) {
 	}
 	m.refusals.WithLabelValues(rec.event.Event, rec.event.Reason, td).Inc()
 	m.legacy(rec)
+}
+
+// awaits begins the series of answers that must not come, so that the first one
+// is seen as an increase.
+func (m *metrics) awaits(route string) {
+	for _, code := range []string{"500", "503"} {
+		m.duration.WithLabelValues(route, http.MethodPost, code)
+	}
 }
 
 // FileRefused notes whether the configuration file is one that was refused, so

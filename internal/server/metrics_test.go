@@ -83,6 +83,7 @@ var labelNames = map[string][]string{
 	"svidgate_bundle_max_age_seconds":        {"trust_domain"},
 	"svidgate_bundle_refetches_total":        {"outcome", "trust_domain"},
 	"svidgate_clock_skew_seconds":            {"trust_domain"},
+	"svidgate_requests_granted_total":        {"trust_domain"},
 	"svidgate_svid_time_to_expiry_seconds":   {"method"},
 	"svidgate_http_requests_in_flight":       {},
 	"svidgate_panics_total":                  {},
@@ -96,7 +97,7 @@ var labelValues = map[string][]string{
 	"endpoint": {"token"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
 	"route": {"/token", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
 	"use":   {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring"},
-	"outcome": {"renewed", "unchanged", "failed", "limited"}, "code": {"200", "400", "401", "404", "405", "413", "429", "503"},
+	"outcome": {"renewed", "unchanged", "failed", "limited"}, "code": {"200", "400", "401", "404", "405", "413", "429", "500", "503"},
 }
 
 // Whatever a stranger sends, the set of series stays the same: labels have values
@@ -200,6 +201,8 @@ func TestMetricsCount(t *testing.T) {
 		{"svidgate_refusals_total", []string{"reason", "td_not_ready", "trust_domain", "not-ready.test"}, 1},
 		{"svidgate_refusals_total", []string{"reason", "request_malformed", "trust_domain", ""}, 1},
 		{"svidgate_refusals_total", nil, 4},
+		{"svidgate_requests_granted_total", []string{"trust_domain", "example.org"}, 4},
+		{"svidgate_requests_granted_total", nil, 4},
 		{"svidgate_profile_legacy_use_total", []string{"rule", "CJ-7"}, 1},
 		{"svidgate_profile_legacy_use_total", []string{"rule", "CJ-10"}, 1},
 	} {

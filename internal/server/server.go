@@ -112,6 +112,7 @@ func (s *Server) routes(base string) http.Handler {
 		mux.Handle(method+" "+path, s.measured(path, h))
 		mux.Handle(path, s.measured(path, methodNotAllowed(method)))
 	}
+	s.metrics.awaits(prefix + oauth.PathToken)
 	handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
 	handle(http.MethodGet, prefix+oauth.PathJWKS, s.cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
 	handle(http.MethodGet, wellKnown(s.config.Issuer), s.cached(forMetadata, func() []byte { return s.metadata }))

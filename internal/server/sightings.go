@@ -12,12 +12,13 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// Sightings turn what a verifier tells of genuine SVIDs into two metrics: how far
-// the clock of each trust domain is ahead of ours, and how much life SVIDs have
-// left when they are used. Noting one takes no lock and no memory.
+// Sightings are what is counted by trust domain: how far its clock is ahead of
+// ours, as a verifier tells of genuine SVIDs, and how many requests were granted.
+// Besides, how much life SVIDs have left when they are used. Noting one takes no
+// lock and no memory.
 type Sightings struct {
 	now     func() time.Time
-	domains atomic.Pointer[map[spiffeid.TrustDomain]*skew]
+	domains atomic.Pointer[map[string]*sighted] // by the names of trust domains
 
 	left      *prometheus.HistogramVec
 	jwt, x509 prometheus.Observer
@@ -37,16 +38,26 @@ func NewSightings(now func() time.Time) *Sightings {
 // Expect says which trust domains there are from now on. What was noted of those
 // that stay is kept. One caller at a time.
 func (s *Sightings) Expect(domains []spiffeid.TrustDomain) {
-	next := make(map[spiffeid.TrustDomain]*skew, len(domains))
+	next := make(map[string]*sighted, len(domains))
 	before := s.domains.Load()
 	for _, td := range domains {
-		next[td] = new(skew)
-		if before != nil && (*before)[td] != nil {
-			next[td] = (*before)[td]
+		name := td.Name()
+		next[name] = new(sighted)
+		if before != nil && (*before)[name] != nil {
+			next[name] = (*before)[name]
 		}
 	}
 	s.domains.Store(&next)
 }
+
+// sighted is what was noted of one trust domain.
+type sighted struct {
+	skew    skew
+	granted atomic.Uint64
+}
+
+// of is nil for a trust domain that is not expected.
+func (s *Sightings) of(trustDomain string) *sighted { return (*s.domains.Load())[trustDomain] }
 
 // Note is for [svidgate.Config.Sighted].
 func (s *Sightings) Note(seen svidgate.Sighting) {
@@ -56,27 +67,42 @@ func (s *Sightings) Note(seen svidgate.Sighting) {
 		return
 	}
 	s.jwt.Observe(left)
-	if d := (*s.domains.Load())[seen.TrustDomain]; d != nil && !seen.IssuedAt.IsZero() {
-		d.note(seen.IssuedAt.Sub(seen.At), seen.At)
+	if d := s.of(seen.TrustDomain.Name()); d != nil && !seen.IssuedAt.IsZero() {
+		d.skew.note(seen.IssuedAt.Sub(seen.At), seen.At)
 	}
 }
 
-var clockSkewDesc = prometheus.NewDesc("svidgate_clock_skew_seconds",
-	"iat of the youngest JWT-SVID of the last minutes, less our time when it came: the issuer's clock is ahead of ours by at least this.", []string{"trust_domain"}, nil)
+// granted counts a request that was granted. A nil receiver counts nothing.
+func (s *Sightings) granted(trustDomain string) {
+	if s == nil {
+		return
+	}
+	if d := s.of(trustDomain); d != nil {
+		d.granted.Add(1)
+	}
+}
+
+var (
+	clockSkewDesc = prometheus.NewDesc("svidgate_clock_skew_seconds",
+		"iat of the youngest JWT-SVID of the last minutes, less our time when it came: the issuer's clock is ahead of ours by at least this.", []string{"trust_domain"}, nil)
+	grantedDesc = prometheus.NewDesc("svidgate_requests_granted_total", "Requests granted.", []string{"trust_domain"}, nil)
+)
 
 // Describe makes Sightings a [prometheus.Collector].
 func (s *Sightings) Describe(ch chan<- *prometheus.Desc) {
 	s.left.Describe(ch)
 	ch <- clockSkewDesc
+	ch <- grantedDesc
 }
 
 // Collect makes Sightings a [prometheus.Collector].
 func (s *Sightings) Collect(ch chan<- prometheus.Metric) {
 	s.left.Collect(ch)
 	now := s.now()
-	for td, d := range *s.domains.Load() {
-		if ahead, ok := d.greatest(now); ok {
-			ch <- prometheus.MustNewConstMetric(clockSkewDesc, prometheus.GaugeValue, ahead.Seconds(), td.Name())
+	for name, d := range *s.domains.Load() {
+		ch <- prometheus.MustNewConstMetric(grantedDesc, prometheus.CounterValue, float64(d.granted.Load()), name)
+		if ahead, ok := d.skew.greatest(now); ok {
+			ch <- prometheus.MustNewConstMetric(clockSkewDesc, prometheus.GaugeValue, ahead.Seconds(), name)
 		}
 	}
 }

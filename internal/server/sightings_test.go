@@ -87,11 +87,11 @@ func TestClockSkewFollowsTheConfiguration(t *testing.T) {
 		s.Note(svidgate.Sighting{TrustDomain: td, Method: oauth.MethodJWT, At: testidentity.Noon, IssuedAt: testidentity.Noon, ExpiresAt: testidentity.Noon})
 	}
 	known := func(td spiffeid.TrustDomain) bool {
-		d := (*s.domains.Load())[td]
+		d := s.of(td.Name())
 		if d == nil {
 			return false
 		}
-		_, ok := d.greatest(testidentity.Noon)
+		_, ok := d.skew.greatest(testidentity.Noon)
 		return ok
 	}
 	seen(a)
