@@ -43,6 +43,9 @@ func (d *Daemon) open(cfg *config.Config) error {
 	if d.audit, err = audit.Open(audit.Config{File: cfg.Audit.File, Fsync: fsync, Now: d.now, Log: d.log}); err != nil {
 		return err
 	}
+	if d.traces, err = openTracing(cfg, d.log); err != nil {
+		return err
+	}
 	d.used = replay.New(maxUsedAssertions, d.now)
 	d.sightings = server.NewSightings(d.now)
 	d.sightings.Expect(trustDomainNames(cfg))
@@ -115,7 +118,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Authenticator: &clientauth.Authenticator{
 			Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: d.used,
 		},
-		Policy: table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles, Sightings: d.sightings,
+		Policy: table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Methods:           d.methods(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),

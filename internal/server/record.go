@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -27,12 +28,13 @@ type record struct {
 	event  audit.Event
 	source netip.Addr
 	scheme string // of an Authorization header
+	span   *trace.Request
 
 	authenticated bool
 }
 
 func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request) *record {
-	rec := &record{}
+	rec := &record{span: s.config.Tracer.Begin(r.Header)}
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		rec.source = peer.Addr().Unmap()
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/ratelimit"
+	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -39,6 +40,9 @@ type Config struct {
 	// Sightings are told of by the verifier of the Authenticator, and show in the
 	// metrics. Nil leaves those out.
 	Sightings *Sightings
+
+	// Tracer follows some requests; nil follows none.
+	Tracer *trace.Tracer
 
 	// Methods are the client authentication methods that work, for the metadata.
 	Methods   []oauth.AuthMethod
