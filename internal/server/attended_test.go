@@ -34,7 +34,7 @@ func TestPanicsAreCounted(t *testing.T) {
 	}
 	func() {
 		defer func() { recover() }()
-		s.server.attended(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a test") })).ServeHTTP(nil, nil)
+		s.server.attended(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })).ServeHTTP(nil, nil)
 	}()
 	if count() != 2 || counted(t, s, "svidgate_http_requests_in_flight") != 0 {
 		t.Errorf("%v panics", count())

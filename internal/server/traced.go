@@ -14,7 +14,7 @@ func (s *Server) traced(rec *record) {
 	}
 	e := &rec.event
 	f := trace.Facts{
-		RequestID: e.RequestID, Endpoint: e.Event, Outcome: e.Outcome, Reason: e.Reason, Rule: e.Rule, AuthMethod: e.AuthMethod,
+		RequestID: e.RequestID, Txn: e.Txn, Endpoint: e.Event, Outcome: e.Outcome, Reason: e.Reason, Rule: e.Rule, AuthMethod: e.AuthMethod,
 	}
 	if rec.authenticated {
 		f.ClientID = e.ClientID

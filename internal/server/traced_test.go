@@ -82,7 +82,10 @@ func TestTraces(t *testing.T) {
 			if facts.RequestID != w.Header().Get("Request-Id") || facts.Endpoint != "token" || (facts.Rule == "") != (facts.Reason == "") {
 				t.Errorf("facts %+v", facts)
 			}
-			if facts.RequestID, facts.Endpoint = "", ""; row.want.Rule == "" {
+			if lines := s.lines(t); facts.Txn == "" || facts.Txn != lines[len(lines)-1]["txn"] {
+				t.Errorf("AU-7 txn is %q", facts.Txn)
+			}
+			if facts.RequestID, facts.Endpoint, facts.Txn = "", "", ""; row.want.Rule == "" {
 				facts.Rule = ""
 			}
 			if facts != row.want {
@@ -110,7 +113,7 @@ func TestTraceLinks(t *testing.T) {
 	s, got := followed(t)
 	for value, linked := range map[string]bool{
 		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00": true,
-		strings.Repeat("a", 55): false, "": false,
+		strings.Repeat("a", 55):                                   false, "": false,
 	} {
 		*got = nil
 		post(s.server.Public(), s.good(t), nil, func(r *http.Request) { r.Header.Set("Traceparent", value) })

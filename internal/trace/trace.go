@@ -36,6 +36,7 @@ type Span struct {
 // in only what is configured, of a closed set, or proven.
 type Facts struct {
 	RequestID   string
+	Txn         string // of the token, as APIs see it
 	Endpoint    string
 	Outcome     string
 	Reason      string

@@ -38,7 +38,7 @@ func (e *Exporter) Export(t *trace.Trace) {
 
 func facts(f *trace.Facts) []attribute.KeyValue {
 	return said(nil,
-		"request_id", f.RequestID, "outcome", f.Outcome, "reason", f.Reason, "rule", f.Rule,
+		"request_id", f.RequestID, "txn", f.Txn, "outcome", f.Outcome, "reason", f.Reason, "rule", f.Rule,
 		"trust_domain", f.TrustDomain, "client_id", f.ClientID, "auth_method", f.AuthMethod)
 }
 
