@@ -60,6 +60,10 @@ func TestSightings(t *testing.T) {
 				s.IssuedAt.IsZero() != row.issued.IsZero() || !row.issued.IsZero() && !s.IssuedAt.Equal(row.issued) || !s.ExpiresAt.Equal(row.expires) {
 				t.Errorf("told of %+v", s)
 			}
+			// The same bytes again are another sighting, whatever is remembered of them.
+			if _, err = v.VerifyJWTSVID(context.Background(), p); len(seen) != 2 || seen[1] != s {
+				t.Errorf("shown again: told of %+v, %v", seen, err)
+			}
 		})
 	}
 }
@@ -81,5 +85,8 @@ func TestSightingsOfCertificates(t *testing.T) {
 	}
 	if len(seen) != 1 || seen[0].Method != oauth.MethodX509 || !seen[0].IssuedAt.IsZero() || !seen[0].ExpiresAt.Equal(id.ExpiresAt()) || seen[0].TrustDomain != d.TrustDomain() {
 		t.Errorf("told of %+v", seen)
+	}
+	if _, err := v.VerifyX509SVID(context.Background(), d.chain(t)); err != nil || len(seen) != 2 {
+		t.Errorf("shown again: told of %+v, %v", seen, err)
 	}
 }
