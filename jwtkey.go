@@ -100,13 +100,13 @@ var jwtKeyRules = []judge.Rule[*jwtState]{
 	{
 		ID: "JS-12", Source: "JWT-SVID 6.2; SPIFFE Federation 7.3", What: "the signature is by the trust domain named in sub", Needs: factParsed | factKey,
 		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
-			if s.remembered = s.recallSignature(); s.remembered {
-				return ""
+			if s.remembered = s.recallSignature(); !s.remembered {
+				if s.Cause = s.token.Verify(s.alg, s.key.Public); s.Cause != nil {
+					return oauth.ReasonSignatureBad
+				}
+				s.rememberSignature()
 			}
-			if s.Cause = s.token.Verify(s.alg, s.key.Public); s.Cause != nil {
-				return oauth.ReasonSignatureBad
-			}
-			s.rememberSignature()
+			s.Facts |= factSigned
 			return ""
 		},
 		Expected: func(s *jwtState) string {

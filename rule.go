@@ -16,6 +16,7 @@ const (
 	factAudience                          // there is exactly one audience
 	factExpiry                            // there is a readable exp
 	factChain                             // a chain to an anchor was built
+	factSigned                            // the signature is that key's
 )
 
 // A state is what the rules of one method work on: one credential while it is

@@ -78,6 +78,10 @@ type Config struct {
 	Now func() time.Time
 	// Log is told what is tolerated but odd; nil is silent.
 	Log *slog.Logger
+	// Sighted is told of every genuine SVID that was verified, for metrics. It is
+	// called on the way of the request and must not wait. Nil is told nothing, and
+	// so is nobody by an explanation.
+	Sighted func(Sighting)
 }
 
 // A Verifier judges SVIDs. It is safe for concurrent use. Between calls it holds
@@ -90,6 +94,7 @@ type Verifier struct {
 	refresh  func(context.Context, spiffeid.TrustDomain) (*bundle.Snapshot, error)
 	now      func() time.Time
 	log      *slog.Logger
+	sight    func(Sighting)
 
 	signatures *proven.Memory[signatureKey, struct{}]
 	paths      *proven.Memory[pathKey, validity]
@@ -141,7 +146,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 		return nil, errors.Join(faults...)
 	}
 	v := &Verifier{
-		issuer: c.Issuer, settings: c.Settings, perTD: perTD, bundles: c.Bundles, refresh: c.Refresh, now: c.Now, log: c.Log,
+		issuer: c.Issuer, settings: c.Settings, perTD: perTD, bundles: c.Bundles, refresh: c.Refresh, now: c.Now, log: c.Log, sight: c.Sighted,
 		signatures: proven.New[signatureKey, struct{}](maxSignatures, maxSignatures/2),
 		paths:      proven.New[pathKey, validity](maxPaths, maxPaths/2),
 	}
@@ -205,7 +210,9 @@ func (p JWTPresentation) LogValue() slog.Value { return slog.StringValue(fmt.Spr
 // assertion was used before.
 func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identity, error) {
 	s := newJWTState(v, p)
-	if e := judge.FirstRefusal(ctx, jwtRules, s); e != nil {
+	e := judge.FirstRefusal(ctx, jwtRules, s)
+	v.sighted(s)
+	if e != nil {
 		return Identity{}, e
 	}
 	return s.identity(), nil
@@ -234,7 +241,9 @@ func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate
 	if e := judge.FirstRefusal(ctx, x509Rules, s); e != nil {
 		return Identity{}, e
 	}
-	return s.identity(), nil
+	i := s.identity()
+	v.sightedX509(s, i)
+	return i, nil
 }
 
 // ExplainX509SVID judges every rule it can and says what each found. It takes

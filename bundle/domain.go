@@ -56,6 +56,7 @@ type domain struct {
 	retries               int
 
 	demanded time.Time     // when the last fetch on demand began
+	demands  Demands       // what became of them
 	flight   chan struct{} // closed when the one under way ends; nil without one
 
 	// floor is the sequence of what was kept on disk and is not used; like current,

@@ -64,6 +64,7 @@ func (s *Set) demand(ctx context.Context, d *domain) <-chan struct{} {
 	now := s.now()
 	// A clock that was set back must not end all refreshing, hence the 0.
 	if since := now.Sub(d.demanded); !d.demanded.IsZero() && since >= 0 && since < demandInterval {
+		d.demands.Limited++
 		return nil
 	}
 	// The caller who happened to come first may leave; the others still wait.
@@ -73,11 +74,13 @@ func (s *Set) demand(ctx context.Context, d *domain) <-chan struct{} {
 		// A poll may be under way. Its answer may be older than the key that is
 		// missing, so it is waited for and the source asked again. What became of it
 		// is in the log and in the status.
-		if f, err := s.fetch(ctx, d, FetchOptions{}); f.recorded && err != nil {
+		f, err := s.fetch(ctx, d, FetchOptions{})
+		if f.recorded && err != nil {
 			d.planRetry(s.now())
 		}
 		d.mu.Lock()
 		d.flight = nil
+		d.demands.count(&f)
 		d.mu.Unlock()
 		close(done)
 	})

@@ -39,6 +39,7 @@ type Status struct {
 	LastError   string    // of the last attempt; empty when it succeeded
 	Failures    int       // attempts in a row that failed, the last among them
 	NextRefresh time.Time // when Run polls next; zero before the first attempt
+	Demands     Demands   // what became of fetches on demand
 }
 
 // Status tells of every trust domain, in the order of their names.
@@ -65,6 +66,7 @@ func (d *domain) status(now time.Time) Status {
 		LastError:   d.lastError,
 		Failures:    d.failures,
 		NextRefresh: d.nextPoll,
+		Demands:     d.demands,
 	}
 	for _, a := range d.alarms(now) {
 		status.Alarm = append(status.Alarm, a.text)

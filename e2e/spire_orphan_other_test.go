@@ -1,4 +1,4 @@
-//go:build spire && !linux
+//go:build (spire || prometheus) && !linux
 
 package e2e
 

@@ -10,6 +10,7 @@ import (
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -54,8 +55,9 @@ func (c Caller) Certificate() (thumbprint [32]byte, notAfter time.Time, ok bool)
 }
 
 // Authenticate authenticates the client of a request, in the order of CA-16. The
-// error is an *oauth.Error; method is told as far as it was found out.
-func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Request) (caller Caller, method oauth.AuthMethod, err error) {
+// error is an *oauth.Error; method is told as far as it was found out. span hears
+// when the identity is proven, and may be nil.
+func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Request, span *trace.Request) (caller Caller, method oauth.AuthMethod, err error) {
 	claim, err := a.Clients.Claim(req)
 	if err != nil {
 		return Caller{}, claim.Method(), err
@@ -65,6 +67,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	if err != nil {
 		return Caller{}, method, err
 	}
+	span.Stage(trace.Client)
 	client, legacy, err := claim.Associate(identity)
 	if err != nil {
 		return Caller{}, method, withSubject(err, identity)

@@ -52,7 +52,7 @@ func client(id string, methods ...oauth.AuthMethod) registration.Metadata {
 // authenticate checks what holds for every answer, and returns it.
 func (s *site) authenticate(t testing.TB, req *tokenrequest.Request) (clientauth.Caller, error) {
 	t.Helper()
-	caller, method, err := s.auth.Authenticate(t.Context(), req)
+	caller, method, err := s.auth.Authenticate(t.Context(), req, nil)
 	if caller.Authenticated() != (err == nil) {
 		t.Errorf("Authenticated is %t beside %v", caller.Authenticated(), err)
 	}

@@ -114,7 +114,7 @@ func TestParallelUse(t *testing.T) {
 	for range 200 {
 		done.Go(func() {
 			start.Wait()
-			caller, _, err := s.auth.Authenticate(t.Context(), request)
+			caller, _, err := s.auth.Authenticate(t.Context(), request, nil)
 			switch {
 			case err == nil && caller.Authenticated():
 				granted.Add(1)

@@ -63,6 +63,10 @@ type Config struct {
 	// LogLevel, `log.level`, default info: info or debug.
 	LogLevel slog.Level
 
+	// Tracing, `tracing`, default off: which requests are followed through their
+	// stages, and where that is told.
+	Tracing Tracing
+
 	// SVID, `svid`: how JWT-SVIDs are judged where a trust domain does not say.
 	SVID SVID
 

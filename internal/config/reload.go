@@ -82,6 +82,7 @@ func (c *Config) fixed() []setting {
 		{key: "audit.fsync", value: fsync},
 		{key: "keys.file", value: c.Keys.File},
 		{key: "bundles.folder", value: c.Bundles.Folder},
+		{key: "tracing.endpoint", value: c.Tracing.Endpoint},
 	}
 }
 

@@ -124,6 +124,7 @@ clients: [{client_id: spiffe://a/b, auth_methods: [spiffe_jwt]}]`, ""},
 		{"audit.fsync", "audit.jsonl", "audit.jsonl, fsync: every", `9:35: audit.fsync` + restart + ` (it is not set); restart the server to change it`},
 		{"keys.file", "log:", "keys: {file: k}\nlog:", `10:14: keys.file` + restart + ` (it is "/as/svidgate-keys.json"); restart the server to change it`},
 		{"bundles.folder", "log:", "bundles: {folder: b}\nlog:", `10:19: bundles.folder` + restart + ` (it is "/as/svidgate-bundles"); restart the server to change it`},
+		{"tracing.endpoint", "log:", "tracing: {endpoint: https://a}\nlog:", `10:21: tracing.endpoint` + restart + ` (it is not set); restart the server to change it`},
 		{"two of them, in the order of the file", "log:", "store: sqlite:a\nkeys: {file: k}\nlog:",
 			`10:8: store` + restart + "; restart the server to change it\n" + `11:14: keys.file` + restart + ` (it is "/as/svidgate-keys.json"); restart the server to change it`},
 	} {

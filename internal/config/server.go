@@ -93,6 +93,8 @@ func readServer(t *table, cfg *Config) {
 		cfg.LogLevel = slog.LevelDebug
 	}
 
+	cfg.Tracing = readTracing(t.sub("tracing", "tracing"))
+
 	cfg.SVID = readSVID(t.sub("svid", "svid"), SVID{Leeway: 60 * time.Second, MaxAssertionLifetime: time.Hour})
 
 	token := t.sub("access_token", "access_token")

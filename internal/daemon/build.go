@@ -43,7 +43,12 @@ func (d *Daemon) open(cfg *config.Config) error {
 	if d.audit, err = audit.Open(audit.Config{File: cfg.Audit.File, Fsync: fsync, Now: d.now, Log: d.log}); err != nil {
 		return err
 	}
+	if d.traces, err = openTracing(cfg, d.log); err != nil {
+		return err
+	}
 	d.used = replay.New(maxUsedAssertions, d.now)
+	d.sightings = server.NewSightings(d.now)
+	d.sightings.Expect(trustDomainNames(cfg))
 	domains, sources, err := d.trustDomains(cfg)
 	if err != nil {
 		return err
@@ -51,6 +56,14 @@ func (d *Daemon) open(cfg *config.Config) error {
 	d.useSources(sources)
 	d.bundles, err = bundle.NewSet(bundle.Config{TrustDomains: domains, Folder: cfg.Bundles.Folder, Log: d.log, Now: d.now})
 	return err
+}
+
+func trustDomainNames(cfg *config.Config) []spiffeid.TrustDomain {
+	names := make([]spiffeid.TrustDomain, 0, len(cfg.TrustDomains))
+	for _, td := range cfg.TrustDomains {
+		names = append(names, td.Name)
+	}
+	return names
 }
 
 func (d *Daemon) keysConfig(cfg *config.Config) keys.Config {
@@ -105,7 +118,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Authenticator: &clientauth.Authenticator{
 			Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: d.used,
 		},
-		Policy: table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles,
+		Policy: table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Methods:           d.methods(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),
@@ -201,7 +214,7 @@ func (d *Daemon) documents(td config.TrustDomain) (sourceInUse, error) {
 
 func (d *Daemon) makeVerifier(cfg *config.Config) (*svidgate.Verifier, error) {
 	c := svidgate.Config{
-		Issuer: cfg.Issuer, Bundles: d.bundles, Refresh: d.bundles.Refresh, Now: d.now, Log: d.log,
+		Issuer: cfg.Issuer, Bundles: d.bundles, Refresh: d.bundles.Refresh, Now: d.now, Log: d.log, Sighted: d.sightings.Note,
 		Settings: svidgate.DefaultSettings(), TrustDomains: map[spiffeid.TrustDomain]svidgate.Settings{},
 	}
 	c.Settings.Profile = cfg.Profile

@@ -27,6 +27,8 @@ import (
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/internal/trace/otlp"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -73,6 +75,8 @@ type Daemon struct {
 	audit       *audit.Log
 	bundles     *bundle.Set
 	used        *replay.Memory
+	sightings   *server.Sightings
+	traces      *otlp.Exporter // nil without tracing
 	certificate *certificate
 	addresses   map[string]string
 	mtlsURL     string
@@ -112,6 +116,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 				d.admin.Close()
 			}
 			d.useSources(nil)
+			d.endTracing() // there is nothing to send yet
 			if d.audit != nil {
 				d.audit.Close()
 			}
@@ -327,6 +332,9 @@ func (d *Daemon) Stop() error {
 	}
 	if !ends(&d.running, endTimeout) {
 		failed(errors.New("daemon: something did not end in time and is left behind"))
+	}
+	if err := d.endTracing(); err != nil {
+		d.log.Warn("some traces were not delivered", "error", err.Error())
 	}
 	if d.changing.TryLock() { // not while a reload hangs that was left behind
 		d.useSources(nil)

@@ -124,6 +124,7 @@ func (d *Daemon) reload() error {
 		return errors.Join(err, d.keys.Configure(d.keysConfig(running.config)))
 	}
 	d.useSources(sources)
+	d.sightings.Expect(trustDomainNames(next))
 	d.certificate.use(pair)
 	d.current.Store(generation)
 	if d.options.Level != nil {

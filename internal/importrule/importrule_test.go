@@ -34,19 +34,22 @@ var allowed = map[string][]string{
 	"internal/replay":       {},
 	"internal/ratelimit":    {},
 	"internal/registration": {"", "oauth", "internal/tokenrequest"},
-	"internal/clientauth":   {"", "oauth", "internal/tokenrequest", "internal/registration", "internal/replay"},
+	"internal/clientauth":   {"", "oauth", "internal/tokenrequest", "internal/registration", "internal/replay", "internal/trace"},
 	"internal/policy":       {"oauth"},
 	"internal/grant":        {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy"},
 	"internal/keys":         {"oauth", "internal/filelock", "internal/jose", "internal/strictjson"},
 	"internal/mint":         {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy", "internal/strictjson"},
 	"internal/audit":        {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
-		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit", "internal/strictjson"},
+		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit", "internal/strictjson", "internal/trace"},
+	"internal/trace":      {},
+	"internal/trace/otlp": {"oauth", "internal/trace"},
 
 	"internal/config": {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":  {"oauth", "bundle", "internal/audit", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/regularfile", "internal/config", "internal/audit",
-		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
+		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server",
+		"internal/trace", "internal/trace/otlp"},
 
 	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload": {"client", "oauth"},
@@ -156,6 +159,19 @@ func TestLightLibrariesStayLight(t *testing.T) {
 						t.Errorf("library %q links %s: %s", name, dep, why)
 					}
 				}
+			}
+		}
+	}
+}
+
+// OpenTelemetry is behind one package: whoever serves requests knows only times
+// and stages.
+func TestOneImporterOfOpenTelemetry(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name, _ := ours(p.ImportPath)
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, "go.opentelemetry.io/") && name != "internal/trace/otlp" {
+				t.Errorf("package %q imports %s", name, i)
 			}
 		}
 	}

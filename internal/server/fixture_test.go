@@ -88,7 +88,15 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		t.Fatal(err)
 	}
 	set.Load(t.Context()) // not-ready.test has none
-	s.Verifier, err = svidgate.NewVerifier(svidgate.Config{Issuer: testidentity.Issuer, Settings: svidgate.DefaultSettings(), Bundles: set, Now: s.Clock.Now})
+	sightings := NewSightings(s.Clock.Now)
+	var names []spiffeid.TrustDomain
+	for _, td := range c.TrustDomains {
+		names = append(names, td.Name)
+	}
+	sightings.Expect(names)
+	s.Verifier, err = svidgate.NewVerifier(svidgate.Config{
+		Issuer: testidentity.Issuer, Settings: svidgate.DefaultSettings(), Bundles: set, Now: s.Clock.Now, Sighted: sightings.Note,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +120,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 				registration.Metadata{ClientID: orders, AuthMethods: []oauth.AuthMethod{oauth.MethodX509}}),
 		},
 		Resources: []policy.Resource{{Resource: api, Scopes: []string{"read", "write"}}, {Resource: "https://ledger.example.com/", Scopes: []string{"read", "post"}}},
-		Keys:      ring, Audit: record, Bundles: set,
+		Keys:      ring, Audit: record, Bundles: set, Sightings: sightings,
 		Methods: []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
 		Log:     slog.New(slog.NewJSONHandler(&s.log, nil)), Now: s.Clock.Now,
 	}

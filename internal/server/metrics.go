@@ -12,7 +12,6 @@ import (
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/grant"
-	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -22,6 +21,8 @@ type metrics struct {
 	registry *prometheus.Registry
 	bundles  *bundle.Set
 
+	sightings *Sightings // may be nil
+
 	issued      *prometheus.CounterVec
 	issuedFor   map[issue]prometheus.Counter // of issued, found without its lock
 	proofs      map[proof]prometheus.Counter // of the signature results
@@ -29,12 +30,17 @@ type metrics struct {
 	legacyUse   *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
 	refusedFile prometheus.Gauge
+	inFlight    prometheus.Gauge
+	panics      prometheus.Counter
+	recording   prometheus.Histogram
 }
 
-func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
+func newMetrics(c *Config) *metrics {
+	bundles, ring := c.Bundles, c.Keys
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		bundles:  bundles,
+		registry:  prometheus.NewRegistry(),
+		bundles:   bundles,
+		sightings: c.Sightings,
 		issued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "svidgate_tokens_issued_total", Help: "Access tokens issued.",
 		}, []string{"grant", "method", "binding"}),
@@ -69,6 +75,16 @@ func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
 	m.refusedFile = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "svidgate_config_file_refused", Help: "1 while the configuration file is one that was refused, and an earlier one is in force.",
 	})
+	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "svidgate_http_requests_in_flight", Help: "Requests that are being answered.",
+	})
+	m.panics = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "svidgate_panics_total", Help: "Requests in which the server broke.",
+	})
+	m.recording = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "svidgate_audit_write_duration_seconds", Help: "Time until the event of a request was recorded, or could not be.",
+		Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
+	})
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -77,7 +93,11 @@ func newMetrics(bundles *bundle.Set, ring *keys.Ring) *metrics {
 		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version},
 	}, func() float64 { return 1 })
 	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, build, bundleState{bundles}, keyState{ring},
+		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if c.Sightings != nil {
+		m.registry.MustRegister(c.Sightings)
+	}
 	return m
 }
 
@@ -98,6 +118,7 @@ func (m *metrics) granted(rec *record) {
 		counter = m.issued.WithLabelValues(i.grant, i.method, i.binding)
 	}
 	counter.Inc()
+	m.sightings.granted(rec.event.TrustDomain)
 	m.authenticated(rec)
 }
 
@@ -127,6 +148,14 @@ func (m *metrics) refused(rec *record) {
 	m.authenticated(rec)
 }
 
+// awaits begins the series of answers that must not come, so that the first one
+// is seen as an increase.
+func (m *metrics) awaits(route string) {
+	for _, code := range []string{"500", "503"} {
+		m.duration.WithLabelValues(route, http.MethodPost, code)
+	}
+}
+
 // FileRefused notes whether the configuration file is one that was refused, so
 // that another than it says is in force.
 func (s *Server) FileRefused(refused bool) {
@@ -145,59 +174,6 @@ func (m *metrics) configured(name string) bool {
 	}
 	_, err = m.bundles.Bundle(td)
 	return !errors.Is(err, bundle.ErrUnknownTrustDomain)
-}
-
-// bundleState reports each trust domain's bundle when it is asked.
-type bundleState struct{ bundles *bundle.Set }
-
-var (
-	bundleAgeDesc      = prometheus.NewDesc("svidgate_bundle_age_seconds", "Time since the source last confirmed the bundle.", []string{"trust_domain"}, nil)
-	bundleAlarmDesc    = prometheus.NewDesc("svidgate_bundle_alarm", "1 while something is wrong that an operator should look into before SVIDs are refused; `svidgate bundle status` says what.", []string{"trust_domain"}, nil)
-	bundleFailuresDesc = prometheus.NewDesc("svidgate_bundle_fetch_failures", "Attempts in a row to get the bundle that failed.", []string{"trust_domain"}, nil)
-	bundleKeysDesc     = prometheus.NewDesc("svidgate_bundle_keys", "Keys of the bundle in use, by what they verify.", []string{"trust_domain", "use"}, nil)
-)
-
-func (bundleState) Describe(ch chan<- *prometheus.Desc) {
-	ch <- bundleAgeDesc
-	ch <- bundleAlarmDesc
-	ch <- bundleFailuresDesc
-	ch <- bundleKeysDesc
-}
-
-func (b bundleState) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
-	}
-	for _, st := range b.bundles.Status() {
-		name := st.TrustDomain.Name()
-		gauge(bundleAlarmDesc, float64(min(1, len(st.Alarm))), name)
-		gauge(bundleFailuresDesc, float64(st.Failures), name)
-		if !st.Ready {
-			continue
-		}
-		gauge(bundleAgeDesc, st.Age.Seconds(), name)
-		for use, n := range st.Keys {
-			gauge(bundleKeysDesc, float64(n), name, string(use))
-		}
-	}
-}
-
-// keyState reports the signing keys when it is asked.
-type keyState struct{ keys *keys.Ring }
-
-var signingKeysDesc = prometheus.NewDesc("svidgate_signing_keys", "Signing keys, by where they stand in their life.", []string{"state", "alg"}, nil)
-
-func (keyState) Describe(ch chan<- *prometheus.Desc) { ch <- signingKeysDesc }
-
-func (k keyState) Collect(ch chan<- prometheus.Metric) {
-	type series struct{ state, alg string }
-	count := map[series]int{}
-	for _, key := range k.keys.List() {
-		count[series{string(key.State), string(key.Algorithm)}]++
-	}
-	for s, n := range count {
-		ch <- prometheus.MustNewConstMetric(signingKeysDesc, prometheus.GaugeValue, float64(n), s.state, s.alg)
-	}
 }
 
 // answered counts an answer. The method label is GET, HEAD, POST or other.

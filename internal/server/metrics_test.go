@@ -16,7 +16,9 @@ import (
 type series struct {
 	family string
 	labels map[string]string
-	value  float64 // of a counter
+	value  float64 // of a counter or a gauge
+	count  uint64  // of a histogram
+	first  uint64  // in its first bucket
 }
 
 func gather(t *testing.T, s *site) []series {
@@ -28,7 +30,11 @@ func gather(t *testing.T, s *site) []series {
 	var all []series
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			one := series{f.GetName(), map[string]string{}, m.GetCounter().GetValue()}
+			h := m.GetHistogram()
+			one := series{f.GetName(), map[string]string{}, m.GetCounter().GetValue() + m.GetGauge().GetValue(), h.GetSampleCount(), 0}
+			if buckets := h.GetBucket(); len(buckets) > 0 {
+				one.first = buckets[0].GetCumulativeCount()
+			}
 			for _, p := range m.GetLabel() {
 				one.labels[p.GetName()] = p.GetValue()
 			}
@@ -52,7 +58,7 @@ func of(all []series, family string, labels ...string) (some []series) {
 	return some
 }
 
-// counted adds up the counters of a family that have these labels.
+// counted adds up the counters or gauges of a family that have these labels.
 func counted(t *testing.T, s *site, family string, labels ...string) (sum float64) {
 	t.Helper()
 	for _, one := range of(gather(t, s), family, labels...) {
@@ -75,6 +81,15 @@ var labelNames = map[string][]string{
 	"svidgate_config_file_refused":           {},
 	"svidgate_http_request_duration_seconds": {"code", "method", "route"},
 	"svidgate_build_info":                    {"version"},
+	"svidgate_bundle_max_age_seconds":        {"trust_domain"},
+	"svidgate_bundle_refetches_total":        {"outcome", "trust_domain"},
+	"svidgate_clock_skew_seconds":            {"trust_domain"},
+	"svidgate_requests_granted_total":        {"trust_domain"},
+	"svidgate_svid_time_to_expiry_seconds":   {"method"},
+	"svidgate_http_requests_in_flight":       {},
+	"svidgate_panics_total":                  {},
+	"svidgate_audit_write_duration_seconds":  {},
+	"svidgate_audit_healthy":                 {},
 }
 
 // labelValues are all values that a label of ours ever has, besides the reasons.
@@ -83,7 +98,7 @@ var labelValues = map[string][]string{
 	"endpoint": {"token"}, "result": {"remembered", "verified"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
 	"route": {"/token", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
 	"use":   {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring"},
-	"code": {"200", "400", "401", "404", "405", "413", "429", "503"},
+	"outcome": {"renewed", "unchanged", "failed", "limited"}, "code": {"200", "400", "401", "404", "405", "413", "429", "500", "503"},
 }
 
 // Whatever a stranger sends, the set of series stays the same: labels have values
@@ -187,6 +202,8 @@ func TestMetricsCount(t *testing.T) {
 		{"svidgate_refusals_total", []string{"reason", "td_not_ready", "trust_domain", "not-ready.test"}, 1},
 		{"svidgate_refusals_total", []string{"reason", "request_malformed", "trust_domain", ""}, 1},
 		{"svidgate_refusals_total", nil, 4},
+		{"svidgate_requests_granted_total", []string{"trust_domain", "example.org"}, 4},
+		{"svidgate_requests_granted_total", nil, 4},
 		{"svidgate_profile_legacy_use_total", []string{"rule", "CJ-7"}, 1},
 		{"svidgate_profile_legacy_use_total", []string{"rule", "CJ-10"}, 1},
 	} {

@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -28,13 +29,14 @@ type record struct {
 	source netip.Addr
 	scheme string // of an Authorization header
 	shown  *tokenrequest.Request
+	span   *trace.Request
 
 	authenticated bool
 	remembered    bool // the proof of the caller's identity
 }
 
 func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request, requestID string) *record {
-	rec := &record{}
+	rec := &record{span: s.config.Tracer.Begin(r.Header)}
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		rec.source = peer.Addr().Unmap()
 	}
@@ -133,7 +135,9 @@ func hexed(digest [sha256.Size]byte) string {
 // record writes the event. What was decided is recorded even when the peer has
 // gone.
 func (s *Server) record(ctx context.Context, rec *record) error {
+	began := s.config.Now()
 	_, err := s.config.Audit.Record(context.WithoutCancel(ctx), rec.event)
+	s.metrics.recording.Observe(s.config.Now().Sub(began).Seconds())
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/strictjson"
+	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -17,6 +18,8 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
 	s.failed(rec, e)
+	rec.span.Refused(string(e.Reason), e.Rule)
+	rec.span.Stage(trace.Record)
 	rec.refused(e)
 	if e.Reason != oauth.ReasonAuditUnavailable {
 		if err := s.record(r.Context(), rec); err != nil {

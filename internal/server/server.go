@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/ratelimit"
+	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -36,6 +37,13 @@ type Config struct {
 	Keys          *keys.Ring
 	Audit         *audit.Log
 	Bundles       *bundle.Set
+
+	// Sightings are told of by the verifier of the Authenticator, and show in the
+	// metrics. Nil leaves those out.
+	Sightings *Sightings
+
+	// Tracer follows some requests; nil follows none.
+	Tracer *trace.Tracer
 
 	// Methods are the client authentication methods that work, for the metadata.
 	Methods   []oauth.AuthMethod
@@ -73,7 +81,7 @@ func New(c Config, previous *Server) (*Server, error) {
 	if previous != nil {
 		s.metrics, s.failures, s.requests, s.stopping = previous.metrics, previous.failures, previous.requests, previous.stopping
 	} else {
-		s.metrics, s.stopping = newMetrics(c.Bundles, c.Keys), new(atomic.Bool)
+		s.metrics, s.stopping = newMetrics(&c), new(atomic.Bool)
 	}
 	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
 		s.failures = ratelimit.New[netip.Addr](c.FailuresPerSource, c.Now)
@@ -105,11 +113,12 @@ func (s *Server) routes(base string) http.Handler {
 	base = strings.TrimSuffix(base, "/")
 	prefix := issuerPath(base)
 	rt := s.newRouter()
+	s.metrics.awaits(prefix + oauth.PathToken)
 	rt.handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
 	rt.handle(http.MethodGet, prefix+oauth.PathJWKS, cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
 	rt.handle(http.MethodGet, wellKnown(s.config.Issuer), cached(forMetadata, func() []byte { return s.metadata }))
 	rt.handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
-	return rt
+	return s.attended(rt)
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name

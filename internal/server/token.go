@@ -9,6 +9,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
+	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -18,6 +19,7 @@ func (s *Server) tokenHandler(url string) handler {
 	endpoint := tokenrequest.Endpoint{Name: audit.EventToken, URL: url}
 	return func(w *response, r *http.Request) {
 		rec := s.newRecord(endpoint, r, w.requestID)
+		defer s.traced(rec)
 		defer s.recovered(w, r, rec)
 		token, err := s.token(w, r, endpoint, rec)
 		if err != nil {
@@ -35,6 +37,7 @@ func (s *Server) recovered(w *response, r *http.Request, rec *record) {
 	if p == nil {
 		return
 	}
+	s.metrics.panics.Inc()
 	s.config.Log.ErrorContext(r.Context(), "panic", "request_id", rec.event.RequestID, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 	s.refuse(w, r, rec, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "GL-15", "an answer", "a panic"))
 }
@@ -46,6 +49,7 @@ func (s *Server) token(w *response, r *http.Request, endpoint tokenrequest.Endpo
 	ctx := r.Context()
 	none := oauth.TokenResponse{}
 
+	rec.span.Stage(trace.Shape)
 	if err := s.admitSource(rec.source); err != nil {
 		return none, err
 	}
@@ -60,7 +64,8 @@ func (s *Server) token(w *response, r *http.Request, endpoint tokenrequest.Endpo
 		return none, err
 	}
 	// 2. The identity is proven, and 3. belongs to a registered client.
-	caller, method, err := s.config.Authenticator.Authenticate(ctx, &request)
+	rec.span.Stage(trace.Identity) // and trace.Client, as soon as it is proven
+	caller, method, err := s.config.Authenticator.Authenticate(ctx, &request, rec.span)
 	rec.method(method)
 	if err != nil {
 		return none, err
@@ -70,21 +75,25 @@ func (s *Server) token(w *response, r *http.Request, endpoint tokenrequest.Endpo
 		return none, err
 	}
 	// 4. The grant says what is asked for.
+	rec.span.Stage(trace.Grant)
 	authorization, err := authorize(caller, &request)
 	if err != nil {
 		return none, err
 	}
 	// 5. Policy decides.
+	rec.span.Stage(trace.Decision)
 	decision, err := s.config.Policy.Decide(authorization.Question())
 	if err != nil {
 		return none, err
 	}
 	// 6. The token is made.
+	rec.span.Stage(trace.Token)
 	token, err := s.mint.Mint(authorization, decision)
 	if err != nil {
 		return none, err
 	}
 	// 7. The event is recorded.
+	rec.span.Stage(trace.Record)
 	rec.minted(token, decision)
 	if err := s.grantRecorded(ctx, rec); err != nil {
 		return none, err

@@ -72,7 +72,7 @@ func (w *World) Registry(t testing.TB, clients ...registration.Metadata) *regist
 func (w *World) Caller(t testing.TB, client registration.Metadata, req *tokenrequest.Request) clientauth.Caller {
 	t.Helper()
 	a := &clientauth.Authenticator{Verifier: w.Verifier, Clients: w.Registry(t, client)}
-	caller, _, err := a.Authenticate(t.Context(), req)
+	caller, _, err := a.Authenticate(t.Context(), req, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
