@@ -205,9 +205,7 @@ func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identi
 
 // ExplainJWTSVID judges every rule it can and says what each found.
 func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) oauth.Explanation {
-	e := judge.Explain(ctx, jwtRules, newJWTState(v, p))
-	e.Method = oauth.MethodJWT
-	return e
+	return explain(ctx, oauth.MethodJWT, jwtRules, newJWTState(v, p))
 }
 
 // VerifyX509SVID judges the certificates that a TLS peer sent, leaf first, by
@@ -228,7 +226,5 @@ func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate
 
 // ExplainX509SVID judges every rule it can and says what each found.
 func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificate) oauth.Explanation {
-	e := judge.Explain(ctx, x509Rules, newX509State(v, chain))
-	e.Method = oauth.MethodX509
-	return e
+	return explain(ctx, oauth.MethodX509, x509Rules, newX509State(v, chain))
 }
