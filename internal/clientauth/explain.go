@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -120,4 +121,10 @@ func (a *Authenticator) explainUse(ctx context.Context, identity svidgate.Identi
 		u.unused = func(digest [32]byte, _ time.Time) (bool, error) { return !a.Used.Used(digest), nil }
 	}
 	return judge.Explain(ctx, useRules, u)
+}
+
+// Rules name all rules that a credential and its client are judged by, in the
+// order of CA-16, those of an SVID by method.
+func Rules() []oauth.RuleInfo {
+	return slices.Concat(registration.ClaimRules(), svidgate.Rules(), registration.AssociationRules(), judge.Infos(oauth.MethodJWT, useRules))
 }

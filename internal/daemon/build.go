@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -73,7 +75,7 @@ func longestToken(cfg *config.Config) time.Duration {
 // answered by one generation from its beginning to its end.
 type generation struct {
 	config               *config.Config
-	verifier             *svidgate.Verifier
+	authenticator        *clientauth.Authenticator
 	server               *server.Server
 	public, mtls, status http.Handler
 }
@@ -81,18 +83,11 @@ type generation struct {
 // generation makes the server of a configuration. It changes nothing outside; a
 // previous one hands on its counts.
 func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generation, error) {
-	verifier, err := d.makeVerifier(cfg)
+	authenticator, err := newAuthenticator(cfg, d.bundles, d.bundles.Refresh, d.now, d.log)
 	if err != nil {
 		return nil, err
 	}
-	clients, err := registration.New(clientMetadata(cfg), verifier.Profile)
-	if err != nil {
-		return nil, fmt.Errorf("daemon: clients: %w", err)
-	}
-	singleUse := map[spiffeid.TrustDomain]bool{}
-	for _, td := range cfg.TrustDomains {
-		singleUse[td.Name] = td.SingleUse
-	}
+	authenticator.Used = d.used
 	table, resources := policyTable(cfg)
 	var before *server.Server
 	if previous != nil {
@@ -102,10 +97,8 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Issuer:             cfg.Issuer,
 		MTLSURL:            d.mtlsURL,
 		PublicCertificates: cfg.PublicClientCertificates,
-		Authenticator: &clientauth.Authenticator{
-			Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: d.used,
-		},
-		Policy: table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles,
+		Authenticator:      authenticator,
+		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles,
 		Methods:           d.methods(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),
@@ -115,7 +108,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	return &generation{
-		config: cfg, verifier: verifier, server: s,
+		config: cfg, authenticator: authenticator, server: s,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
 }
@@ -199,9 +192,30 @@ func (d *Daemon) documents(td config.TrustDomain) (sourceInUse, error) {
 	return sourceInUse{"spiffe_bundle_endpoint " + bundle.ProfileHTTPSWeb, made, source}, err
 }
 
-func (d *Daemon) makeVerifier(cfg *config.Config) (*svidgate.Verifier, error) {
+// newAuthenticator is what judges credentials by a configuration. It has no memory
+// of used assertions yet.
+func newAuthenticator(cfg *config.Config, bundles svidgate.Bundles, refresh refreshFunc, now func() time.Time, log *slog.Logger) (*clientauth.Authenticator, error) {
+	verifier, err := newVerifier(cfg, bundles, refresh, now, log)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := registration.New(clientMetadata(cfg), verifier.Profile)
+	if err != nil {
+		return nil, fmt.Errorf("daemon: clients: %w", err)
+	}
+	singleUse := map[spiffeid.TrustDomain]bool{}
+	for _, td := range cfg.TrustDomains {
+		singleUse[td.Name] = td.SingleUse
+	}
+	return &clientauth.Authenticator{Verifier: verifier, Clients: clients, SingleUse: singleUse}, nil
+}
+
+// refreshFunc fetches a bundle on demand: see svidgate.Config.
+type refreshFunc = func(context.Context, spiffeid.TrustDomain) (*bundle.Snapshot, error)
+
+func newVerifier(cfg *config.Config, bundles svidgate.Bundles, refresh refreshFunc, now func() time.Time, log *slog.Logger) (*svidgate.Verifier, error) {
 	c := svidgate.Config{
-		Issuer: cfg.Issuer, Bundles: d.bundles, Refresh: d.bundles.Refresh, Now: d.now, Log: d.log,
+		Issuer: cfg.Issuer, Bundles: bundles, Refresh: refresh, Now: now, Log: log,
 		Settings: svidgate.DefaultSettings(), TrustDomains: map[spiffeid.TrustDomain]svidgate.Settings{},
 	}
 	c.Settings.Profile = cfg.Profile

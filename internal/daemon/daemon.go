@@ -136,7 +136,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 		listeners[l.name] = netutil.LimitListener(listener, maxConnections()) // below TLS, which wants to be seen
 		d.addresses[l.name] = listener.Addr().String()
 	}
-	if d.mtlsURL, err = aliasBase(cfg, listeners[MTLS]); err != nil {
+	if d.mtlsURL, err = aliasBase(cfg, d.addresses[MTLS]); err != nil {
 		return nil, err
 	}
 	if err := d.open(cfg); err != nil {
@@ -202,15 +202,15 @@ func (d *Daemon) logWarnings(cfg *config.Config) {
 
 // aliasBase is the base URL of the mtls listener: the configured one, or for an
 // issuer on loopback the issuer's with the port that was bound.
-func aliasBase(cfg *config.Config, l net.Listener) (string, error) {
-	if l == nil || cfg.MTLSURL != "" {
+func aliasBase(cfg *config.Config, bound string) (string, error) {
+	if bound == "" || cfg.MTLSURL != "" {
 		return cfg.MTLSURL, nil
 	}
 	u, err := url.Parse(cfg.Issuer)
 	if err != nil {
 		return "", fmt.Errorf("daemon: issuer: %w", err)
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(bound)
 	if err != nil {
 		return "", fmt.Errorf("daemon: listen.mtls: %w", err)
 	}
@@ -282,7 +282,7 @@ func (d *Daemon) AdminSocket() string {
 func (d *Daemon) Bundles() *bundle.Set { return d.bundles }
 
 // Verifier judges SVIDs as the server does, for explanations.
-func (d *Daemon) Verifier() *svidgate.Verifier { return d.current.Load().verifier }
+func (d *Daemon) Verifier() *svidgate.Verifier { return d.current.Load().authenticator.Verifier }
 
 // Failed delivers the error of a listener that died.
 func (d *Daemon) Failed() <-chan error { return d.failed }
@@ -391,5 +391,6 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, error) {
 	return admin.Open(ctx, admin.Config{
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
+		Explain: d.Explain, Decision: d.Decision,
 	})
 }

@@ -42,9 +42,10 @@ var allowed = map[string][]string{
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
 		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit"},
 
-	"internal/config": {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
-	"internal/admin":  {"oauth", "bundle", "internal/audit", "internal/filelock", "internal/keys"},
-	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/regularfile", "internal/config", "internal/audit",
+	"internal/explain": {"oauth", "internal/jose", "internal/strictjson"},
+	"internal/config":  {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
+	"internal/admin":   {"oauth", "bundle", "internal/audit", "internal/filelock", "internal/keys"},
+	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
 
 	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},

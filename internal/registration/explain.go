@@ -106,3 +106,9 @@ func (r *Registry) ExplainAssociation(ctx context.Context, asked Asked, id spiff
 	}
 	return *a.client, e
 }
+
+// ClaimRules name the rules that are judged before a credential.
+func ClaimRules() []oauth.RuleInfo { return judge.Infos("", claimRules) }
+
+// AssociationRules name the rules that are judged once an identity is proven.
+func AssociationRules() []oauth.RuleInfo { return judge.Infos("", associationRules) }
