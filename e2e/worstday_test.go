@@ -26,7 +26,7 @@ the audit record has, what ` + "`svidgate explain`" + ` says to the operator, an
 
 This page is made by a test that runs the server and every command here (` + "`e2e/worstday_test.go`" + `); names, times and digests are replaced by fixed
 ones. The commands run in the folder of the configuration, with ` + "`SVIDGATE_SOCKET`" + ` and ` + "`SPIFFE_ENDPOINT_SOCKET`" + ` set. The tickets are in other projects'
-trackers.
+trackers. Rules that passed are left out from the second section on, where there are more than three in a row.
 
 `
 

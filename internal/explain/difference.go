@@ -9,13 +9,13 @@ import (
 
 // A Difference is the first place in which two identifiers differ.
 type Difference struct {
-	Where     string `json:"where"` // scheme, host, trust domain, port, segment 2, trailing slash, case of …
+	Where     string `json:"where"` // scheme, host, trust domain, port, segment 2, trailing slash, case of segment 2, …
 	Expected  string `json:"expected"`
 	Presented string `json:"presented"`
 }
 
 func (d Difference) String() string {
-	return fmt.Sprintf("%s: expected %s, presented %s", d.Where, d.Expected, d.Presented)
+	return fmt.Sprintf("%s (expected %s, presented %s)", d.Where, d.Expected, d.Presented)
 }
 
 // FirstDifference names where two URLs or SPIFFE IDs first differ: false when
@@ -36,7 +36,7 @@ func FirstDifference(expected, presented string) (Difference, bool) {
 			continue
 		}
 		if strings.EqualFold(c.Expected, c.Presented) {
-			c.Where = "case of the " + c.Where
+			c.Where = "case of " + c.Where
 		}
 		return Difference{c.Where, part(c.Expected), part(c.Presented)}, true
 	}

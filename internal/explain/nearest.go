@@ -44,6 +44,19 @@ func compare(configured, presented string) *Near {
 	return n
 }
 
+// nearTrustDomain compares the nearest of the configured trust domains.
+func nearTrustDomain(configured []TrustDomain, name string) *Near {
+	names := make([]string, 0, len(configured))
+	for _, td := range configured {
+		names = append(names, td.Name)
+	}
+	n := near(names, name)
+	if n != nil && n.Difference != nil && strings.HasSuffix(n.Difference.Where, "host") {
+		n.Difference.Where = strings.TrimSuffix(n.Difference.Where, "host") + "trust domain"
+	}
+	return n
+}
+
 // nearest is the index of the candidate that has most in common with a name at
 // both ends, whatever the case; -1 without candidates. It costs the length of the
 // candidates, since there may be very many.
@@ -90,7 +103,9 @@ func nearClient(clients []Client, named, id string) *NearClient {
 			break
 		}
 		base, reached := fitted(c.SPIFFEID, id)
-		if d := distance(strings.ToLower(base), strings.ToLower(reached)); best < 0 || d < least {
+		// What a wildcard would stand for counts too, or it would be near to everything.
+		d := distance(strings.ToLower(base), strings.ToLower(reached)) + len(id) - len(reached)
+		if best < 0 || d < least {
 			best, least = i, d
 		}
 	}

@@ -146,7 +146,7 @@ func (s Situation) forgiveClock(step *Step, about subject, clock *Clock, td stri
 	if ahead <= 0 || about.method != oauth.MethodJWT || leeway > maxLeeway || s.By == ByBundle {
 		return
 	}
-	step.Advice = fmt.Sprintf("Set the clock of the machine that issued the SVID: it is at least %s ahead of this one. Until that is done, forgive it:", ahead)
+	step.Advice = fmt.Sprintf("Compare the clocks: the one of the machine that issued the SVID is at least %s ahead of this one. Set the wrong one right; until that is done, forgive it:", ahead)
 	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains, at " + td, Write: fmt.Sprintf("svid: {leeway: %s}", seconds(leeway))}
 	step.Next = s.reloadCommand()
 }
@@ -168,6 +168,11 @@ func (s Situation) mendClient(step *Step, about subject) {
 	}
 	client, known := s.client(about.clientID)
 	switch {
+	case about.reason != oauth.ReasonMethodNotAllowed && about.rule != "CX-3" && about.rule != "MD-20" && len(about.covering) > 0:
+		step.Advice = "The SPIFFE ID belongs to another client than the request names: send the client_id of that one."
+		about.clientID = about.covering[0]
+		step.Next = s.tokenCommand(about)
+		return
 	case about.rule == "CX-3":
 		step.Advice = "Send the SPIFFE ID as client_id: the profile wants that beside a certificate."
 		about.clientID = about.spiffeID
@@ -180,7 +185,7 @@ func (s Situation) mendClient(step *Step, about subject) {
 		}
 		step.Advice = "If the client is meant to authenticate by " + string(about.method) + ", say so:"
 		step.Edit = &Edit{File: s.ConfigFile, Under: "clients, at " + oauth.Shown(client.ID), Write: "auth_methods: [" + strings.Join(methods, ", ") + "]"}
-	case known:
+	case known && !strings.HasSuffix(client.SPIFFEID, "/*"):
 		step.Advice = "If " + about.spiffeID + " is that workload, write it so; otherwise mend its entry in SPIRE (spire-server entry show -spiffeID " + quoted(about.spiffeID) + ")."
 		step.Edit = &Edit{File: s.ConfigFile, Under: "clients, at " + oauth.Shown(client.ID), Write: "spiffe_id: " + quotedYAML(about.spiffeID)}
 	case about.clientID != "" && about.clientID != about.spiffeID && about.near != nil && about.near.Compared == "client_id":

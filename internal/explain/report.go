@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/svidgate/svidgate/oauth"
@@ -64,7 +65,7 @@ func New(c Credential, v Verdict, s Situation, asked time.Time) Report {
 	}
 	if e := v.Refusal; e != nil {
 		r.Reason, r.Rule, r.Cause = string(e.Reason), e.Rule, e.Reason.Cause()
-		if e.Err != nil {
+		if e.Err != nil && e.Reason != oauth.ReasonTDUnknown { // of that it says the same again
 			r.Detail = oauth.Shown(e.Err.Error())
 		}
 	}
@@ -87,13 +88,8 @@ func (r *Report) compare(c Credential, s Situation, refused map[string]bool) {
 		}
 		r.Nearest.Audience = near(accepted, audiences[0])
 	}
-	td := trustDomainOf(r.SPIFFEID)
 	if refused["JS-13"] {
-		names := make([]string, 0, len(s.TrustDomains))
-		for _, t := range s.TrustDomains {
-			names = append(names, t.Name)
-		}
-		r.Nearest.TrustDomain = near(names, td)
+		r.Nearest.TrustDomain = nearTrustDomain(s.TrustDomains, trustDomainOf(r.SPIFFEID))
 	}
 	switch {
 	case refused["CA-2"] && r.ClientID != "" && r.ClientID != r.SPIFFEID:
@@ -122,6 +118,9 @@ func (r *Report) remark(c Credential, v Verdict, s Situation) {
 	if audiences := r.audiences(c); len(audiences) > 1 && slices.Contains(audiences, s.Issuer) {
 		r.Notes = append(r.Notes, fmt.Sprintf("one of the %d audiences is this server; the others have to go", len(audiences)))
 	}
+	if n := r.Nearest.Audience; n != nil && inCluster(r.audiences(c)[0]) {
+		r.Notes = append(r.Notes, "the audience presented is a name inside a cluster: it may serve to connect, but the audience is the issuer, whatever the way there")
+	}
 	if _, ok := claimsOf(c).Get("iss"); ok {
 		r.Notes = append(r.Notes, "the JWT-SVID has iss: allowed, and nothing depends on it")
 	}
@@ -142,6 +141,12 @@ func (r *Report) remark(c Credential, v Verdict, s Situation) {
 	if s.By == ByConfig {
 		r.Notes = append(r.Notes, "judged by what is on disk: nothing was fetched, and whether it was used before only the running server knows")
 	}
+}
+
+// inCluster reports whether the host of a URL is one that only a cluster knows.
+func inCluster(audience string) bool {
+	host := strings.ToLower(partsOf(audience).host)
+	return strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".local") || host != "" && host != "localhost" && !strings.ContainsAny(host, ".:")
 }
 
 func subjectOf(r Report, v Verdict) subject {

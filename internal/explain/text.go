@@ -39,7 +39,7 @@ func (r Report) Write(w io.Writer) error {
 		}
 	}
 	if r.ClientID != "" {
-		field("client", "%s", oauth.Shown(r.ClientID))
+		field("client_id", "%s", oauth.Shown(r.ClientID))
 	}
 	r.writeNearest(field)
 	r.writeClock(field)
@@ -79,7 +79,7 @@ func (r Report) writeNearest(field func(string, string, ...any)) {
 	near := func(what string, n *Near) {
 		text := what + " " + n.Configured
 		if n.Difference != nil {
-			text += "; they differ first in " + n.Difference.String()
+			text += "; first difference: " + n.Difference.String()
 		}
 		field("nearest", "%s", text)
 	}

@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 
 	"internal/explain": {"oauth", "internal/jose", "internal/strictjson"},
 	"internal/config":  {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
-	"internal/admin":   {"oauth", "bundle", "internal/audit", "internal/filelock", "internal/keys"},
+	"internal/admin":   {"oauth", "bundle", "internal/audit", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
 
