@@ -69,17 +69,17 @@ func (a *Authenticator) Explain(ctx context.Context, q Question) Answer {
 
 	answer := Answer{Client: client, ClientIDOpen: !asked.Said}
 	answer.Method, answer.Subject = asked.Method, credential.Subject
-	for _, part := range parts {
+	for i, part := range parts {
 		answer.Findings = append(answer.Findings, part.Findings...)
-		if answer.Refusal == nil {
+		if answer.Refusal == nil && part.Refusal != nil {
 			answer.Refusal = part.Refusal
+			if i > 1 && identity.Proven() { // behind the rules on the credential
+				answer.Refusal = oauth.AsError(withSubject(part.Refusal, identity))
+			}
 		}
 	}
 	if len(q.Assertion) > oauth.MaxJWT { // refused before a client is looked for
 		answer.Refusal = credential.Refusal
-	}
-	if answer.Refusal != nil && identity.Proven() {
-		answer.Refusal = oauth.AsError(withSubject(answer.Refusal, identity))
 	}
 	return answer
 }
