@@ -13,23 +13,26 @@ import (
 // ErrNoLine is returned when no line has the request id.
 var ErrNoLine = errors.New("no line of the audit record has this request id")
 
+// ErrStream is returned for what is no regular file.
+var ErrStream = errors.New("the record is a stream, of which nothing can be read again")
+
 // maxRequestID bounds what is searched for; the server's own have 26 bytes.
 const maxRequestID = 128
 
 // FindIn finds a line in a file: see [Find].
 func FindIn(ctx context.Context, path, requestID string) ([]byte, error) {
+	info, err := os.Stat(path) // first: opening a FIFO would wait for its writer
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("audit: %w: %s", ErrStream, path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("audit: %s is a stream, of which nothing can be read again", path)
-	}
 	return Find(ctx, f, info.Size(), requestID)
 }
 
@@ -77,8 +80,8 @@ func lineAround(r io.ReaderAt, size, at int64) ([]byte, error) {
 	inside := int(at - start)
 	begin := bytes.LastIndexByte(window[:inside], '\n') + 1
 	length := bytes.IndexByte(window[inside:], '\n')
-	if length < 0 { // it is being written
-		return nil, nil
+	if length < 0 { // the last line; being written, it is none yet
+		length = len(window) - inside
 	}
 	line := window[begin : inside+length]
 	if _, _, ok := readLine(line); !ok {

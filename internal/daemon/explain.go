@@ -109,12 +109,16 @@ func endpointURL(issuer, mtlsURL, listener string) (string, error) {
 
 // decision finds a line in an audit file and says what it means.
 func decision(ctx context.Context, file, requestID string, s explain.Situation) (explain.Decision, error) {
+	const elsewhere = `look for "request_id":"%s" where it is collected, put that line into a file, and name that with --config and --audit`
 	if file == "-" {
-		return explain.Decision{}, fmt.Errorf(`the audit record goes to standard output: look for the line with "request_id":"%s" where that is collected, and put it into a file for --audit`, oauth.Shown(requestID))
+		return explain.Decision{}, fmt.Errorf("the audit record goes to standard output: "+elsewhere, oauth.Shown(requestID))
 	}
 	line, err := audit.FindIn(ctx, file, requestID)
-	if errors.Is(err, audit.ErrNoLine) {
-		return explain.Decision{}, fmt.Errorf("%w: %s in %s; if that was rotated, name the older file with --audit", err, oauth.Shown(requestID), file)
+	switch {
+	case errors.Is(err, audit.ErrNoLine):
+		return explain.Decision{}, fmt.Errorf("%w: %s in %s; if the file was moved away, name the older one with --config and --audit", err, oauth.Shown(requestID), file)
+	case errors.Is(err, audit.ErrStream):
+		return explain.Decision{}, fmt.Errorf("%w: "+elsewhere, err, oauth.Shown(requestID))
 	}
 	if err != nil {
 		return explain.Decision{}, err

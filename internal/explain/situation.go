@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/svidgate/svidgate/oauth"
@@ -62,6 +64,9 @@ type Question struct {
 	// Asked is the clock of whoever asks.
 	Asked time.Time `json:"asked"`
 }
+
+// Format keeps the credential out of whatever prints the question (AU-2).
+func (q Question) Format(f fmt.State, _ rune) { io.WriteString(f, "a question about a credential") }
 
 // Verdict is what judging the credential came to.
 type Verdict struct {
