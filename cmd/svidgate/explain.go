@@ -148,6 +148,9 @@ func (f *explainFlags) question(cmd *cobra.Command, args []string) (explain.Ques
 		name = args[0]
 	}
 	in := cmd.InOrStdin()
+	if len(args) == 0 && isTerminal(in) {
+		return explain.Question{}, errors.New("give a file with the SVID, or - to paste it here")
+	}
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
@@ -172,6 +175,16 @@ func (f *explainFlags) question(cmd *cobra.Command, args []string) (explain.Ques
 		q.ClientID = &f.clientID
 	}
 	return q, nil
+}
+
+// isTerminal reports whether somebody would have to type the input.
+func isTerminal(in io.Reader) bool {
+	file, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func (f *explainFlags) judge(ctx context.Context, q explain.Question) (explain.Report, error) {
