@@ -35,7 +35,8 @@ func newExplain() *cobra.Command {
 		Long: `Judge a JWT-SVID, or an X.509-SVID with its chain in PEM form (leaf first), by the
 server's own rules, and say of each what it found: ✓ passed, ✗ refused, – not
 judged. Then the verdict, the nearest name that is configured and where it first
-differs, the clocks, and the next command to run.
+differs, the clocks, and the next command to run. What spire-agent api fetch jwt
+prints is taken as it is.
 
 A running server is asked through its administration socket: its answer is what it
 would decide now, and nothing is marked as used. With --config the configuration
@@ -50,7 +51,7 @@ With --request-id a decision of the past is looked up in the audit record.
 Exit code 0: accepted (or found); 1: refused; 2: it could not be judged. Signatures
 are not shown, and a private key in the input is refused.`,
 		Example: `  svidgate explain svid.jwt --socket /run/svidgate/svidgate-admin.sock
-  spire-agent api fetch jwt -audience https://as.example.com | svidgate explain -
+  svidgate explain --json -
   svidgate explain chain.pem --config svidgate.yaml --client-id billing
   svidgate explain svid.jwt --bundle bundle.json --trust-domain example.org --audience https://as.example.com
   svidgate explain --request-id 5RZ3JUF5QNTT2QY2PA7SXGBWPN`,

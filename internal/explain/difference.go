@@ -9,7 +9,7 @@ import (
 
 // A Difference is the first place in which two identifiers differ.
 type Difference struct {
-	Where     string `json:"where"` // scheme, host, trust domain, port, segment 2, trailing slash, case of segment 2, …
+	Where     string `json:"where"` // scheme, host, name, trust domain, port, segment 2, trailing slash, case of segment 2, …
 	Expected  string `json:"expected"`
 	Presented string `json:"presented"`
 }
@@ -108,8 +108,11 @@ func (p parts) segment(i int) string {
 // read.
 func compared(e, p parts) []Difference {
 	host := "host"
-	if strings.EqualFold(e.scheme, "spiffe") && strings.EqualFold(p.scheme, "spiffe") {
+	switch {
+	case strings.EqualFold(e.scheme, "spiffe") && strings.EqualFold(p.scheme, "spiffe"):
 		host = "trust domain"
+	case e.scheme == "" && p.scheme == "": // neither is a URL
+		host = "name"
 	}
 	pairs := []Difference{{"scheme", e.scheme, p.scheme}, {host, e.host, p.host}, {"port", e.port, p.port}}
 	for i := range max(len(e.segments), len(p.segments)) {

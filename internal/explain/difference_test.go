@@ -23,7 +23,7 @@ func TestFirstDifference(t *testing.T) {
 		{"the endpoint instead of the issuer", "https://as.example.com", "https://as.example.com/token", "segment 1", "none", "token"},
 		{"query", "https://as.example.com", "https://as.example.com?x", "query", "none", "?x"},
 		{"white space", "https://as.example.com", "https://as.example.com\n", "white space around it", "none", "1 bytes of it"},
-		{"no URL at all", "svidgate", "svidgete", "host", "svidgate", "svidgete"},
+		{"no URL at all", "svidgate", "svidgete", "name", "svidgate", "svidgete"},
 		{"what has no part of its own", "https://h:", "https://h", "byte 10", ":", "none"},
 		{"nothing", "https://as.example.com", "", "scheme", "https", "none"},
 	} {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -51,8 +52,8 @@ func nearTrustDomain(configured []TrustDomain, name string) *Near {
 		names = append(names, td.Name)
 	}
 	n := near(names, name)
-	if n != nil && n.Difference != nil && strings.HasSuffix(n.Difference.Where, "host") {
-		n.Difference.Where = strings.TrimSuffix(n.Difference.Where, "host") + "trust domain"
+	if n != nil && n.Difference != nil && strings.HasSuffix(n.Difference.Where, "name") {
+		n.Difference.Where = strings.TrimSuffix(n.Difference.Where, "name") + "trust domain"
 	}
 	return n
 }
@@ -136,8 +137,12 @@ func fitted(pattern, id string) (base, reached string) {
 	return base, reached
 }
 
-// nearClientID compares a client_id of nobody with the registered ones.
-func nearClientID(clients []Client, named string) *NearClient {
+// nearClientID compares a client_id of nobody with the registered ones, or with
+// those that the SPIFFE ID belongs to, if there are any.
+func nearClientID(clients []Client, covering []string, named string) *NearClient {
+	if len(covering) > 0 {
+		clients = slices.DeleteFunc(slices.Clone(clients), func(c Client) bool { return !slices.Contains(covering, c.ID) })
+	}
 	ids := make([]string, 0, len(clients))
 	for _, c := range clients {
 		ids = append(ids, c.ID)

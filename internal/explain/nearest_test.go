@@ -27,7 +27,7 @@ func TestNearestClient(t *testing.T) {
 	if nearClient(nil, "", "spiffe://example.org/a") != nil || nearClient(clients, "", "") != nil {
 		t.Error("a nearest of nothing")
 	}
-	if n := nearClientID(clients, "Fleet"); n == nil || n.ClientID != "fleet" || n.Difference.Where != "case of host" {
+	if n := nearClientID(clients, nil, "Fleet"); n == nil || n.ClientID != "fleet" || n.Difference.Where != "case of name" {
 		t.Errorf("%+v", n)
 	}
 	if n := nearTrustDomain([]TrustDomain{{Name: "prod.example.org"}, {Name: "example.org"}}, "example.com"); n == nil || n.Configured != "example.org" || n.Difference.Where != "trust domain" {

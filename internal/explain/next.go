@@ -51,10 +51,13 @@ func next(s Situation, about subject, clock *Clock) Step {
 	switch about.reason {
 	case "":
 		step.Advice = "It would be accepted now."
-		if about.open && s.By != ByBundle {
+		if about.open {
 			step.Advice = "The SVID itself would be accepted now."
 		}
-		step.Next = s.tokenCommand(about)
+		if step.Next = s.tokenCommand(about); s.By == ByBundle {
+			step.Advice = "A server that trusts this bundle would accept the SVID. See whether yours does:"
+			step.Next = "svidgate bundle status " + quoted(td)
+		}
 	case oauth.ReasonTDUnknown:
 		s.addTrustDomain(&step, td)
 	case oauth.ReasonTDNotReady, oauth.ReasonBundleTooOld, oauth.ReasonBundleNoKeys, oauth.ReasonKIDUnknown, oauth.ReasonKIDUnknownAfterRefresh, oauth.ReasonCertChainBad:
@@ -78,8 +81,8 @@ func next(s Situation, about subject, clock *Clock) Step {
 // tokenCommand gets an SVID from the Workload API as this server wants it, and a
 // token for it.
 func (s Situation) tokenCommand(about subject) string {
-	if s.Issuer == "" {
-		return "svidgate token --help"
+	if s.Issuer == "" { // with a bundle alone, and certificates
+		return "spire-agent api fetch x509"
 	}
 	args := []string{"svidgate token", "--issuer", quoted(s.Issuer)}
 	if about.method != "" {

@@ -69,14 +69,14 @@ func New(c Credential, v Verdict, s Situation, asked time.Time) Report {
 			r.Detail = oauth.Shown(e.Err.Error())
 		}
 	}
-	r.compare(c, s, refused)
+	r.compare(c, v, s, refused)
 	r.remark(c, v, s)
 	r.Step = next(s, subjectOf(r, v), r.Clock)
 	return r
 }
 
 // compare looks for the nearest names where a rule about names refused.
-func (r *Report) compare(c Credential, s Situation, refused map[string]bool) {
+func (r *Report) compare(c Credential, v Verdict, s Situation, refused map[string]bool) {
 	audiences := r.audiences(c)
 	if len(audiences) == 1 && (refused["CJ-6"] || refused["EC-4"]) {
 		accepted := []string{s.Issuer}
@@ -93,11 +93,16 @@ func (r *Report) compare(c Credential, s Situation, refused map[string]bool) {
 	}
 	switch {
 	case refused["CA-2"] && r.ClientID != "" && r.ClientID != r.SPIFFEID:
-		r.Nearest.Client = nearClientID(s.Clients, r.ClientID)
+		r.Nearest.Client = nearClientID(s.Clients, v.Covering, r.ClientID)
 	case refused["CA-9"] || refused["MD-20"] || refused["CX-3"]:
 		r.Nearest.Client = nearClient(s.Clients, r.ClientID, r.SPIFFEID)
 	case refused["CJ-10"] || refused["CA-2"]:
 		r.Nearest.Client = nearClient(s.Clients, "", r.SPIFFEID)
+	case refused["SI-1"] || refused["SI-10"] || refused["SI-4"] || refused["SI-7"]: // almost a SPIFFE ID, in another case perhaps
+		if v, ok := claimsOf(c).Get("sub"); ok {
+			sub, _ := v.Text()
+			r.Nearest.Client = nearClient(s.Clients, "", sub)
+		}
 	}
 }
 
@@ -124,7 +129,7 @@ func (r *Report) remark(c Credential, v Verdict, s Situation) {
 	if _, ok := claimsOf(c).Get("iss"); ok {
 		r.Notes = append(r.Notes, "the JWT-SVID has iss: allowed, and nothing depends on it")
 	}
-	if v.ClientIDOpen && s.By != ByBundle {
+	if v.ClientIDOpen && s.By != ByBundle && r.SPIFFEID != "" {
 		note := "which client it is depends on client_id: say it with --client-id"
 		switch len(v.Covering) {
 		case 0:

@@ -30,7 +30,11 @@ func (r Report) Write(w io.Writer) error {
 		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	if r.Accepted {
-		b.WriteString("accepted\n")
+		b.WriteString("accepted")
+		if n := r.notJudged(); n > 0 {
+			fmt.Fprintf(&b, ", as far as it was judged: %d rules were not", n)
+		}
+		b.WriteString("\n")
 	} else {
 		fmt.Fprintf(&b, "refused: %s (%s)\n", r.Reason, r.Rule)
 		field("cause", "%s", r.Cause)
@@ -49,6 +53,15 @@ func (r Report) Write(w io.Writer) error {
 	r.Step.write(&b, field)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (r Report) notJudged() (n int) {
+	for _, rule := range r.Rules {
+		if rule.OK == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (r Report) judge() string {
@@ -133,7 +146,13 @@ func spoken(seconds int64) string {
 	return "now"
 }
 
-func duration(seconds int64) string { return (time.Duration(seconds) * time.Second).String() }
+func duration(seconds int64) string {
+	d := time.Duration(seconds) * time.Second
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	}
+	return d.String()
+}
 
 func (s Step) write(b *strings.Builder, field func(string, string, ...any)) {
 	if s.Advice != "" {

@@ -155,7 +155,7 @@ var claimRules = []judge.Rule[*claiming]{
 	{
 		ID: "CX-2", Source: "draft section 3.2", What: "client_id stands beside a certificate", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
-			if s.bare() && s.certificate && s.claim.client == nil {
+			if s.bare() && s.certificate && s.claim.clientID == "" {
 				return oauth.ReasonClientIDMissing
 			}
 			return ""
