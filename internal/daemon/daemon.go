@@ -20,7 +20,6 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"golang.org/x/net/netutil"
 
-	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/admin"
 	"github.com/svidgate/svidgate/internal/audit"
@@ -280,9 +279,6 @@ func (d *Daemon) AdminSocket() string {
 
 // Bundles are the trust bundles in use.
 func (d *Daemon) Bundles() *bundle.Set { return d.bundles }
-
-// Verifier judges SVIDs as the server does, for explanations.
-func (d *Daemon) Verifier() *svidgate.Verifier { return d.current.Load().authenticator.Verifier }
 
 // Failed delivers the error of a listener that died.
 func (d *Daemon) Failed() <-chan error { return d.failed }
