@@ -23,7 +23,25 @@ func (d *Daemon) Explain(ctx context.Context, q explain.Question) (explain.Repor
 	g := d.current.Load()
 	s := situation(g.config, d.now())
 	s.By, s.Socket = explain.ByServer, d.AdminSocket()
-	return explained(ctx, g.authenticator, s, d.mtlsURL, q)
+	report, err := explained(ctx, g.authenticator, s, d.mtlsURL, q)
+	if err == nil && !report.Accepted {
+		d.noteSource(&report)
+	}
+	return report, err
+}
+
+// noteSource adds why the bundle of the trust domain is what it is, where its
+// source fails.
+func (d *Daemon) noteSource(report *explain.Report) {
+	id, err := spiffeid.FromString(report.SPIFFEID)
+	if err != nil {
+		return
+	}
+	for _, status := range d.bundles.Status() {
+		if status.TrustDomain == id.TrustDomain() && status.LastError != "" {
+			report.Notes = append(report.Notes, fmt.Sprintf("the bundle of %s could not be fetched, %d times in a row: %s", status.TrustDomain.Name(), status.Failures, status.LastError))
+		}
+	}
 }
 
 // Decision finds a decision in this server's audit record.

@@ -57,6 +57,9 @@ func NewDecision(line []byte, rules []oauth.RuleInfo, s Situation) (Decision, er
 	}
 	if rec.Reason != "" {
 		about := subject{reason: rec.Reason, rule: rec.Rule, method: rec.Method, spiffeID: rec.SPIFFEID, clientID: rec.ClientID}
+		if about.spiffeID == "" && about.clientID != "" {
+			about.near = nearClientID(s.Clients, nil, about.clientID)
+		}
 		d.Step = next(s, about, nil)
 		if !judgedByCredential(rec.Reason) {
 			d.Step = Step{Advice: rec.Reason.Next()}

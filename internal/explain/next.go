@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -165,7 +166,10 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int64(d/time.Se
 
 // mendClient is for an SVID that is no client's, or not this one's.
 func (s Situation) mendClient(step *Step, about subject) {
-	if s.By == ByBundle || about.spiffeID == "" || about.method == "" {
+	if about.spiffeID == "" && strings.HasPrefix(about.clientID, "spiffe://") { // refused before the SVID was looked at
+		about.spiffeID = about.clientID
+	}
+	if s.By == ByBundle || about.spiffeID == "" && about.near == nil {
 		step.Next = s.tokenCommand(about)
 		return
 	}
@@ -192,7 +196,7 @@ func (s Situation) mendClient(step *Step, about subject) {
 		step.Advice = "If " + about.spiffeID + " is that workload, write it so; otherwise mend its entry in SPIRE (spire-server entry show -spiffeID " + quoted(about.spiffeID) + ")."
 		step.Edit = &Edit{File: s.ConfigFile, Under: "clients, at " + oauth.Shown(client.ID), Write: "spiffe_id: " + quotedYAML(about.spiffeID)}
 	case about.clientID != "" && about.clientID != about.spiffeID && about.near != nil && about.near.Compared == "client_id":
-		step.Advice = "Send the client_id of a registered client, such as the nearest, or register this one."
+		step.Advice = "Send the client_id of a registered client (the nearest is " + oauth.Shown(about.near.Configured) + "), or register this one."
 		about.clientID = about.near.Configured
 		step.Next = s.tokenCommand(about)
 		return
@@ -205,7 +209,7 @@ func (s Situation) mendClient(step *Step, about subject) {
 
 // newClient is an entry for the SPIFFE ID, with as little as gets a token.
 func (s Situation) newClient(about subject) string {
-	entry := fmt.Sprintf("- {client_id: %s, token_endpoint_auth_method: %s", quotedYAML(about.spiffeID), about.method)
+	entry := fmt.Sprintf("- {client_id: %s, token_endpoint_auth_method: %s", quotedYAML(about.spiffeID), cmp.Or(about.method, oauth.MethodJWT))
 	if len(s.Resources) > 0 {
 		entry += fmt.Sprintf(", resources: [%s]", quotedYAML(s.Resources[0].Resource))
 		if scopes := s.Resources[0].Scopes; len(scopes) > 0 {

@@ -129,6 +129,11 @@ func (r *Report) remark(c Credential, v Verdict, s Situation) {
 	if _, ok := claimsOf(c).Get("iss"); ok {
 		r.Notes = append(r.Notes, "the JWT-SVID has iss: allowed, and nothing depends on it")
 	}
+	for _, m := range r.Clock.Times {
+		if r.Reason == string(oauth.ReasonExpired) && (m.Name == "exp" || m.Name == "notAfter") && -m.Seconds < int64(recently/time.Second) {
+			r.Notes = append(r.Notes, "it expired only "+spoken(m.Seconds)+": if a fresh one is refused as well, the clock of the issuer is behind the one here by at least that")
+		}
+	}
 	if v.ClientIDOpen && s.By != ByBundle && r.SPIFFEID != "" {
 		note := "which client it is depends on client_id: say it with --client-id"
 		switch len(v.Covering) {
@@ -147,6 +152,10 @@ func (r *Report) remark(c Credential, v Verdict, s Situation) {
 		r.Notes = append(r.Notes, "judged by what is on disk: nothing was fetched, and whether it was used before only the running server knows")
 	}
 }
+
+// recently is for how long after its end an SVID may be a sign of clocks that
+// differ, rather than of one that was kept.
+const recently = 10 * time.Minute
 
 // inCluster reports whether the host of a URL is one that only a cluster knows.
 func inCluster(audience string) bool {

@@ -176,7 +176,9 @@ func TestDecision(t *testing.T) {
 	granted := []byte(`{"version":1,"seq":8,"prev":"00","time":"2026-12-01T12:00:00.000000Z","event":"token","outcome":"granted","request_id":"S","source":"127.0.0.1","client_id":"fleet","spiffe_id":"spiffe://example.org/ns/ci/1","proven":true,"auth_method":"spiffe_x509","resource":"https://api.example.com/","scope":"read","jti":"J","binding":"x5t#S256"}`)
 	policy := []byte(`{"time":"2026-12-01T12:00:00.000000Z","event":"token","outcome":"refused","reason":"scope_denied","rule":"TK-5","expected":"read","presented":"write","request_id":"T"}`)
 	rules := []oauth.RuleInfo{{Method: oauth.MethodX509, ID: "CJ-6", What: "of another method"}, {Method: oauth.MethodJWT, ID: "CJ-6", What: "the audience is this server"}}
-	for name, line := range map[string][]byte{"refused": line, "granted": granted, "policy": policy} {
+	unknown := []byte(`{"time":"2026-12-01T12:00:00.000000Z","event":"token","outcome":"refused","reason":"client_not_found","rule":"CA-2","expected":"a registered client_id","presented":"spiffe://example.org/new","request_id":"U","client_id":"spiffe://example.org/new"}`)
+	mistyped := []byte(`{"time":"2026-12-01T12:00:00.000000Z","event":"token","outcome":"refused","reason":"client_not_found","rule":"CA-2","expected":"a registered client_id","presented":"fleat","request_id":"V","client_id":"fleat"}`)
+	for name, line := range map[string][]byte{"refused": line, "granted": granted, "policy": policy, "unknown": unknown, "mistyped": mistyped} {
 		d, err := NewDecision(line, rules, example())
 		if err != nil {
 			t.Fatal(err)
