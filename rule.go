@@ -1,6 +1,8 @@
 package svidgate
 
 import (
+	"context"
+
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -29,6 +31,16 @@ type state interface {
 // Rules lists the rules of every method in the order in which they are judged.
 func Rules() []oauth.RuleInfo {
 	return append(judge.Infos(oauth.MethodJWT, jwtRules), judge.Infos(oauth.MethodX509, x509Rules)...)
+}
+
+// explain walks the rules of a method to their end.
+func explain[S state](ctx context.Context, method oauth.AuthMethod, rules []judge.Rule[S], s S) oauth.Explanation {
+	e := judge.Explain(ctx, rules, s)
+	e.Method = method
+	if j := s.shared(); j.Has(factID) {
+		e.Subject = j.id.String()
+	}
+	return e
 }
 
 // Refusal gives a reason its code. Every failure of a credential looks alike

@@ -223,9 +223,7 @@ func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identi
 func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) oauth.Explanation {
 	s := newJWTState(v, p)
 	s.afresh = true
-	e := judge.Explain(ctx, jwtRules, s)
-	e.Method = oauth.MethodJWT
-	return e
+	return explain(ctx, oauth.MethodJWT, jwtRules, s)
 }
 
 // VerifyX509SVID judges the certificates that a TLS peer sent, leaf first, by
@@ -251,7 +249,5 @@ func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate
 func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificate) oauth.Explanation {
 	s := newX509State(v, chain)
 	s.afresh = true
-	e := judge.Explain(ctx, x509Rules, s)
-	e.Method = oauth.MethodX509
-	return e
+	return explain(ctx, oauth.MethodX509, x509Rules, s)
 }

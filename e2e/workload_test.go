@@ -185,7 +185,7 @@ func TestDemo(t *testing.T) {
 		"the first accepted call":          `200 \{"hello":"spiffe://dev\.test/billing"`,
 		"the second accepted call":         `200 \{"hello":"spiffe://dev\.test/orders"[^}]*"bound_to_certificate":true`,
 		"what the refused caller is told":  `401 \{"error":"invalid_client"`,
-		"the reason":                       `reason: aud_mismatch`,
+		"the reason":                       `refused: aud_mismatch`,
 		"the rule that refused":            `CJ-6`,
 		"the timing of a step":             `\([0-9.]+(µs|ms|s)\)`,
 		"the audit record":                 `verified`,

@@ -27,6 +27,9 @@ type Explanation struct {
 	Method   AuthMethod // of an SVID; empty for an access token
 	Findings []Finding
 	Refusal  *Error // what verifying returns; nil when accepted
+	// Subject is the SPIFFE ID that an SVID names, empty where it names none. It is
+	// a claim and no proof, unless the SVID was accepted.
+	Subject string
 }
 
 // A RuleInfo names one rule of a list.

@@ -18,6 +18,16 @@ func (r Reason) Next() string {
 	return ""
 }
 
+// Cause is what happened when something was refused for this reason.
+func (r Reason) Cause() string {
+	for _, t := range reasonTexts {
+		if t.Reason == r {
+			return t.Cause
+		}
+	}
+	return ""
+}
+
 // ReasonTexts are all reasons, in the order in which a request meets them.
 func ReasonTexts() []ReasonText { return append([]ReasonText(nil), reasonTexts...) }
 

@@ -16,11 +16,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/devenv"
+	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -171,24 +171,25 @@ func (d *demo) refusal(ctx context.Context) error {
 	if status != http.StatusUnauthorized {
 		return fmt.Errorf("the refusal came out as %d", status)
 	}
-	d.line("what the operator sees:")
-	d.explanation(d.env.Daemon.Verifier().ExplainJWTSVID(ctx, svidgate.JWTPresentation{Assertion: assertion, EndpointURL: endpoint}))
-	return nil
+	d.line("what the operator sees (svidgate explain):")
+	return d.explanation(ctx, assertion)
 }
 
-func (d *demo) explanation(e oauth.Explanation) {
-	marks := map[oauth.Outcome]string{oauth.Passed: "✓", oauth.Refused: "✗", oauth.NotJudged: "–"}
-	for _, f := range e.Findings {
-		d.line("  %s %-6s %s", marks[f.Outcome], f.Rule, f.What)
-		if f.Outcome == oauth.Refused {
-			d.line("           expected   %s", f.Expected)
-			d.line("           presented  %s", f.Presented)
-		}
+// explanation is what `svidgate explain` prints for the operator.
+func (d *demo) explanation(ctx context.Context, assertion string) error {
+	clientID := devenv.Billing
+	report, err := d.env.Daemon.Explain(ctx, explain.Question{Credential: assertion, ClientID: &clientID, Asked: time.Now()})
+	if err != nil {
+		return err
 	}
-	if e.Refusal != nil {
-		d.line("  reason: %s", e.Refusal.Reason)
-		d.line("  next:   %s", e.Refusal.Reason.Next())
+	var text strings.Builder
+	if err := report.Write(&text); err != nil {
+		return err
 	}
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(d.out, strings.TrimRight("   "+line, " \n"))
+	}
+	return nil
 }
 
 // record reads the audit record as a third party would.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/internal/keys"
 )
 
@@ -134,6 +135,25 @@ func (c *Client) Profile(ctx context.Context, kind string, over time.Duration, o
 		return fmt.Errorf("the server at %s broke off its answer: %w", c.path, err)
 	}
 	return nil
+}
+
+// Explain has the server judge a credential as it would now. Nothing changes by
+// that, and nothing is logged.
+func (c *Client) Explain(ctx context.Context, q explain.Question) (r explain.Report, err error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return r, err
+	}
+	return r, c.call(ctx, http.MethodPost, "/explain", body, &r)
+}
+
+// Decision finds a decision in the server's audit record.
+func (c *Client) Decision(ctx context.Context, requestID string) (d explain.Decision, err error) {
+	requestID, err = part("request id", requestID)
+	if err != nil {
+		return d, err
+	}
+	return d, c.call(ctx, http.MethodGet, "/decisions/"+requestID, nil, &d)
 }
 
 // A Refusal is the error of a server that was asked and did not do it.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -31,7 +32,11 @@ type Config struct {
 	Audit   *audit.Log
 	// Reload reads the configuration again and records that; why says who asked.
 	Reload func(why string) error
-	Log    *slog.Logger
+	// Explain judges a credential as the server would now, and changes nothing.
+	Explain func(context.Context, explain.Question) (explain.Report, error)
+	// Decision finds a decision in the audit record.
+	Decision func(ctx context.Context, requestID string) (explain.Decision, error)
+	Log      *slog.Logger
 }
 
 // A Server answers on the administration socket.
@@ -59,6 +64,8 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("POST /keys/{kid}/remove", s.remove)
 	mux.HandleFunc("POST /reload", s.reload)
 	mux.HandleFunc("GET /profiles/{kind}", s.profile)
+	mux.HandleFunc("POST /explain", s.explain)
+	mux.HandleFunc("GET /decisions/{id}", s.decision)
 	s.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -82,7 +82,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	if caller.certificate, err = a.certificate(ctx, req, identity); err != nil {
 		return Caller{}, method, withSubject(err, identity)
 	}
-	if err := a.useOnce(identity); err != nil {
+	if err := a.useOnce(ctx, identity); err != nil {
 		return Caller{}, method, withSubject(err, identity)
 	}
 	return caller, method, nil
@@ -123,25 +123,6 @@ func (a *Authenticator) certificate(ctx context.Context, req *tokenrequest.Reque
 	}
 	return certificate, nil
 }
-
-// useOnce is CJ-13.
-func (a *Authenticator) useOnce(identity svidgate.Identity) error {
-	if identity.Method() != oauth.MethodJWT || !a.SingleUse[identity.SPIFFEID().TrustDomain()] {
-		return nil
-	}
-	// Remembered for as long as the leeway would still let it pass.
-	unused, err := a.Used.Use(identity.UseDigest(), identity.ExpiresAt().Add(maxLeeway))
-	if err != nil {
-		return oauth.Refuse(oauth.Unavailable, oauth.ReasonInternal, "CJ-13", "room to remember the assertion", "none").Because(err)
-	}
-	if !unused {
-		return oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionReplayed, "CJ-13", "an assertion not used before", "one that was")
-	}
-	return nil
-}
-
-// maxLeeway is the largest leeway that can be configured (JS-10).
-const maxLeeway = 300 * time.Second
 
 // withSubject notes in a refusal which proven workload it is about.
 func withSubject(err error, identity svidgate.Identity) error {

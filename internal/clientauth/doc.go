@@ -3,5 +3,8 @@
 // credential judged by the verifier, ties the proven identity to the client,
 // and decides whether a certificate on the connection may bind tokens.
 //
+// Authenticate stops at the first refusal; Explain walks the same lists of rules
+// to their end, and leaves no trace.
+//
 // It says who is calling, not what the caller may have.
 package clientauth

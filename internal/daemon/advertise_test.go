@@ -61,28 +61,27 @@ func TestAliasBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	bound := l.Addr().String()
+	_, port, _ := net.SplitHostPort(bound)
 	for _, row := range []struct {
-		name, issuer, configured string
-		listener                 net.Listener
-		want                     string
+		name, issuer, configured, bound, want string
 	}{
-		{"AM-5 configured", "https://as.example.com", "https://mtls.as.example.com", l, "https://mtls.as.example.com"},
-		{"AM-5 no listener", "https://127.0.0.1:1", "", nil, ""},
-		{"AM-5 loopback", "https://127.0.0.1:1", "", l, "https://127.0.0.1:" + port},
-		{"AM-5 loopback, no port", "https://localhost", "", l, "https://localhost:" + port},
-		{"AM-5 loopback in IPv6", "https://[::1]:1", "", l, "https://[::1]:" + port},
-		{"AM-5 loopback with a path", "https://127.0.0.1:1/t1", "", l, "https://127.0.0.1:" + port + "/t1"},
-		{"AM-5 loopback with a slash", "https://127.0.0.1:1/", "", l, "https://127.0.0.1:" + port},
+		{"AM-5 configured", "https://as.example.com", "https://mtls.as.example.com", bound, "https://mtls.as.example.com"},
+		{"AM-5 no listener", "https://127.0.0.1:1", "", "", ""},
+		{"AM-5 loopback", "https://127.0.0.1:1", "", bound, "https://127.0.0.1:" + port},
+		{"AM-5 loopback, no port", "https://localhost", "", bound, "https://localhost:" + port},
+		{"AM-5 loopback in IPv6", "https://[::1]:1", "", bound, "https://[::1]:" + port},
+		{"AM-5 loopback with a path", "https://127.0.0.1:1/t1", "", bound, "https://127.0.0.1:" + port + "/t1"},
+		{"AM-5 loopback with a slash", "https://127.0.0.1:1/", "", bound, "https://127.0.0.1:" + port},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, err := aliasBase(&config.Config{Issuer: row.issuer, MTLSURL: row.configured}, row.listener)
+			got, err := aliasBase(&config.Config{Issuer: row.issuer, MTLSURL: row.configured}, row.bound)
 			if err != nil || got != row.want {
 				t.Errorf("%q, %v, want %q", got, err, row.want)
 			}
 		})
 	}
-	if _, err := aliasBase(&config.Config{Issuer: "https://%zz"}, l); err == nil {
+	if _, err := aliasBase(&config.Config{Issuer: "https://%zz"}, bound); err == nil {
 		t.Error("a base was made of a malformed issuer")
 	}
 }

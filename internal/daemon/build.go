@@ -86,7 +86,7 @@ func longestToken(cfg *config.Config) time.Duration {
 // answered by one generation from its beginning to its end.
 type generation struct {
 	config               *config.Config
-	verifier             *svidgate.Verifier
+	authenticator        *clientauth.Authenticator
 	server               *server.Server
 	public, mtls, status http.Handler
 }
@@ -94,18 +94,11 @@ type generation struct {
 // generation makes the server of a configuration. It changes nothing outside; a
 // previous one hands on its counts.
 func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generation, error) {
-	verifier, err := d.makeVerifier(cfg)
+	authenticator, err := newAuthenticator(cfg, svidgate.Config{Bundles: d.bundles, Refresh: d.bundles.Refresh, Now: d.now, Log: d.log, Sighted: d.sightings.Note})
 	if err != nil {
 		return nil, err
 	}
-	clients, err := registration.New(clientMetadata(cfg), verifier.Profile)
-	if err != nil {
-		return nil, fmt.Errorf("daemon: clients: %w", err)
-	}
-	singleUse := map[spiffeid.TrustDomain]bool{}
-	for _, td := range cfg.TrustDomains {
-		singleUse[td.Name] = td.SingleUse
-	}
+	authenticator.Used = d.used
 	table, resources := policyTable(cfg)
 	var before *server.Server
 	if previous != nil {
@@ -115,10 +108,8 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Issuer:             cfg.Issuer,
 		MTLSURL:            d.mtlsURL,
 		PublicCertificates: cfg.PublicClientCertificates,
-		Authenticator: &clientauth.Authenticator{
-			Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: d.used,
-		},
-		Policy: table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
+		Authenticator:      authenticator,
+		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Methods:           d.methods(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),
@@ -128,7 +119,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	return &generation{
-		config: cfg, verifier: verifier, server: s,
+		config: cfg, authenticator: authenticator, server: s,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
 }
@@ -212,11 +203,26 @@ func (d *Daemon) documents(td config.TrustDomain) (sourceInUse, error) {
 	return sourceInUse{"spiffe_bundle_endpoint " + bundle.ProfileHTTPSWeb, made, source}, err
 }
 
-func (d *Daemon) makeVerifier(cfg *config.Config) (*svidgate.Verifier, error) {
-	c := svidgate.Config{
-		Issuer: cfg.Issuer, Bundles: d.bundles, Refresh: d.bundles.Refresh, Now: d.now, Log: d.log, Sighted: d.sightings.Note,
-		Settings: svidgate.DefaultSettings(), TrustDomains: map[spiffeid.TrustDomain]svidgate.Settings{},
+// newAuthenticator is what judges credentials by a configuration. c is what a
+// verifier has besides that. There is no memory of used assertions yet.
+func newAuthenticator(cfg *config.Config, c svidgate.Config) (*clientauth.Authenticator, error) {
+	verifier, err := newVerifier(cfg, c)
+	if err != nil {
+		return nil, err
 	}
+	clients, err := registration.New(clientMetadata(cfg), verifier.Profile)
+	if err != nil {
+		return nil, fmt.Errorf("daemon: clients: %w", err)
+	}
+	singleUse := map[spiffeid.TrustDomain]bool{}
+	for _, td := range cfg.TrustDomains {
+		singleUse[td.Name] = td.SingleUse
+	}
+	return &clientauth.Authenticator{Verifier: verifier, Clients: clients, SingleUse: singleUse}, nil
+}
+
+func newVerifier(cfg *config.Config, c svidgate.Config) (*svidgate.Verifier, error) {
+	c.Issuer, c.Settings, c.TrustDomains = cfg.Issuer, svidgate.DefaultSettings(), map[spiffeid.TrustDomain]svidgate.Settings{}
 	c.Settings.Profile = cfg.Profile
 	for _, td := range cfg.TrustDomains {
 		c.TrustDomains[td.Name] = svidgate.Settings{

@@ -20,7 +20,6 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"golang.org/x/net/netutil"
 
-	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/admin"
 	"github.com/svidgate/svidgate/internal/audit"
@@ -141,7 +140,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 		listeners[l.name] = netutil.LimitListener(listener, maxConnections()) // below TLS, which wants to be seen
 		d.addresses[l.name] = listener.Addr().String()
 	}
-	if d.mtlsURL, err = aliasBase(cfg, listeners[MTLS]); err != nil {
+	if d.mtlsURL, err = aliasBase(cfg, d.addresses[MTLS]); err != nil {
 		return nil, err
 	}
 	if err := d.open(cfg); err != nil {
@@ -207,15 +206,15 @@ func (d *Daemon) logWarnings(cfg *config.Config) {
 
 // aliasBase is the base URL of the mtls listener: the configured one, or for an
 // issuer on loopback the issuer's with the port that was bound.
-func aliasBase(cfg *config.Config, l net.Listener) (string, error) {
-	if l == nil || cfg.MTLSURL != "" {
+func aliasBase(cfg *config.Config, bound string) (string, error) {
+	if bound == "" || cfg.MTLSURL != "" {
 		return cfg.MTLSURL, nil
 	}
 	u, err := url.Parse(cfg.Issuer)
 	if err != nil {
 		return "", fmt.Errorf("daemon: issuer: %w", err)
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(bound)
 	if err != nil {
 		return "", fmt.Errorf("daemon: listen.mtls: %w", err)
 	}
@@ -285,9 +284,6 @@ func (d *Daemon) AdminSocket() string {
 
 // Bundles are the trust bundles in use.
 func (d *Daemon) Bundles() *bundle.Set { return d.bundles }
-
-// Verifier judges SVIDs as the server does, for explanations.
-func (d *Daemon) Verifier() *svidgate.Verifier { return d.current.Load().verifier }
 
 // Failed delivers the error of a listener that died.
 func (d *Daemon) Failed() <-chan error { return d.failed }
@@ -399,5 +395,6 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, error) {
 	return admin.Open(ctx, admin.Config{
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
+		Explain: d.Explain, Decision: d.Decision,
 	})
 }

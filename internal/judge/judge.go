@@ -41,6 +41,9 @@ type State interface {
 type Judgement struct {
 	Facts Fact
 	Cause error // of the refusal at hand, may be nil
+	// Unknown are facts that only explaining can lack, since it was not told of
+	// them. A rule that needs one is not judged, and that refuses nothing.
+	Unknown Fact
 }
 
 // Judged makes whatever embeds a Judgement half of a State.
@@ -82,7 +85,7 @@ func Explain[S State](ctx context.Context, rules []Rule[S], s S) oauth.Explanati
 				}
 			}
 			f.Expected, f.Presented = r.Expected(s), r.Presented(s) // a judgement may make both more exact
-		} else if e.Refusal == nil { // as FirstRefusal has it
+		} else if e.Refusal == nil && r.Needs&j.Unknown == 0 { // as FirstRefusal has it
 			e.Refusal = refusal(r, s, oauth.ReasonInternal)
 		}
 		e.Findings = append(e.Findings, f)

@@ -1,79 +1,154 @@
 package registration
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// association is a claim and the identity that was proven, while it is judged.
+// association is a claim and an identity while they are judged.
 type association struct {
-	claim    Claim
-	identity svidgate.Identity
-	profile  svidgate.Profile
-	client   *Client
-	legacy   string // rule id of an older form that was used
+	judge.Judgement
+	claim   Claim
+	id      spiffeid.ID
+	profile svidgate.Profile
+	client  *Client
+	legacy  string // rule id of an older form that was used
 }
 
-// A rule is one demand on the tie between identity and client.
-type rule struct {
-	id, source string
-	judge      func(*association) *oauth.Error
+func newAssociation(c Claim, id spiffeid.ID) *association {
+	a := &association{claim: c, id: id, client: c.client}
+	a.Facts = factID
+	if a.profile = c.Profile(id); a.profile == "" {
+		a.profile = c.registry.profile(id.TrustDomain())
+	}
+	return a
 }
 
-// rules tie a proven identity to its client, in order (CA-16).
-var rules = []rule{
-	{"CJ-10", "draft section 3.1; RFC 7521 4.2", func(a *association) *oauth.Error {
-		if a.client != nil {
-			return nil
-		}
-		if a.profile.ClientIDRequired(a.identity.Method()) {
-			return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonClientIDMissing, "CJ-10", "client_id (profile "+string(a.profile)+")", "none")
-		}
-		id := a.identity.SPIFFEID()
-		switch exact := a.claim.registry.byExact[id]; len(exact) {
-		case 0:
-			return oauth.Refuse(oauth.InvalidClient, oauth.ReasonClientNotFound, "CJ-10", "a client registered with exactly this SPIFFE ID, or client_id", id.String())
-		case 1:
-			a.client = exact[0]
-			if a.profile == svidgate.Transition {
-				a.legacy = "CJ-10"
+// Refusal gives a reason its code.
+func (a *association) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
+	return refusal(reason, rule, expected, presented)
+}
+
+// exact are the clients that are registered with exactly this SPIFFE ID.
+func (a *association) exact() []*Client {
+	if a.claim.registry == nil { // explain asks even then
+		return nil
+	}
+	return a.claim.registry.byExact[a.id]
+}
+
+// associationRules tie a proven identity to its client, in order (CA-16).
+var associationRules = []judge.Rule[*association]{
+	{
+		ID: "CJ-10", Source: "draft section 3.1; RFC 7521 4.2", What: "client_id names the client, or one client has exactly this SPIFFE ID", Needs: factSaid | factID,
+		Judge: func(_ context.Context, a *association) oauth.Reason {
+			if a.client != nil {
+				a.Facts |= factClient
+				return ""
 			}
-			return nil
-		default: // never guess (CA-10)
-			return oauth.Refuse(oauth.InvalidClient, oauth.ReasonClientAmbiguous, "CJ-10", "client_id, since several clients have this SPIFFE ID", fmt.Sprintf("%d clients with %s", len(exact), id))
-		}
-	}},
-	{"CX-3", "draft-02 section 3.2", func(a *association) *oauth.Error {
-		if a.profile.ClientIDIsSPIFFEID(a.identity.Method()) && a.claim.clientID != a.identity.SPIFFEID().String() {
-			return mismatch("CX-3", "client_id "+a.identity.SPIFFEID().String()+" (profile "+string(a.profile)+")", a.claim.clientID)
-		}
-		return nil
-	}},
-	{"CA-9", "draft sections 3.1, 3.2 step 5 and 5.1", func(a *association) *oauth.Error {
-		if !a.client.pattern.Match(a.identity.SPIFFEID()) {
-			return mismatch("CA-9", "an SVID of client "+a.client.id+", "+a.client.pattern.String(), a.identity.SPIFFEID().String())
-		}
-		return nil
-	}},
-	{"MD-20", "draft section 5.1", func(a *association) *oauth.Error {
-		if a.client.pattern.Wildcard() && !a.profile.AllowsWildcard(a.identity.Method()) {
-			return mismatch("MD-20", "an exact spiffe_id (profile "+string(a.profile)+", "+string(a.identity.Method())+")", a.client.pattern.String())
-		}
-		return nil
-	}},
-	{"CA-7", "RFC 7591 2", func(a *association) *oauth.Error {
-		if !a.client.MayUse(a.identity.Method()) { // reached without client_id only
-			a.claim.client = a.client
-			return a.claim.methodNotAllowed(string(a.identity.Method()))
-		}
-		return nil
-	}},
-}
-
-func mismatch(rule, expected, presented string) *oauth.Error {
-	return oauth.Refuse(oauth.InvalidClient, oauth.ReasonClientIDMismatch, rule, oauth.Shown(expected), oauth.Shown(presented))
+			if a.profile.ClientIDRequired(a.claim.method) {
+				return oauth.ReasonClientIDMissing
+			}
+			switch exact := a.exact(); len(exact) {
+			case 0:
+				return oauth.ReasonClientNotFound
+			case 1:
+				a.client = exact[0]
+				if a.profile == svidgate.Transition {
+					a.legacy = "CJ-10"
+				}
+				a.Facts |= factClient
+				return ""
+			default: // never guess (CA-10)
+				return oauth.ReasonClientAmbiguous
+			}
+		},
+		Expected: func(a *association) string {
+			switch {
+			case a.profile.ClientIDRequired(a.claim.method):
+				return "client_id (profile " + string(a.profile) + ")"
+			case len(a.exact()) > 1:
+				return "client_id, since several clients have this SPIFFE ID"
+			}
+			return "a client registered with exactly this SPIFFE ID, or client_id"
+		},
+		Presented: func(a *association) string {
+			switch exact := a.exact(); {
+			case a.claim.client != nil:
+				return "client_id " + oauth.Shown(a.claim.clientID)
+			case a.profile.ClientIDRequired(a.claim.method):
+				return "none"
+			case len(exact) > 1:
+				return fmt.Sprintf("%d clients with %s", len(exact), a.id)
+			}
+			return a.id.String()
+		},
+	},
+	{
+		ID: "CX-3", Source: "draft-02 section 3.2", What: "client_id is the SPIFFE ID, where the profile says so", Needs: factID | factClient,
+		Judge: func(_ context.Context, a *association) oauth.Reason {
+			if a.profile.ClientIDIsSPIFFEID(a.claim.method) && a.claim.clientID != a.id.String() {
+				return oauth.ReasonClientIDMismatch
+			}
+			return ""
+		},
+		Expected: func(a *association) string {
+			if !a.profile.ClientIDIsSPIFFEID(a.claim.method) {
+				return "any client_id (profile " + string(a.profile) + ")"
+			}
+			return oauth.Shown("client_id " + a.id.String() + " (profile " + string(a.profile) + ")")
+		},
+		Presented: func(a *association) string { return shownClientID(a.claim.clientID) },
+	},
+	{
+		ID: "CA-9", Source: "draft sections 3.1, 3.2 step 5 and 5.1", What: "the SPIFFE ID belongs to the client", Needs: factID | factClient,
+		Judge: func(_ context.Context, a *association) oauth.Reason {
+			if !a.client.pattern.Match(a.id) {
+				return oauth.ReasonClientIDMismatch
+			}
+			return ""
+		},
+		Expected: func(a *association) string {
+			if a.client == nil {
+				return "an SVID of the client"
+			}
+			return oauth.Shown("an SVID of client " + a.client.id + ", " + a.client.pattern.String())
+		},
+		Presented: func(a *association) string { return oauth.Shown(a.id.String()) },
+	},
+	{
+		ID: "MD-20", Source: "draft section 5.1", What: "the client's spiffe_id has a wildcard only where the profile allows it", Needs: factID | factClient,
+		Judge: func(_ context.Context, a *association) oauth.Reason {
+			if a.client.pattern.Wildcard() && !a.profile.AllowsWildcard(a.claim.method) {
+				return oauth.ReasonClientIDMismatch
+			}
+			return ""
+		},
+		Expected: func(a *association) string {
+			if a.profile.AllowsWildcard(a.claim.method) {
+				return "any spiffe_id (profile " + string(a.profile) + ")"
+			}
+			return "an exact spiffe_id (profile " + string(a.profile) + ", " + string(a.claim.method) + ")"
+		},
+		Presented: func(a *association) string { return oauth.Shown(a.client.pattern.String()) },
+	},
+	{
+		ID: "CA-7", Source: "RFC 7591 2", What: "the client may use the method", Needs: factClient,
+		Judge: func(_ context.Context, a *association) oauth.Reason {
+			if !a.client.MayUse(a.claim.method) { // reached without client_id only
+				return oauth.ReasonMethodNotAllowed
+			}
+			return ""
+		},
+		Expected:  func(a *association) string { return expectedMethod(a.client) },
+		Presented: func(a *association) string { return string(a.claim.method) },
+	},
 }
 
 // Associate returns the client that the proven identity belongs to, and the id
@@ -85,15 +160,10 @@ func (c Claim) Associate(identity svidgate.Identity) (client Client, legacy stri
 	if identity.Method() != c.method { // also a claim that was refused before it had a method
 		return Client{}, "", oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CA-16", "an identity proven by "+string(c.method), string(identity.Method()))
 	}
-	a := &association{claim: c, identity: identity, client: c.client}
-	a.profile = c.Profile(identity.SPIFFEID())
-	if a.profile == "" {
-		a.profile = c.registry.profile(identity.SPIFFEID().TrustDomain())
-	}
-	for _, r := range rules {
-		if e := r.judge(a); e != nil {
-			return Client{}, "", e
-		}
+	a := newAssociation(c, identity.SPIFFEID())
+	a.Facts |= factSaid
+	if e := judge.FirstRefusal(context.Background(), associationRules, a); e != nil {
+		return Client{}, "", e
 	}
 	return *a.client, a.legacy, nil
 }

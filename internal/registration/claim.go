@@ -1,11 +1,13 @@
 package registration
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -40,61 +42,177 @@ func (c Claim) Profile(id spiffeid.ID) svidgate.Profile {
 // A client certificate authenticates only a client that is registered for it
 // (CX-7); beside an assertion it is no second method (CA-6).
 func (r *Registry) Claim(req *tokenrequest.Request) (Claim, error) {
-	claim := Claim{registry: r, clientID: req.ClientID()}
+	s := &claiming{
+		claim:      Claim{registry: r, clientID: req.ClientID()},
+		credential: req.Credential(), certificate: len(req.Certificates()) > 0,
+	}
 	if !req.Parsed() {
-		return claim, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CA-16", "a parsed request", "none")
+		return s.claim, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CA-16", "a parsed request", "none")
 	}
-	if claim.clientID != "" {
-		if claim.client = r.byID[claim.clientID]; claim.client == nil {
-			return claim, oauth.Refuse(oauth.InvalidClient, oauth.ReasonClientNotFound, "CA-2", "a registered client_id", oauth.Shown(claim.clientID))
-		}
+	s.Facts = factSaid
+	if e := judge.FirstRefusal(context.Background(), claimRules, s); e != nil { // nothing here waits
+		return s.claim, e
 	}
-	certificate := len(req.Certificates()) > 0
-	switch req.Credential() {
+	if s.credential == tokenrequest.NoCredential {
+		s.claim.method = oauth.MethodX509
+	}
+	return s.claim, nil
+}
+
+// claiming is what a request shows, while its claim is judged.
+type claiming struct {
+	judge.Judgement
+	claim       Claim
+	credential  tokenrequest.Credential
+	certificate bool // on the connection
+}
+
+// The facts that the rules of this package build on.
+const (
+	factSaid   judge.Fact = 1 << iota // it is known whether the request has client_id, and which
+	factID                            // a SPIFFE ID is at hand
+	factClient                        // its client was found
+)
+
+// methodOf is the method that the credential stands for. A certificate stands for
+// one only where the client named is registered for it (CX-7).
+func (s *claiming) methodOf() oauth.AuthMethod {
+	switch s.credential {
 	case tokenrequest.JWTSVID:
-		claim.method = oauth.MethodJWT
+		return oauth.MethodJWT
 	case tokenrequest.Attestation:
-		claim.method = oauth.MethodWIT
+		return oauth.MethodWIT
 	case tokenrequest.NoCredential:
-		if claim.client != nil && claim.client.MayUse(oauth.MethodX509) {
-			claim.method = oauth.MethodX509
+		if s.claim.client != nil && s.claim.client.MayUse(oauth.MethodX509) {
+			return oauth.MethodX509
 		}
-		if err := claim.byCertificate(certificate); err != nil {
-			return claim, err
-		}
-		claim.method = oauth.MethodX509
+	}
+	return ""
+}
+
+func (s *claiming) bare() bool { return s.credential == tokenrequest.NoCredential }
+
+// Refusal gives a reason its code.
+func (s *claiming) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
+	return refusal(reason, rule, expected, presented)
+}
+
+func refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
+	code := oauth.InvalidClient
+	switch reason {
+	case oauth.ReasonClientIDMissing:
+		code = oauth.InvalidRequest
+	case oauth.ReasonInternal:
+		code = oauth.ServerError
+	}
+	return oauth.Refuse(code, reason, rule, expected, presented)
+}
+
+// claimRules are what is asked of a request before its credential is judged, in
+// order. Each says all that it asks and leans on none before it.
+var claimRules = []judge.Rule[*claiming]{
+	{
+		ID: "CA-2", Source: "RFC 6749 2.3", What: "client_id, if there, names a registered client", Needs: factSaid,
+		Judge: func(_ context.Context, s *claiming) oauth.Reason {
+			if id := s.claim.clientID; id != "" {
+				if s.claim.client = s.claim.registry.byID[id]; s.claim.client == nil {
+					return oauth.ReasonClientNotFound
+				}
+			}
+			s.claim.method = s.methodOf()
+			return ""
+		},
+		Expected:  func(*claiming) string { return "a registered client_id" },
+		Presented: func(s *claiming) string { return shownClientID(s.claim.clientID) },
+	},
+	{
+		ID: "CX-1", Source: "draft section 3.2", What: "a client of spiffe_x509 that sends no assertion shows a certificate", Needs: factSaid,
+		Judge: func(_ context.Context, s *claiming) oauth.Reason {
+			if s.bare() && s.methodOf() == oauth.MethodX509 && !s.certificate {
+				return oauth.ReasonCertMissing
+			}
+			return ""
+		},
+		Expected:  func(*claiming) string { return "an X.509-SVID on the connection" },
+		Presented: presentedCertificate,
+	},
+	{
+		ID: "TK-2", Source: "RFC 6749 3.2.1", What: "the request authenticates its client",
+		Judge: func(_ context.Context, s *claiming) oauth.Reason {
+			if s.bare() && !s.certificate {
+				return oauth.ReasonAssertionMissing
+			}
+			return ""
+		},
+		Expected: func(*claiming) string { return "client authentication" },
+		Presented: func(s *claiming) string {
+			if s.bare() && !s.certificate {
+				return "none"
+			}
+			return s.presented()
+		},
+	},
+	{
+		ID: "CX-2", Source: "draft section 3.2", What: "client_id stands beside a certificate", Needs: factSaid,
+		Judge: func(_ context.Context, s *claiming) oauth.Reason {
+			if s.bare() && s.certificate && s.claim.clientID == "" {
+				return oauth.ReasonClientIDMissing
+			}
+			return ""
+		},
+		Expected:  func(*claiming) string { return "client_id beside a certificate" },
+		Presented: func(s *claiming) string { return shownClientID(s.claim.clientID) },
+	},
+	{
+		ID: "CA-7", Source: "RFC 7591 2", What: "the client named, and this server, take the method", Needs: factSaid,
+		Judge: func(_ context.Context, s *claiming) oauth.Reason {
+			client, method := s.claim.client, s.methodOf()
+			switch {
+			case s.credential == tokenrequest.SharedSecret || s.credential == tokenrequest.OtherAssertion:
+				return oauth.ReasonMethodNotAllowed
+			case s.bare() && client != nil && method != oauth.MethodX509:
+				return oauth.ReasonMethodNotAllowed
+			case client != nil && !client.MayUse(method):
+				return oauth.ReasonMethodNotAllowed
+			case method == oauth.MethodWIT:
+				return oauth.ReasonMethodNotAllowed
+			}
+			return ""
+		},
+		Expected:  func(s *claiming) string { return expectedMethod(s.claim.client) },
+		Presented: (*claiming).presented,
+	},
+}
+
+func shownClientID(id string) string {
+	if id == "" {
+		return "none"
+	}
+	return oauth.Shown(id)
+}
+
+func presentedCertificate(s *claiming) string {
+	if s.certificate {
+		return "a client certificate"
+	}
+	return "no client certificate"
+}
+
+// presented is the credential in words.
+func (s *claiming) presented() string {
+	switch method := s.methodOf(); {
+	case s.credential == tokenrequest.SharedSecret || s.credential == tokenrequest.OtherAssertion:
+		return "a shared secret or an Authorization header"
+	case method == "":
+		return "a client certificate only"
 	default:
-		return claim, claim.methodNotAllowed("a shared secret or an Authorization header")
+		return string(method)
 	}
-	if claim.client != nil && !claim.client.MayUse(claim.method) {
-		return claim, claim.methodNotAllowed(string(claim.method))
-	}
-	if claim.method == oauth.MethodWIT {
-		return claim, claim.methodNotAllowed(string(claim.method))
-	}
-	return claim, nil
 }
 
-// byCertificate judges a request that has no credential but perhaps a
-// certificate. Each case says all that it asks and leans on none before it.
-func (c Claim) byCertificate(shown bool) error {
-	switch {
-	case c.method == oauth.MethodX509 && !shown:
-		return oauth.Refuse(oauth.InvalidClient, oauth.ReasonCertMissing, "CX-1", "an X.509-SVID on the connection", "no client certificate")
-	case !shown:
-		return oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "TK-2", "client authentication", "none")
-	case c.client == nil:
-		return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonClientIDMissing, "CX-2", "client_id beside a certificate", "none")
-	case c.client != nil && c.method != oauth.MethodX509:
-		return c.methodNotAllowed("a client certificate only")
+func expectedMethod(c *Client) string {
+	if c == nil {
+		return "a method this server offers"
 	}
-	return nil
-}
-
-func (c Claim) methodNotAllowed(presented string) *oauth.Error {
-	expected := "a method this server offers"
-	if c.client != nil {
-		expected = fmt.Sprintf("one of %v", c.client.methods)
-	}
-	return oauth.Refuse(oauth.InvalidClient, oauth.ReasonMethodNotAllowed, "CA-7", expected, presented)
+	return fmt.Sprintf("one of %v", c.methods)
 }

@@ -70,3 +70,13 @@ func (m *Memory) Use(digest [32]byte, until time.Time) (bool, error) {
 	s.until[digest] = until
 	return true, nil
 }
+
+// Used reports whether the digest is marked as used. It marks nothing.
+func (m *Memory) Used(digest [32]byte) bool {
+	s := &m.shards[digest[0]%shards]
+	now := m.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.until[digest]
+	return ok && now.Before(until)
+}

@@ -208,3 +208,24 @@ func TestMemoryStaysFlat(t *testing.T) {
 		t.Errorf("the memory grew by %d bytes over 900,000 digests", grown)
 	}
 }
+
+// Used tells and marks nothing.
+func TestUsed(t *testing.T) {
+	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	m := New(100, func() time.Time { return now })
+	d := [32]byte{1}
+	for range 2 {
+		if m.Used(d) {
+			t.Fatal("a digest that nobody used counts as used")
+		}
+	}
+	if unused, err := m.Use(d, now.Add(time.Minute)); err != nil || !unused {
+		t.Fatal("asking used it up")
+	}
+	if !m.Used(d) || m.Used([32]byte{2}) {
+		t.Error("it is not the digest that was used")
+	}
+	if now = now.Add(time.Minute); m.Used(d) {
+		t.Error("it counts as used after its time")
+	}
+}

@@ -1,0 +1,130 @@
+package clientauth
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/judge"
+	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// A Question is one credential and how it would be shown.
+type Question struct {
+	Assertion    string              // a JWT-SVID, or
+	Certificates []*x509.Certificate // what a TLS peer would send, leaf first
+	EndpointURL  string              // that would be called
+	ClientID     string              // client_id; empty is none, or not told
+	ClientIDSaid bool                // it is told whether there is a client_id
+}
+
+// Format keeps the assertion out of whatever prints the question (AU-2).
+func (q Question) Format(f fmt.State, _ rune) { io.WriteString(f, "a question about an SVID") }
+
+func (q Question) method() oauth.AuthMethod {
+	if len(q.Certificates) > 0 {
+		return oauth.MethodX509
+	}
+	return oauth.MethodJWT
+}
+
+// An Answer is what authenticating with the credential would come to now.
+type Answer struct {
+	oauth.Explanation
+	Client registration.Client // whose it is, or would be; the zero value is unknown
+	// ClientIDOpen says that client_id was not told and matters: the rules that need
+	// it are not judged, and so an acceptance is one of the SVID alone.
+	ClientIDOpen bool
+}
+
+// Explain judges every rule that Authenticate judges, in its order, and marks
+// nothing as used. The refusal is the one that Authenticate would return. With
+// Clients nil there is no rule about clients that could be judged, and with Used
+// nil none about earlier use.
+//
+// Not judged: limits on rates, the grant, and what the client may have.
+func (a *Authenticator) Explain(ctx context.Context, q Question) Answer {
+	asked := registration.Asked{Method: q.method(), ClientID: q.ClientID, Said: q.ClientIDSaid}
+	credential, identity := a.explainCredential(ctx, q, a.Clients.ProfileOf(asked))
+	id := identity.SPIFFEID()
+	if !identity.Proven() { // go on with what it claims, as the rules on an SVID do
+		id, _ = spiffeid.FromString(credential.Subject) // the zero ID where it claims none
+	}
+	if !id.IsZero() {
+		asked = a.Clients.Settle(asked, id)
+	}
+	claim := a.Clients.ExplainClaim(ctx, asked)
+	client, association := a.Clients.ExplainAssociation(ctx, asked, id)
+	parts := []oauth.Explanation{claim, credential, association}
+	if asked.Method == oauth.MethodJWT {
+		parts = append(parts, a.explainUse(ctx, identity, id))
+	}
+
+	answer := Answer{Client: client, ClientIDOpen: !asked.Said}
+	answer.Method, answer.Subject = asked.Method, credential.Subject
+	for i, part := range parts {
+		answer.Findings = append(answer.Findings, part.Findings...)
+		if answer.Refusal == nil && part.Refusal != nil {
+			answer.Refusal = part.Refusal
+			if i > 1 && identity.Proven() { // behind the rules on the credential
+				answer.Refusal = oauth.AsError(withSubject(part.Refusal, identity))
+			}
+		}
+	}
+	if len(q.Assertion) > oauth.MaxJWT { // refused before a client is looked for
+		answer.Refusal = credential.Refusal
+	}
+	return answer
+}
+
+// explainCredential returns the identity only if the verifier proves it.
+func (a *Authenticator) explainCredential(ctx context.Context, q Question, profile func(spiffeid.ID) svidgate.Profile) (e oauth.Explanation, identity svidgate.Identity) {
+	presentation := svidgate.JWTPresentation{Assertion: q.Assertion, EndpointURL: q.EndpointURL, Profile: profile}
+	if q.method() == oauth.MethodX509 {
+		e = a.Verifier.ExplainX509SVID(ctx, q.Certificates)
+	} else {
+		e = a.Verifier.ExplainJWTSVID(ctx, presentation)
+	}
+	if e.Refusal != nil {
+		return e, svidgate.Identity{}
+	}
+	var err error
+	if q.method() == oauth.MethodX509 {
+		identity, err = a.Verifier.VerifyX509SVID(ctx, q.Certificates)
+	} else {
+		identity, err = a.Verifier.VerifyJWTSVID(ctx, presentation)
+	}
+	if err != nil { // what it is judged by changed in between
+		e.Refusal = oauth.AsError(err)
+	}
+	return e, identity
+}
+
+func (a *Authenticator) explainUse(ctx context.Context, identity svidgate.Identity, id spiffeid.ID) oauth.Explanation {
+	u := &use{once: a.SingleUse[id.TrustDomain()], identity: identity}
+	if identity.Proven() {
+		u.Facts |= factProven
+	} else {
+		u.Unknown |= factProven
+	}
+	if a.Used == nil && (u.once || a.Clients == nil) {
+		u.Unknown |= factMemory
+	} else {
+		u.Facts |= factMemory
+		u.unused = func(digest [32]byte, _ time.Time) (bool, error) { return !a.Used.Used(digest), nil }
+	}
+	return judge.Explain(ctx, useRules, u)
+}
+
+// Rules name all rules that a credential and its client are judged by, in the
+// order of CA-16, those of an SVID by method.
+func Rules() []oauth.RuleInfo {
+	return slices.Concat(registration.ClaimRules(), svidgate.Rules(), registration.AssociationRules(), judge.Infos(oauth.MethodJWT, useRules))
+}

@@ -1,0 +1,145 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/config"
+	"github.com/svidgate/svidgate/internal/explain"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// Explain judges a credential as this server would now, by its own rules, and
+// marks nothing as used. A key that is unknown may have its bundle fetched, as it
+// would for a request.
+func (d *Daemon) Explain(ctx context.Context, q explain.Question) (explain.Report, error) {
+	g := d.current.Load()
+	s := situation(g.config, d.now())
+	s.By, s.Socket = explain.ByServer, d.AdminSocket()
+	report, err := explained(ctx, g.authenticator, s, d.mtlsURL, q)
+	if err == nil && !report.Accepted {
+		d.noteSource(&report)
+	}
+	return report, err
+}
+
+// noteSource adds why the bundle of the trust domain is what it is, where its
+// source fails.
+func (d *Daemon) noteSource(report *explain.Report) {
+	id, err := spiffeid.FromString(report.SPIFFEID)
+	if err != nil {
+		return
+	}
+	for _, status := range d.bundles.Status() {
+		if status.TrustDomain == id.TrustDomain() && status.LastError != "" {
+			report.Notes = append(report.Notes, fmt.Sprintf("the bundle of %s could not be fetched, %d times in a row: %s", status.TrustDomain.Name(), status.Failures, status.LastError))
+		}
+	}
+}
+
+// Decision finds a decision in this server's audit record.
+func (d *Daemon) Decision(ctx context.Context, requestID string) (explain.Decision, error) {
+	cfg := d.current.Load().config
+	s := situation(cfg, d.now())
+	s.By, s.Socket = explain.ByServer, d.AdminSocket()
+	return decision(ctx, cfg.Audit.File, requestID, s)
+}
+
+// situation is a configuration as far as it helps to explain.
+func situation(cfg *config.Config, now time.Time) explain.Situation {
+	s := explain.Situation{By: explain.ByConfig, Now: now, Issuer: cfg.Issuer, Socket: cfg.Admin.Socket}
+	if len(cfg.Files) > 0 {
+		s.ConfigFile = cfg.Files[0]
+	}
+	for _, td := range cfg.TrustDomains {
+		s.TrustDomains = append(s.TrustDomains, explain.TrustDomain{Name: td.Name.Name(), Federated: td.WorkloadAPI.Address != ""})
+	}
+	for _, c := range cfg.Clients {
+		client := explain.Client{ID: c.ClientID, SPIFFEID: c.SPIFFEID.String(), Methods: c.Methods}
+		if c.SPIFFEID.IsZero() { // CA-9 (2)
+			client.SPIFFEID = c.ClientID
+		}
+		s.Clients = append(s.Clients, client)
+	}
+	for _, r := range cfg.Resources {
+		s.Resources = append(s.Resources, explain.Resource{Resource: r.Resource, Scopes: r.Scopes})
+	}
+	return s
+}
+
+// explained reads the credential, has it judged and lays the findings out.
+func explained(ctx context.Context, a *clientauth.Authenticator, s explain.Situation, mtlsURL string, q explain.Question) (explain.Report, error) {
+	credential, err := explain.Read([]byte(q.Credential))
+	if err != nil {
+		return explain.Report{}, err
+	}
+	if s.By != explain.ByBundle { // with a bundle alone, the audience said is the only one
+		if s.EndpointURL, err = endpointURL(s.Issuer, mtlsURL, q.Listener); err != nil {
+			return explain.Report{}, err
+		}
+	}
+	question := clientauth.Question{Assertion: credential.Assertion, Certificates: credential.Certificates, EndpointURL: s.EndpointURL}
+	if q.ClientID != nil {
+		question.ClientID, question.ClientIDSaid = *q.ClientID, true
+	}
+	answer := a.Explain(ctx, question)
+	verdict := explain.Verdict{Explanation: answer.Explanation, ClientID: question.ClientID, ClientIDOpen: answer.ClientIDOpen}
+	if answer.Client.Registered() {
+		verdict.ClientID = answer.Client.ID()
+	}
+	if id, err := spiffeid.FromString(answer.Subject); err == nil {
+		s.EndpointAudience = !a.Verifier.Profile(id.TrustDomain()).AcceptsIssuerAudience()
+		if a.Clients != nil {
+			for _, c := range a.Clients.Covering(id) {
+				verdict.Covering = append(verdict.Covering, c.ID())
+			}
+		}
+	}
+	return explain.New(credential, verdict, s, q.Asked), nil
+}
+
+var (
+	errNoMTLS   = errors.New("there is no mtls listener whose endpoint could be called")
+	errListener = errors.New("the listener is public or mtls")
+)
+
+// endpointURL is the token endpoint as it is known on a listener (EC-4).
+func endpointURL(issuer, mtlsURL, listener string) (string, error) {
+	base := issuer
+	switch listener {
+	case "", Public:
+	case MTLS:
+		if base = mtlsURL; base == "" {
+			return "", errNoMTLS
+		}
+	default:
+		return "", errListener
+	}
+	return strings.TrimSuffix(base, "/") + oauth.PathToken, nil
+}
+
+// decision finds a line in an audit file and says what it means.
+func decision(ctx context.Context, file, requestID string, s explain.Situation) (explain.Decision, error) {
+	const elsewhere = `look for "request_id":"%s" where it is collected, put that line into a file, and name that with --config and --audit`
+	if file == "-" {
+		return explain.Decision{}, fmt.Errorf("the audit record goes to standard output: "+elsewhere, oauth.Shown(requestID))
+	}
+	line, err := audit.FindIn(ctx, file, requestID)
+	switch {
+	case errors.Is(err, audit.ErrNoLine):
+		return explain.Decision{}, fmt.Errorf("%w: %s in %s; if the file was moved away, name the older one with --config and --audit", err, oauth.Shown(requestID), file)
+	case errors.Is(err, audit.ErrStream):
+		return explain.Decision{}, fmt.Errorf("%w: "+elsewhere, err, oauth.Shown(requestID))
+	}
+	if err != nil {
+		return explain.Decision{}, err
+	}
+	return explain.NewDecision(line, clientauth.Rules(), s)
+}

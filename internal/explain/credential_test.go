@@ -1,0 +1,131 @@
+package explain
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/svidgate/svidgate/internal/devca"
+)
+
+func chainPEM(t testing.TB) (chain, key []byte) {
+	t.Helper()
+	a, err := devca.New("example.org", devca.Options{Intermediate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	svid, err := a.X509SVID("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, der := range svid.TLSCertificate().Certificate {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	der, err := svid.KeyDER()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chain, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+const someJWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJzcGlmZmU6Ly9hL2IifQ.AAAA"
+
+func TestRead(t *testing.T) {
+	chain, key := chainPEM(t)
+	for _, c := range []struct {
+		name, input string
+		assertion   bool
+		certs       int
+		note        string
+		err         error
+	}{
+		{"a JWT", someJWT, true, 0, "", nil},
+		{"a JWT in a line", someJWT + "\r\n", true, 0, "white space", nil},
+		{"a header's value", "Bearer " + someJWT + "\n", true, 0, "Bearer", nil},
+		{"in another case", "bearer  " + someJWT, true, 0, "Bearer", nil},
+		{"what SPIRE's command prints", "token(spiffe://a/b):\n\t" + someJWT + "\nbundle(spiffe://a):\n\t{\"keys\": []}\n", true, 0, "lines around", nil},
+		{"what only looks like a JWT, for the rules to refuse", "a.b", true, 0, "", nil},
+		{"a chain", string(chain), false, 2, "", nil},
+		{"a chain with text", "subject=/C=US\n" + string(chain), false, 2, "text before", nil},
+		{"something else among it", string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte{1}})) + string(chain), false, 2, "no certificates", nil},
+		{"the CA first", reversed(chain), false, 2, "certificate 2 looks like", nil},
+		{"nothing", " \n", false, 0, "", ErrEmpty},
+		{"too much", strings.Repeat("a", MaxInput+1), false, 0, "", ErrTooLong},
+		{"a key", string(key), false, 0, "", ErrPrivateKey},
+		{"a key behind a chain", string(chain) + string(key), false, 0, "", ErrPrivateKey},
+		{"a key of another kind", "-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n", false, 0, "", ErrPrivateKey},
+		{"a key without an end", "-----BEGIN RSA PRIVATE KEY-----\nAA", false, 0, "", ErrPrivateKey},
+		{"a JWK with a private part", `{"kty":"EC", "d" : "AAAA"}`, false, 0, "", ErrPrivateKey},
+		{"two JWTs", someJWT + "\n" + someJWT + "\n", false, 0, "", ErrSeveral},
+		{"a sentence", "this is no SVID", false, 0, "", ErrUnknown},
+		{"one word", "SVID", false, 0, "", ErrUnknown},
+		{"PEM of something else", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1}})), false, 0, "", ErrUnknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Read([]byte(c.input))
+			if !errors.Is(err, c.err) || (got.Assertion != "") != c.assertion || len(got.Certificates) != c.certs {
+				t.Fatalf("assertion %t, %d certificates, %v", got.Assertion != "", len(got.Certificates), err)
+			}
+			if notes := strings.Join(got.Notes, "; "); !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
+				t.Errorf("notes %q, want %q", notes, c.note)
+			}
+			if c.assertion && strings.ContainsAny(got.Assertion, " \r\n\t") {
+				t.Errorf("white space was left: %q", got.Assertion)
+			}
+		})
+	}
+	if c, err := Read(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("no DER")})); err == nil || !strings.Contains(err.Error(), "certificate 1") {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+func reversed(chain []byte) string {
+	first, rest := pem.Decode(chain)
+	return string(rest) + string(pem.EncodeToMemory(first))
+}
+
+// AU-2: a credential does not print.
+func TestCredentialDoesNotPrint(t *testing.T) {
+	c, err := Read([]byte(someJWT))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%v %+v %#v %s", c, c, c, &c); strings.Contains(got, "eyJ") {
+		t.Error(got)
+	}
+}
+
+// FuzzRead: whatever is read, an error repeats nothing of it, a private key is
+// never taken, and what is taken is one credential.
+func FuzzRead(f *testing.F) {
+	chain, key := chainPEM(f)
+	for _, seed := range [][]byte{[]byte(someJWT), []byte("Bearer " + someJWT), chain, key, append(bytes.Clone(chain), key...), []byte("token(x):\n\t" + someJWT), []byte("-----BEGIN "), nil} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Read(data)
+		if err != nil {
+			for _, line := range strings.Fields(string(data)) {
+				if len(line) > 24 && strings.Contains(err.Error(), line) {
+					t.Errorf("the error repeats the input: %v", err)
+				}
+			}
+			return
+		}
+		if (c.Assertion == "") == (len(c.Certificates) == 0) {
+			t.Error("not one credential")
+		}
+		if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+			t.Error("an input with a private key was taken")
+		}
+		for _, certificate := range c.Certificates {
+			if _, err := x509.ParseCertificate(certificate.Raw); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,233 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// A Step is the next thing to do.
+type Step struct {
+	Advice string `json:"advice,omitempty"`
+	// Edit is what to write into the configuration before Next.
+	Edit *Edit `json:"edit,omitempty"`
+	// Next is a command line, complete as it stands.
+	Next string `json:"next"`
+}
+
+// An Edit is a change of a configuration file.
+type Edit struct {
+	File  string `json:"file,omitempty"`
+	Under string `json:"under"` // the key of the table or list
+	Write string `json:"write"` // one line of YAML
+}
+
+// A subject is whom and what a refusal is about.
+type subject struct {
+	reason             oauth.Reason // empty when accepted
+	rule               string
+	method             oauth.AuthMethod
+	spiffeID, clientID string
+	open               bool
+	covering           []string
+	near               *NearClient
+}
+
+func trustDomainOf(id string) string {
+	rest, _ := strings.CutPrefix(id, "spiffe://")
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+// next chooses the command by what refused and where it was judged.
+func next(s Situation, about subject, clock *Clock) Step {
+	step := Step{Advice: about.reason.Next()}
+	td := trustDomainOf(about.spiffeID)
+	switch about.reason {
+	case "":
+		step.Advice = "It would be accepted now."
+		if about.open {
+			step.Advice = "The SVID itself would be accepted now."
+		}
+		if step.Next = s.tokenCommand(about); s.By == ByBundle {
+			step.Advice = "A server that trusts this bundle would accept the SVID. See whether yours does:"
+			step.Next = "svidgate bundle status " + quoted(td)
+		}
+	case oauth.ReasonTDUnknown:
+		s.addTrustDomain(&step, td)
+	case oauth.ReasonTDNotReady, oauth.ReasonBundleTooOld, oauth.ReasonBundleNoKeys, oauth.ReasonKIDUnknown, oauth.ReasonKIDUnknownAfterRefresh, oauth.ReasonCertChainBad:
+		step.Next = s.refreshCommand(td)
+	case oauth.ReasonKeyWrongUse, oauth.ReasonSignatureBad, oauth.ReasonInternal:
+		if step.Next = "svidgate bundle status " + quoted(td) + s.socketFlag(); td == "" || s.By == ByBundle {
+			step.Next = s.tokenCommand(about)
+		}
+	case oauth.ReasonNotYetValid:
+		s.forgiveClock(&step, about, clock, td)
+	case oauth.ReasonLifetimeTooLong:
+		step.Next = "spire-server entry show -spiffeID " + quoted(about.spiffeID)
+	case oauth.ReasonClientNotFound, oauth.ReasonClientIDMismatch, oauth.ReasonMethodNotAllowed:
+		s.mendClient(&step, about)
+	default:
+		step.Next = s.tokenCommand(about)
+	}
+	return step
+}
+
+// tokenCommand gets an SVID from the Workload API as this server wants it, and a
+// token for it.
+func (s Situation) tokenCommand(about subject) string {
+	if s.Issuer == "" { // with a bundle alone, and certificates
+		return "spire-agent api fetch x509"
+	}
+	args := []string{"svidgate token", "--issuer", quoted(s.Issuer)}
+	if about.method != "" {
+		args = append(args, "--method", string(about.method))
+	}
+	if about.spiffeID != "" {
+		args = append(args, "--spiffe-id", quoted(about.spiffeID))
+	}
+	clientID := about.clientID
+	if clientID == "" && len(about.covering) > 0 && !slices.Contains(about.covering, about.spiffeID) {
+		clientID = about.covering[0]
+	}
+	if clientID != "" && clientID != about.spiffeID {
+		args = append(args, "--client-id", quoted(clientID))
+	}
+	if s.EndpointAudience && about.method == oauth.MethodJWT {
+		args = append(args, "--endpoint-audience")
+	}
+	return strings.Join(args, " ")
+}
+
+func (s Situation) socketFlag() string {
+	if s.Socket == "" {
+		return ""
+	}
+	return " --socket " + quoted(s.Socket)
+}
+
+func (s Situation) reloadCommand() string { return "svidgate reload" + s.socketFlag() }
+
+// refreshCommand has a bundle fetched again: by this server, or, where the bundle
+// comes by way of SPIRE, by that.
+func (s Situation) refreshCommand(td string) string {
+	if s.By == ByBundle {
+		return "spire-server bundle show -format spiffe"
+	}
+	if t, ok := s.trustDomain(td); ok && t.Federated {
+		return "spire-server federation refresh -id " + quoted("spiffe://"+td)
+	}
+	return "svidgate bundle refresh " + quoted(td) + s.socketFlag()
+}
+
+func (s Situation) addTrustDomain(step *Step, td string) {
+	if s.By == ByBundle {
+		step.Next = "spire-server bundle show -format spiffe"
+		step.Advice = "Explain with the bundle of the trust domain that the SVID names; its SPIRE server prints it."
+		return
+	}
+	step.Advice = "If workloads of " + td + " are meant to come here, put its bundle beside the configuration " +
+		"(on its SPIRE server: spire-server bundle show -format spiffe > " + td + ".json), or name its bundle endpoint, and reload. " +
+		"Otherwise find out why the workload belongs to that trust domain."
+	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains", Write: fmt.Sprintf("%s: {bundle_file: %s}", td, quotedYAML(filepath.Base(td+".json")))}
+	step.Next = s.reloadCommand()
+}
+
+// maxLeeway is the largest leeway that can be configured (JS-10).
+const maxLeeway = 300 * time.Second
+
+// forgiveClock is for an SVID from the future.
+func (s Situation) forgiveClock(step *Step, about subject, clock *Clock, td string) {
+	ahead := time.Duration(clock.ahead()) * time.Second
+	leeway := (ahead + 30*time.Second).Round(30 * time.Second)
+	step.Next = "date -u"
+	if ahead <= 0 || about.method != oauth.MethodJWT || leeway > maxLeeway || s.By == ByBundle {
+		return
+	}
+	step.Advice = fmt.Sprintf("Compare the clocks: the one of the machine that issued the SVID is at least %s ahead of this one. Set the wrong one right; until that is done, forgive it:", ahead)
+	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains, at " + td, Write: fmt.Sprintf("svid: {leeway: %s}", seconds(leeway))}
+	step.Next = s.reloadCommand()
+}
+
+func (c *Clock) ahead() int64 {
+	if c == nil {
+		return 0
+	}
+	return c.IssuerAhead
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int64(d/time.Second)) }
+
+// mendClient is for an SVID that is no client's, or not this one's.
+func (s Situation) mendClient(step *Step, about subject) {
+	if about.spiffeID == "" && strings.HasPrefix(about.clientID, "spiffe://") { // refused before the SVID was looked at
+		about.spiffeID = about.clientID
+	}
+	if s.By == ByBundle || about.spiffeID == "" && about.near == nil {
+		step.Next = s.tokenCommand(about)
+		return
+	}
+	client, known := s.client(about.clientID)
+	switch {
+	case about.reason != oauth.ReasonMethodNotAllowed && about.rule != "CX-3" && about.rule != "MD-20" && len(about.covering) > 0:
+		step.Advice = "The SPIFFE ID belongs to another client than the request names: send the client_id of that one."
+		about.clientID = about.covering[0]
+		step.Next = s.tokenCommand(about)
+		return
+	case about.rule == "CX-3":
+		step.Advice = "Send the SPIFFE ID as client_id: the profile wants that beside a certificate."
+		about.clientID = about.spiffeID
+		step.Next = s.tokenCommand(about)
+		return
+	case about.reason == oauth.ReasonMethodNotAllowed && known:
+		methods := []string{}
+		for _, m := range append(slices.Clone(client.Methods), about.method) {
+			methods = append(methods, string(m))
+		}
+		step.Advice = "If the client is meant to authenticate by " + string(about.method) + ", say so:"
+		step.Edit = &Edit{File: s.ConfigFile, Under: "clients, at " + oauth.Shown(client.ID), Write: "auth_methods: [" + strings.Join(methods, ", ") + "]"}
+	case known && !strings.HasSuffix(client.SPIFFEID, "/*"):
+		step.Advice = "If " + about.spiffeID + " is that workload, write it so; otherwise mend its entry in SPIRE (spire-server entry show -spiffeID " + quoted(about.spiffeID) + ")."
+		step.Edit = &Edit{File: s.ConfigFile, Under: "clients, at " + oauth.Shown(client.ID), Write: "spiffe_id: " + quotedYAML(about.spiffeID)}
+	case about.clientID != "" && about.clientID != about.spiffeID && about.near != nil && about.near.Compared == "client_id":
+		step.Advice = "Send the client_id of a registered client (the nearest is " + oauth.Shown(about.near.Configured) + "), or register this one."
+		about.clientID = about.near.Configured
+		step.Next = s.tokenCommand(about)
+		return
+	default:
+		step.Advice = "If " + about.spiffeID + " is meant to get tokens, register it, with the resource and the scope that it needs:"
+		step.Edit = &Edit{File: s.ConfigFile, Under: "clients", Write: s.newClient(about)}
+	}
+	step.Next = s.reloadCommand()
+}
+
+// newClient is an entry for the SPIFFE ID, with as little as gets a token.
+func (s Situation) newClient(about subject) string {
+	entry := fmt.Sprintf("- {client_id: %s, token_endpoint_auth_method: %s", quotedYAML(about.spiffeID), cmp.Or(about.method, oauth.MethodJWT))
+	if len(s.Resources) > 0 {
+		entry += fmt.Sprintf(", resources: [%s]", quotedYAML(s.Resources[0].Resource))
+		if scopes := s.Resources[0].Scopes; len(scopes) > 0 {
+			entry += ", scope: " + scopes[0]
+		}
+	}
+	return entry + "}"
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9._:/@%+=,-]+$`)
+
+// quoted is a word of a command line.
+func quoted(s string) string {
+	if plain.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(oauth.Shown(s), "'", `'\''`) + "'"
+}
+
+// quotedYAML is a string in YAML.
+func quotedYAML(s string) string { return `"` + oauth.Shown(s) + `"` }

@@ -1,0 +1,172 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// A Report is the explanation of one credential. Its JSON form is what
+// `svidgate explain --json` prints; members may be added, none is renamed.
+type Report struct {
+	Accepted bool `json:"accepted"`
+	// Reason, Rule and Cause are of the refusal: of the first rule that refuses.
+	Reason string           `json:"reason,omitempty"`
+	Rule   string           `json:"rule,omitempty"`
+	Cause  string           `json:"cause,omitempty"`
+	Detail string           `json:"detail,omitempty"` // what the rule's check itself says
+	Method oauth.AuthMethod `json:"method"`
+	// SPIFFEID is what the credential claims; it is proven only where it is accepted.
+	SPIFFEID string `json:"spiffe_id,omitempty"`
+	ClientID string `json:"client_id,omitempty"`
+	JudgedBy string `json:"judged_by"`
+	Issuer   string `json:"issuer,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
+
+	Rules   []Rule   `json:"rules"`
+	Nearest Nearest  `json:"nearest"`
+	Clock   *Clock   `json:"clock,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+	Step
+}
+
+// A Rule is what became of one rule.
+type Rule struct {
+	ID        string       `json:"id"`
+	What      string       `json:"what"`
+	Source    string       `json:"source,omitempty"`
+	OK        *bool        `json:"ok"` // nil: not judged
+	Reason    oauth.Reason `json:"reason,omitempty"`
+	Expected  string       `json:"expected"`
+	Presented string       `json:"presented"`
+}
+
+// New lays out what was found.
+func New(c Credential, v Verdict, s Situation, asked time.Time) Report {
+	r := Report{
+		Accepted: v.Refusal == nil, Method: v.Method, SPIFFEID: v.Subject, ClientID: v.ClientID,
+		JudgedBy: s.By, Issuer: s.Issuer, Clock: clockOf(c, s.Now, asked), Notes: slices.Clone(c.Notes),
+	}
+	if v.Method == oauth.MethodJWT {
+		r.Endpoint = s.EndpointURL
+	}
+	refused := map[string]bool{}
+	for _, f := range v.Findings {
+		rule := Rule{ID: f.Rule, What: f.What, Source: f.Source, Reason: f.Reason, Expected: f.Expected, Presented: f.Presented}
+		if f.Outcome != oauth.NotJudged {
+			ok := f.Outcome == oauth.Passed
+			rule.OK = &ok
+			refused[f.Rule] = refused[f.Rule] || !ok
+		}
+		r.Rules = append(r.Rules, rule)
+	}
+	if e := v.Refusal; e != nil {
+		r.Reason, r.Rule, r.Cause = string(e.Reason), e.Rule, e.Reason.Cause()
+		if e.Err != nil && e.Reason != oauth.ReasonTDUnknown { // of that it says the same again
+			r.Detail = oauth.Shown(e.Err.Error())
+		}
+	}
+	r.compare(c, v, s, refused)
+	r.remark(c, v, s)
+	r.Step = next(s, subjectOf(r, v), r.Clock)
+	return r
+}
+
+// compare looks for the nearest names where a rule about names refused.
+func (r *Report) compare(c Credential, v Verdict, s Situation, refused map[string]bool) {
+	audiences := r.audiences(c)
+	if len(audiences) == 1 && (refused["CJ-6"] || refused["EC-4"]) {
+		accepted := []string{s.Issuer}
+		if s.EndpointURL != "" {
+			accepted = append(accepted, s.EndpointURL)
+		}
+		if s.EndpointAudience {
+			accepted = accepted[1:]
+		}
+		r.Nearest.Audience = near(accepted, audiences[0])
+	}
+	if refused["JS-13"] {
+		r.Nearest.TrustDomain = nearTrustDomain(s.TrustDomains, trustDomainOf(r.SPIFFEID))
+	}
+	switch {
+	case refused["CA-2"] && r.ClientID != "" && r.ClientID != r.SPIFFEID:
+		r.Nearest.Client = nearClientID(s.Clients, v.Covering, r.ClientID)
+	case refused["CA-9"] || refused["MD-20"] || refused["CX-3"]:
+		r.Nearest.Client = nearClient(s.Clients, r.ClientID, r.SPIFFEID)
+	case refused["CJ-10"] || refused["CA-2"]:
+		r.Nearest.Client = nearClient(s.Clients, "", r.SPIFFEID)
+	case refused["SI-1"] || refused["SI-10"] || refused["SI-4"] || refused["SI-7"]: // almost a SPIFFE ID, in another case perhaps
+		if v, ok := claimsOf(c).Get("sub"); ok {
+			sub, _ := v.Text()
+			r.Nearest.Client = nearClient(s.Clients, "", sub)
+		}
+	}
+}
+
+func (r *Report) audiences(c Credential) []string {
+	v, ok := claimsOf(c).Get("aud")
+	if !ok {
+		return nil
+	}
+	if text, ok := v.Text(); ok {
+		return []string{text}
+	}
+	texts, _ := v.Texts()
+	return texts
+}
+
+// remark adds what no rule says.
+func (r *Report) remark(c Credential, v Verdict, s Situation) {
+	if audiences := r.audiences(c); len(audiences) > 1 && slices.Contains(audiences, s.Issuer) {
+		r.Notes = append(r.Notes, fmt.Sprintf("one of the %d audiences is this server; the others have to go", len(audiences)))
+	}
+	if n := r.Nearest.Audience; n != nil && inCluster(r.audiences(c)[0]) {
+		r.Notes = append(r.Notes, "the audience presented is a name inside a cluster: it may serve to connect, but the audience is the issuer, whatever the way there")
+	}
+	if _, ok := claimsOf(c).Get("iss"); ok {
+		r.Notes = append(r.Notes, "the JWT-SVID has iss: allowed, and nothing depends on it")
+	}
+	for _, m := range r.Clock.Times {
+		if r.Reason == string(oauth.ReasonExpired) && (m.Name == "exp" || m.Name == "notAfter") && -m.Seconds < int64(recently/time.Second) {
+			r.Notes = append(r.Notes, "it expired only "+spoken(m.Seconds)+": if a fresh one is refused as well, the clock of the issuer is behind the one here by at least that")
+		}
+	}
+	if v.ClientIDOpen && s.By != ByBundle && r.SPIFFEID != "" {
+		note := "which client it is depends on client_id: say it with --client-id"
+		switch len(v.Covering) {
+		case 0:
+		case 1:
+			note += " " + quoted(v.Covering[0]) + ", the one client that this SPIFFE ID belongs to"
+		default:
+			note += fmt.Sprintf("; this SPIFFE ID belongs to %d clients, such as %s", len(v.Covering), quoted(v.Covering[0]))
+		}
+		r.Notes = append(r.Notes, note)
+	}
+	if s.By == ByBundle {
+		r.Notes = append(r.Notes, "judged by the bundle alone: whose client it is, and whether it was used before, only the server knows")
+	}
+	if s.By == ByConfig {
+		r.Notes = append(r.Notes, "judged by what is on disk: nothing was fetched, and whether it was used before only the running server knows")
+	}
+}
+
+// recently is for how long after its end an SVID may be a sign of clocks that
+// differ, rather than of one that was kept.
+const recently = 10 * time.Minute
+
+// inCluster reports whether the host of a URL is one that only a cluster knows.
+func inCluster(audience string) bool {
+	host := strings.ToLower(partsOf(audience).host)
+	return strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".local") || host != "" && host != "localhost" && !strings.ContainsAny(host, ".:")
+}
+
+func subjectOf(r Report, v Verdict) subject {
+	s := subject{
+		reason: oauth.Reason(r.Reason), rule: r.Rule, method: r.Method, spiffeID: r.SPIFFEID, clientID: r.ClientID, open: v.ClientIDOpen,
+		covering: v.Covering, near: r.Nearest.Client,
+	}
+	return s
+}
