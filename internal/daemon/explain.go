@@ -39,7 +39,7 @@ func (d *Daemon) noteSource(report *explain.Report) {
 	}
 	for _, status := range d.bundles.Status() {
 		if status.TrustDomain == id.TrustDomain() && status.LastError != "" {
-			report.Notes = append(report.Notes, fmt.Sprintf("the bundle of %s could not be fetched, %d times in a row: %s", status.TrustDomain.Name(), status.Failures, status.LastError))
+			report.Notes = append(report.Notes, fmt.Sprintf("the bundle of %s could not be fetched (failures in a row: %d): %s", status.TrustDomain.Name(), status.Failures, status.LastError))
 		}
 	}
 }

@@ -230,6 +230,8 @@ var (
 	sequence = regexp.MustCompile(`"bundle_sequence":\d+`)
 	spans    = regexp.MustCompile(`\b((?:\d+h)?(?:\d+m)?\d+s) (ahead|ago|old|left)\b`)
 	isNow    = regexp.MustCompile(`\b0s (ahead|ago)\b`)
+	endpoint = regexp.MustCompile(`https://127\.0\.0\.1:\d+/bundle\.json`)
+	failures = regexp.MustCompile(`failures in a row: \d+`)
 	age      = regexp.MustCompile(`\bsequence \d+ -> \d+`)
 )
 
@@ -246,6 +248,8 @@ func (p *patient) steady(s string) string {
 	s = stamps.ReplaceAllString(s, "2026-12-01T09:00:00Z")
 	s = keyIDs.ReplaceAllString(s, `"$1":"…"`)
 	s = sequence.ReplaceAllString(s, `"bundle_sequence":1`)
+	s = endpoint.ReplaceAllString(s, "https://bundles.example.org/bundle.json")
+	s = failures.ReplaceAllString(s, "failures in a row: 9")
 	s = age.ReplaceAllString(s, "sequence 1 -> 2")
 	s = spans.ReplaceAllStringFunc(s, func(m string) string {
 		span, word, _ := strings.Cut(m, " ")

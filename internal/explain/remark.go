@@ -1,0 +1,55 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// remark adds what no rule says.
+func (r *Report) remark(c Credential, v Verdict, s Situation) {
+	if audiences := r.audiences(c); len(audiences) > 1 && slices.Contains(audiences, s.Issuer) {
+		r.Notes = append(r.Notes, fmt.Sprintf("one of the %d audiences is this server; the others have to go", len(audiences)))
+	}
+	if n := r.Nearest.Audience; n != nil && inCluster(r.audiences(c)[0]) {
+		r.Notes = append(r.Notes, "the audience presented is a name inside a cluster: it may serve to connect, but the audience is the issuer, whatever the way there")
+	}
+	if _, ok := claimsOf(c).Get("iss"); ok {
+		r.Notes = append(r.Notes, "the JWT-SVID has iss: allowed, and nothing depends on it")
+	}
+	for _, m := range r.Clock.Times {
+		if r.Reason == string(oauth.ReasonExpired) && (m.Name == "exp" || m.Name == "notAfter") && -m.Seconds < int64(recently/time.Second) {
+			r.Notes = append(r.Notes, "it expired only "+spoken(m.Seconds)+": if a fresh one is refused as well, the clock of the issuer is behind the one here by at least that")
+		}
+	}
+	if v.ClientIDOpen && s.By != ByBundle && r.SPIFFEID != "" {
+		note := "which client it is depends on client_id: say it with --client-id"
+		switch len(v.Covering) {
+		case 0:
+		case 1:
+			note += " " + quoted(v.Covering[0]) + ", the one client that this SPIFFE ID belongs to"
+		default:
+			note += fmt.Sprintf("; this SPIFFE ID belongs to %d clients, such as %s", len(v.Covering), quoted(v.Covering[0]))
+		}
+		r.Notes = append(r.Notes, note)
+	}
+	if s.By == ByBundle {
+		r.Notes = append(r.Notes, "judged by the bundle alone: whose client it is, and whether it was used before, only the server knows")
+	}
+	if s.By == ByConfig {
+		r.Notes = append(r.Notes, "judged by what is on disk: nothing was fetched, and whether it was used before only the running server knows")
+	}
+}
+
+// recently is for how long after its end an SVID may be a sign of clocks that
+// differ, rather than of one that was kept.
+const recently = 10 * time.Minute
+
+// inCluster reports whether the host of a URL is one that only a cluster knows.
+func inCluster(audience string) bool {
+	host := strings.ToLower(partsOf(audience).host)
+	return strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".local") || host != "" && host != "localhost" && !strings.ContainsAny(host, ".:")
+}
