@@ -22,7 +22,11 @@ func main() {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "svidgate: "+err.Error())
 		}
-		os.Exit(1)
+		code := 1
+		if e, ok := errors.AsType[exitCode](err); ok {
+			code = e.code
+		}
+		os.Exit(code)
 	}
 }
 
@@ -44,6 +48,7 @@ which the API verifies by itself.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
+		newInspect(), newWhoami(), newDoctor(),
 		newBundle(), newKeys(), newReload(), newAudit(), newVersion())
 	return root
 }

@@ -47,9 +47,13 @@ var allowed = map[string][]string{
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server"},
 
-	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
-	"client/workload": {"client", "oauth"},
-	"resource":        {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"client/workload":  {"client", "oauth"},
+	"internal/spoken":  {},
+	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
+	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/inspect", "internal/jose", "internal/keys",
+		"internal/spoken", "internal/strictjson"},
+	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose"},
 
 	"internal/devca":     {"internal/jose", "internal/strictid"},
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},
