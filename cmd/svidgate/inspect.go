@@ -77,32 +77,43 @@ const unverified = "NOTHING WAS VERIFIED: this is only what it says of itself."
 
 func printReport(w io.Writer, r *inspect.Report) error {
 	fmt.Fprintf(w, "%s: %s\n%s\n", r.Name, r.Because, unverified)
-	for _, s := range r.Sections {
-		fmt.Fprintln(w)
+	printSections(w, r.Sections, "")
+	printRemarks(w, r.Remarks)
+	return nil
+}
+
+// printSections prints the facts of each in two columns.
+func printSections(w io.Writer, sections []inspect.Section, indent string) {
+	for i, s := range sections {
+		if i > 0 || indent == "" {
+			fmt.Fprintln(w)
+		}
 		if s.Title != "" {
-			fmt.Fprintln(w, s.Title)
+			fmt.Fprintln(w, indent+s.Title)
 		}
 		width := 0
 		for _, f := range s.Facts {
 			width = max(width, min(len(f.Name), 52))
 		}
 		for _, f := range s.Facts {
-			line := fmt.Sprintf("  %-*s  %s", width, f.Name, f.Value)
+			line := fmt.Sprintf("%s  %-*s  %s", indent, width, f.Name, f.Value)
 			if f.Note != "" {
 				line += "  (" + f.Note + ")"
 			}
 			fmt.Fprintln(w, line)
 		}
 	}
-	if len(r.Remarks) > 0 {
+}
+
+func printRemarks(w io.Writer, remarks []inspect.Remark) {
+	if len(remarks) > 0 {
 		fmt.Fprint(w, "\nOdd by our rules\n")
 	}
-	for _, m := range r.Remarks {
+	for _, m := range remarks {
 		text := m.Text
 		if m.Reason != "" {
 			text = string(m.Reason) + ": " + text
 		}
 		fmt.Fprintf(w, "  %-5s  %s\n", m.Rule, text)
 	}
-	return nil
 }
