@@ -93,11 +93,11 @@ func inspectResource(members strictjson.Members) *Report {
 	r.Sections = []Section{all("", members)}
 	id := text(members, "resource")
 	if u, err := url.Parse(id); err != nil || !u.IsAbs() || strings.Contains(id, "#") {
-		r.remark("PR-1", "resource is not an absolute URI without fragment")
+		r.open("PR", 1, "resource is not an absolute URI without fragment")
 	}
 	v, ok := members.Get("authorization_servers")
 	if servers, texts := v.Texts(); !ok || !texts || len(servers) == 0 {
-		r.remark("PR-2", "authorization_servers names none, so a client cannot tell where to get a token")
+		r.open("PR", 2, "authorization_servers names none, so a client cannot tell where to get a token")
 	}
 	return r
 }

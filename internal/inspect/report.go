@@ -3,6 +3,7 @@ package inspect
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"time"
 
 	"github.com/svidgate/svidgate/internal/spoken"
@@ -87,6 +88,12 @@ func (s *Section) end(name string, t, now time.Time) {
 
 func (r *Report) remark(rule, text string) {
 	r.Remarks = append(r.Remarks, Remark{Rule: rule, Text: text})
+}
+
+// open is remark for a rule that the requirements list in a range only, because
+// nothing refuses by it yet.
+func (r *Report) open(prefix string, n int, text string) {
+	r.remark(fmt.Sprintf("%s-%d", prefix, n), text)
 }
 
 // thumbprint is the value of x5t#S256 for a certificate (MT-1).

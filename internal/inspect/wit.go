@@ -14,31 +14,31 @@ func (t *token) witRemarks() []Remark {
 	var r Report
 	alg, _ := t.Header.Get("alg")
 	if name, _ := alg.Text(); !slices.Contains(jose.SVIDAlgorithms, jose.Algorithm(name)) {
-		r.remark("WS-3", "alg is none of the nine that an SVID may be signed with")
+		r.open("WS", 3, "alg is none of the nine that an SVID may be signed with")
 	}
 	if text(t.Header, "kid") == "" {
-		r.remark("WS-4", "there is no kid")
+		r.open("WS", 4, "there is no kid")
 	}
 	if _, ok := t.Header.Get("crit"); ok {
-		r.remark("WS-5", "the header has crit, and no extension is known")
+		r.open("WS", 5, "the header has crit, and no extension is known")
 	}
 	if _, err := strictid.Workload(text(t.Payload, "sub")); err != nil {
-		r.remark("WS-6", "sub is not the SPIFFE ID of a workload: "+oauth.Shown(err.Error()))
+		r.open("WS", 6, "sub is not the SPIFFE ID of a workload: "+oauth.Shown(err.Error()))
 	}
 	v, _ := t.Payload.Get("exp")
 	switch exp, ok := v.NumericDate(); {
 	case !ok:
-		r.remark("WS-7", "there is no exp that is a number")
+		r.open("WS", 7, "there is no exp that is a number")
 	case !exp.After(t.now):
-		r.remark("WS-7", "it has expired")
+		r.open("WS", 7, "it has expired")
 	}
 	if v, ok := t.Payload.Get("nbf"); ok {
 		if nbf, ok := v.NumericDate(); !ok || nbf.After(t.now) {
-			r.remark("WS-8", "nbf is in the future, or no number")
+			r.open("WS", 8, "nbf is in the future, or no number")
 		}
 	}
 	if len(t.audiences()) > 0 {
-		r.remark("WS-11", "a WIT-SVID has no aud: it is not for one audience, its proof is")
+		r.open("WS", 11, "a WIT-SVID has no aud: it is not for one audience, its proof is")
 	}
 	t.witKey(&r)
 	return r.Remarks
@@ -49,20 +49,20 @@ func (t *token) witKey(r *Report) {
 	v, _ := t.Payload.Get("cnf")
 	cnf, err := v.Object()
 	if err != nil {
-		r.remark("WS-12", "there is no cnf")
+		r.open("WS", 12, "there is no cnf")
 		return
 	}
 	raw, ok := cnf.Get("jwk")
 	if !ok {
-		r.remark("WS-12", "cnf has no jwk")
+		r.open("WS", 12, "cnf has no jwk")
 		return
 	}
 	switch jwk, err := jose.ParseJWK(raw); {
 	case err != nil:
-		r.remark("WS-12", "cnf.jwk is no public key that can be read: "+oauth.Shown(err.Error()))
+		r.open("WS", 12, "cnf.jwk is no public key that can be read: "+oauth.Shown(err.Error()))
 	case jwk.Algorithm == "":
-		r.remark("WS-13", "cnf.jwk names no alg")
+		r.open("WS", 13, "cnf.jwk names no alg")
 	case !slices.Contains(jose.SVIDAlgorithms, jwk.Algorithm) || jose.Fits(jwk.Algorithm, jwk.Key) != nil:
-		r.remark("WS-13", "alg of cnf.jwk is not allowed or does not go with the key")
+		r.open("WS", 13, "alg of cnf.jwk is not allowed or does not go with the key")
 	}
 }
