@@ -122,7 +122,7 @@ func check(t *testing.T, line string) {
 func TestPastedCommands(t *testing.T) {
 	d := developer{
 		Issuer: "https://127.0.0.1:1", MTLSURL: "https://127.0.0.1:2", Resource: "https://127.0.0.1:3/", Scope: "read", Socket: "unix:///tmp/w.sock",
-		Bundle: "https://127.0.0.1:4/", TrustDomain: "dev.test", CAFile: "/tmp/ca.pem", Config: "/tmp/c.yaml", Audit: "/tmp/a.jsonl", Status: "http://127.0.0.1:5",
+		Bundle: "https://127.0.0.1:4/", TrustDomain: "dev.test", CAFile: "/tmp/ca.pem", Config: "/tmp/c.yaml", Audit: "/tmp/a.jsonl", Status: "http://127.0.0.1:5", Admin: "/tmp/a.sock",
 	}
 	text := d.text("svidgate")
 	lines := regexp.MustCompile(`svidgate (?:token|doctor) [^)"\n]+`).FindAllString(text, -1)
