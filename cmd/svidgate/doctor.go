@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/internal/doctor"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -20,13 +21,14 @@ func newDoctor() *cobra.Command {
 	var (
 		c       doctor.Config
 		method  string
+		files   svidFiles
 		asJSON  bool
 		timeout time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor [--issuer URL]",
 		Short: "Check a workload's whole way to a token, and say what to mend",
-		Long: `Check a workload's whole way to a token: the Workload API and its SVIDs, TLS to the
+		Long: `Check a workload's whole way to a token: the Workload API (or files) and its SVIDs, TLS to the
 authorization server, its metadata and keys, the clocks, and one live token by each
 method, verified as an API would. Run it as the user, and in the container, that the
 workload runs in.
@@ -49,6 +51,7 @@ are in the server's audit record like any other.`,
 			if c.RootCAs, err = rootsFrom(c.CAFile); err != nil {
 				return err
 			}
+			files.give(&c)
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
 			return runDoctor(ctx, cmd.OutOrStdout(), c, asJSON)
@@ -60,6 +63,9 @@ are in the server's audit record like any other.`,
 	flags.StringVar(&c.Socket, "socket", "", "address of the Workload API, such as unix:///run/spire/agent.sock (default: SPIFFE_ENDPOINT_SOCKET)")
 	flags.StringVar(&c.SPIFFEID, "spiffe-id", "", "which identity to use when the Workload API has several")
 	flags.StringVar(&c.Hint, "hint", "", "which identity to use, by its hint")
+	flags.StringVar(&files.jwt, "jwt-svid-file", "", "file that holds a JWT-SVID whose audience is the issuer, in place of the Workload API")
+	flags.StringVar(&files.chain, "x509-svid-file", "", "PEM file of the X.509-SVID and its intermediates, in place of the Workload API")
+	flags.StringVar(&files.key, "x509-key-file", "", "PEM file of the X.509-SVID's private key")
 	flags.StringVar(&c.ClientID, "client-id", "", "client identifier (default: the SPIFFE ID)")
 	flags.StringVar(&method, "method", "", "spiffe_jwt or spiffe_x509, to try that one only (default: each)")
 	flags.StringVar(&c.Resource, "resource", "", "API that the live token is for (default: the client's only one)")
@@ -68,10 +74,25 @@ are in the server's audit record like any other.`,
 	flags.StringVar(&c.StatusURL, "status", "", "address of the server's status listener, such as http://127.0.0.1:8445")
 	flags.BoolVar(&asJSON, "json", false, "print JSON, when all is done")
 	flags.DurationVar(&timeout, "timeout", 60*time.Second, "judge no further check after this time")
-	cmd.MarkFlagFilename("ca-file")
+	cmd.MarkFlagsRequiredTogether("x509-svid-file", "x509-key-file")
+	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file"} {
+		cmd.MarkFlagFilename(name)
+	}
 	cmd.MarkFlagFilename("admin-socket", "sock")
 	cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions([]string{string(oauth.MethodJWT), string(oauth.MethodX509)}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// svidFiles are SVIDs that another program writes, such as spiffe-helper.
+type svidFiles struct{ jwt, chain, key string }
+
+func (f svidFiles) give(c *doctor.Config) {
+	if f.jwt != "" {
+		c.JWTSource = client.JWTSVIDFile(f.jwt)
+	}
+	if f.chain != "" {
+		c.X509Source = client.X509SVIDFiles(f.chain, f.key)
+	}
 }
 
 // rootsFrom reads authorities; nil stands for the system's.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/inspect"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 func newInspect() *cobra.Command {
@@ -63,6 +65,9 @@ by others on the machine: give it in a file or by a pipe.`,
 func readDocument(cmd *cobra.Command, name string) ([]byte, error) {
 	in := cmd.InOrStdin()
 	if name != "-" {
+		if oauth.Redact(name) != name { // an error would repeat it
+			return nil, errors.New("this takes the name of a file, and that is a token: put it into a file, or send it through a pipe")
+		}
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, err

@@ -75,6 +75,10 @@ func TestInspectFaults(t *testing.T) {
 			t.Errorf("%s: %v, printed %q", row.name, err, out)
 		}
 	}
+	token := opaque(`{"alg":"ES256"}`) + "." + opaque(`{"sub":"a"}`) + "." + opaque("s3cr3t")
+	if _, _, err := run(t, "inspect", token); err == nil || strings.Contains(err.Error(), token[:20]) || !strings.Contains(err.Error(), "that is a token") {
+		t.Errorf("a token as an argument: %v", err)
+	}
 	if _, _, err := run(t, "inspect", filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Error(err)
 	}

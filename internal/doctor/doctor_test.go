@@ -57,7 +57,7 @@ func TestEnvironment(t *testing.T) {
 		{"a scope that is not granted", func(c *Config) { c.Scope = "write" }, "token_jwt", "token_jwt", "400 invalid_scope", "--socket " + sound.AdminSocket},
 		{"the method that it is not registered for", func(c *Config) { c.Method = oauth.MethodX509 }, "token_x509", "token_x509", "invalid_client", "explain"},
 		{"a clock that is ahead", func(c *Config) { c.Now = func() time.Time { return time.Now().Add(90 * time.Second) } }, "clock", "clock", "ahead of the server", "NTP"},
-		{"a clock that is behind", func(c *Config) { c.Now = func() time.Time { return time.Now().Add(-45 * time.Second) } }, "x509_svid tls clock", "clock", "issued 45s ahead of this host", "NTP"},
+		{"a clock that is behind", func(c *Config) { c.Now = func() time.Time { return time.Now().Add(-45 * time.Second) } }, "x509_svid tls clock", "clock", "ahead of this host", "NTP"},
 		{"no administration socket there", func(c *Config) { c.AdminSocket = "/nowhere/admin.sock" }, "server_bundle signing_keys", "server_bundle", "there is no socket", "admin"},
 		{"a Workload API's socket for it", func(c *Config) { c.AdminSocket = strings.TrimPrefix(e.SocketAddr, "unix://") }, "server_bundle signing_keys", "server_bundle", "no svidgate server", "admin"},
 		{"no status listener there", func(c *Config) { c.StatusURL = "http://" + closedPort(t) }, "server_ready older_forms", "server_ready", "refused", "start the server"},

@@ -58,7 +58,7 @@ func serverMetadata(ctx context.Context, p *patient) verdict {
 	case err != nil:
 		return failed("check what answers there", "%s: %s", oauth.Shown(at), cause(err))
 	case status != http.StatusOK:
-		return p.elsewhere(ctx, at, status)
+		return p.misplaced(ctx, at, status)
 	}
 	if media, _, err := mime.ParseMediaType(header.Get("Content-Type")); err != nil || media != "application/json" {
 		return failed("check whether a proxy or another server answers there", "%s is not application/json (AM-1)", oauth.Shown(at))
@@ -105,8 +105,8 @@ func read(members strictjson.Members) metadata {
 	return d
 }
 
-// elsewhere looks where else people put the document.
-func (p *patient) elsewhere(ctx context.Context, at string, status int) verdict {
+// misplaced looks where else people put the document.
+func (p *patient) misplaced(ctx context.Context, at string, status int) verdict {
 	base := strings.TrimSuffix(p.Issuer, "/")
 	for _, other := range []string{base + oauth.PathASMetadata, base + oauth.PathOIDC} {
 		if other == at {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
+	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/oauth"
@@ -29,7 +30,10 @@ type Config struct {
 	CAFile  string
 
 	// Socket is the address of the Workload API; empty means the environment's.
+	// With one of the sources, or both, the Workload API is not asked.
 	Socket         string
+	JWTSource      client.JWTSource
+	X509Source     client.X509Source
 	SPIFFEID, Hint string
 	ClientID       string
 	Method         oauth.AuthMethod
@@ -51,7 +55,7 @@ type patient struct {
 	http  *http.Client
 	host  string // and port, of the issuer
 
-	source   *workload.Source
+	source   *workload.Source // nil when the SVIDs come from elsewhere
 	x509     *x509svid.SVID
 	jwt      *jose.Compact
 	document metadata
@@ -109,6 +113,24 @@ func newPatient(c Config) (*patient, error) {
 		Timeout:       perCheck,
 	}
 	return p, errors.Join(faults...)
+}
+
+// elsewhere reports whether the SVIDs come from files and not from a Workload API.
+func (c *Config) elsewhere() bool { return c.JWTSource != nil || c.X509Source != nil }
+
+// credentials are all that the workload can show.
+func (p *patient) credentials() []client.Credential {
+	if p.source != nil {
+		return p.source.Credentials()
+	}
+	var all []client.Credential
+	if p.X509Source != nil {
+		all = append(all, client.X509SVID(p.X509Source))
+	}
+	if p.JWTSource != nil {
+		all = append(all, client.JWTSVID(p.JWTSource))
+	}
+	return all
 }
 
 func (p *patient) tlsConfig() *tls.Config {

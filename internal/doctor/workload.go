@@ -14,6 +14,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 
+	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
 	"github.com/svidgate/svidgate/internal/inspect"
 	"github.com/svidgate/svidgate/internal/jose"
@@ -24,6 +25,10 @@ import (
 // workloadSocket looks at the address before anything is asked: who could put
 // another socket in its place would decide who this workload is.
 func workloadSocket(ctx context.Context, p *patient) verdict {
+	if p.elsewhere() {
+		p.facts |= factSocket
+		return notJudged("the SVIDs come from files")
+	}
 	if p.Socket == "" {
 		p.Socket = os.Getenv(workloadapi.SocketEnv)
 	}
@@ -75,6 +80,17 @@ func socketFile(path string) (v verdict, bad bool) {
 
 // x509SVID asks what this process is.
 func x509SVID(ctx context.Context, p *patient) verdict {
+	if p.elsewhere() {
+		p.facts |= factWorkload
+		if p.X509Source == nil {
+			return notJudged("there is no file with one")
+		}
+		svid, err := p.X509Source.GetX509SVID()
+		if err != nil {
+			return failed("look at what writes the files", "%s", shownError(err))
+		}
+		return p.judgeX509(svid, "look at what writes the files: it should have renewed the SVID at half of its life")
+	}
 	view, err := workload.Look(ctx, p.Socket, "")
 	if err != nil {
 		next := "look at the agent's log"
@@ -96,6 +112,12 @@ func x509SVID(ctx context.Context, p *patient) verdict {
 	if err != nil {
 		return notJudged("this Workload API has no X.509-SVIDs")
 	}
+	return p.judgeX509(svid, "look at the agent's log: it should have renewed the SVID at half of its life")
+}
+
+// judgeX509 takes the SVID into use and says what is wrong with it; late is what to
+// do about one that is about to end.
+func (p *patient) judgeX509(svid *x509svid.SVID, late string) verdict {
 	p.x509 = svid
 	p.facts |= factX509
 	leaf := svid.Certificates[0]
@@ -108,8 +130,7 @@ func x509SVID(ctx context.Context, p *patient) verdict {
 	left := leaf.NotAfter.Sub(p.Now())
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
 	if left < life/10 {
-		return failed("look at the agent's log: it should have renewed the SVID at half of its life",
-			"%s ends in %s, of a life of %s", who, spoken.Duration(left), spoken.Duration(life))
+		return failed(late, "%s ends in %s, of a life of %s", who, spoken.Duration(left), spoken.Duration(life))
 	}
 	return passed("%s, expires in %s", who, spoken.Duration(left))
 }
@@ -156,17 +177,25 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 	if p.Issuer == "" {
 		return notJudged("there is no --issuer to ask it for")
 	}
-	raw, err := p.source.FetchJWTSVID(ctx, p.Issuer)
+	var source client.JWTSource = p.source
+	next := "look at the agent's log, and whether the workload is registered for JWT-SVIDs"
+	if p.elsewhere() {
+		if source = p.JWTSource; source == nil {
+			return notJudged("there is no file with one")
+		}
+		next = "have the file written with a JWT-SVID for the audience " + oauth.Shown(p.Issuer)
+	}
+	raw, err := source.FetchJWTSVID(ctx, p.Issuer)
 	if err != nil {
-		return failed("look at the agent's log, and whether the workload is registered for JWT-SVIDs", "%s", shownError(err))
+		return failed(next, "%s", shownError(err))
 	}
 	r, err := inspect.Inspect([]byte(raw), p.Now())
 	if err != nil {
-		return failed("look at the agent", "what the Workload API gave is no JWT-SVID: %s", oauth.Shown(err.Error()))
+		return failed(next, "what is there is no JWT-SVID: %s", oauth.Shown(err.Error()))
 	}
 	token, err := jose.ParseCompact(raw)
 	if err != nil { // cannot be: inspect has read it
-		return failed("look at the agent", "%s", oauth.Shown(err.Error()))
+		return failed(next, "%s", oauth.Shown(err.Error()))
 	}
 	p.jwt = token
 	p.facts |= factJWT
@@ -175,7 +204,7 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 		return v
 	}
 	if p.x509 != nil && sub != p.x509.ID.String() {
-		return failed("choose one identity with --spiffe-id", "the JWT-SVID is of %s, the X.509-SVID of %s (TK-3)", oauth.Shown(sub), p.x509.ID)
+		return failed("show SVIDs of one identity; --spiffe-id chooses one of a Workload API's", "the JWT-SVID is of %s, the X.509-SVID of %s (TK-3)", oauth.Shown(sub), p.x509.ID)
 	}
 	exp, _ := p.claim("exp").NumericDate()
 	return passed("%s, audience %s, expires in %s", oauth.Shown(sub), oauth.Shown(p.audience()), spoken.Duration(exp.Sub(p.Now())))
