@@ -28,10 +28,10 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [--issuer URL]",
 		Short: "Check a workload's whole way to a token, and say what to mend",
-		Long: `Check a workload's whole way to a token: the Workload API (or files) and its SVIDs, TLS to the
-authorization server, its metadata and keys, the clocks, and one live token by each
-method, verified as an API would. Run it as the user, and in the container, that the
-workload runs in.
+		Long: `Check a workload's whole way to a token: the Workload API, or files, and the SVIDs
+from there; TLS to the authorization server, its metadata and keys; the clocks; and
+one live token by each method, verified as an API would. Run it as the user, and in
+the container, that the workload runs in.
 
 Beside the server it looks further: with --admin-socket (or SVIDGATE_SOCKET) at the
 age of the bundle and at the signing keys, with --status at readiness and at the use

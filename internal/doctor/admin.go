@@ -33,7 +33,8 @@ func serverBundle(ctx context.Context, p *patient) verdict {
 	if p.AdminSocket == "" {
 		return notJudged(noAdmin)
 	}
-	all, err := admin.Dial(p.AdminSocket).Bundles(ctx)
+	server := admin.Dial(p.AdminSocket)
+	all, err := server.Bundles(ctx)
 	if err != nil {
 		return failed("name the socket that the server's log line \"ready\" has as admin, and run as the server's user", "%s", oauth.Shown(err.Error()))
 	}
@@ -57,7 +58,32 @@ func serverBundle(ctx context.Context, p *patient) verdict {
 			return failed("check what "+b.Source+" publishes", "the bundle of %s has no %s key, so no such SVID is accepted (bundle_no_keys)", b.TrustDomain, kind.use)
 		}
 	}
+	if b, err = server.Bundle(ctx, td); err != nil {
+		return failed("run `svidgate bundle status "+td+"`", "%s", oauth.Shown(err.Error()))
+	}
+	if why := p.unverifiable(b); why != "" {
+		return failed("run `svidgate bundle refresh "+b.TrustDomain+"`, and check that "+b.Source+" is the trust domain's own",
+			"the bundle of %s, confirmed %s ago, does not verify this workload: %s", b.TrustDomain, span(b.AgeSeconds), why)
+	}
 	return passed("%s, confirmed %s ago (%s at most), %s, %s", b.TrustDomain, span(b.AgeSeconds), oldest(b), count(b.Keys["x509-svid"], "X.509 anchor"), count(b.Keys["jwt-svid"], "JWT key"))
+}
+
+// unverifiable compares what the workload has with the entries of the server's
+// bundle: the kid of its JWT-SVID, and the anchors that its own Workload API trusts.
+func (p *patient) unverifiable(b admin.Bundle) string {
+	has := func(use string, fits func(admin.Entry) bool) bool {
+		return slices.ContainsFunc(b.Entries, func(e admin.Entry) bool { return e.Use == use && fits(e) })
+	}
+	if p.jwt != nil {
+		kid, _, _ := p.jwt.Text("kid")
+		if kid != "" && !has("jwt-svid", func(e admin.Entry) bool { return e.KeyID == kid }) {
+			return "it has not the key " + oauth.Shown(kid) + " of the JWT-SVID (kid_unknown_after_refresh)"
+		}
+	}
+	if len(p.anchors) > 0 && !has("x509-svid", func(e admin.Entry) bool { return slices.Contains(p.anchors, e.Fingerprint) }) {
+		return "it has none of the anchors that the Workload API has (cert_chain_bad)"
+	}
+	return ""
 }
 
 // allBundles is for a place without a workload.

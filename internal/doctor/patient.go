@@ -57,6 +57,7 @@ type patient struct {
 
 	source   *workload.Source // nil when the SVIDs come from elsewhere
 	x509     *x509svid.SVID
+	anchors  []string // SHA-256 of those of its trust domain, as the Workload API has them
 	jwt      *jose.Compact
 	document metadata
 	keys     *resource.KeySet

@@ -2,17 +2,12 @@ package doctor
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"net/url"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
-	"github.com/spiffe/go-spiffe/v2/workloadapi"
 
 	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
@@ -21,62 +16,6 @@ import (
 	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/oauth"
 )
-
-// workloadSocket looks at the address before anything is asked: who could put
-// another socket in its place would decide who this workload is.
-func workloadSocket(ctx context.Context, p *patient) verdict {
-	if p.elsewhere() {
-		p.facts |= factSocket
-		return notJudged("the SVIDs come from files")
-	}
-	if p.Socket == "" {
-		p.Socket = os.Getenv(workloadapi.SocketEnv)
-	}
-	if p.Socket == "" {
-		return notJudged("neither --socket nor %s names one", workloadapi.SocketEnv)
-	}
-	const form = "give unix:// and an absolute path, or tcp://ip:port (CL-1)"
-	u, err := url.Parse(p.Socket)
-	if err != nil || workloadapi.ValidateAddress(p.Socket) != nil {
-		return failed(form, "%s is no address of a Workload API", oauth.Shown(p.Socket))
-	}
-	network, address := "tcp", u.Host
-	if u.Scheme == "unix" {
-		network, address = "unix", u.Path
-		if v, bad := socketFile(u.Path); bad {
-			return v
-		}
-	} else if !loopback(u.Hostname()) {
-		return failed("use the agent's Unix socket, or its address on loopback",
-			"%s is not on this machine, and the Workload API has no protection of its own on the way", oauth.Shown(p.Socket))
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil {
-		return failed("start the agent, and mount its socket for this user", "nobody answers at %s: %s", oauth.Shown(p.Socket), cause(err))
-	}
-	conn.Close()
-	p.facts |= factSocket
-	return passed("%s answers", oauth.Shown(p.Socket))
-}
-
-// socketFile judges the file of a Unix socket.
-func socketFile(path string) (v verdict, bad bool) {
-	shown := oauth.Shown(path)
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return failed("start the agent, or mount its socket here, or name another with --socket", "there is no %s", shown), true
-	case err != nil:
-		return failed("let this user reach the socket", "%s: %s", shown, cause(err)), true
-	case info.Mode().Type() != fs.ModeSocket:
-		return failed("name the agent's socket with --socket", "%s is no socket", shown), true
-	}
-	folder := path[:strings.LastIndexByte(path, '/')+1]
-	if info, err := os.Stat(folder); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return failed("chmod o-w "+oauth.Shown(folder), "everybody may put another socket in the place of %s", shown), true
-	}
-	return verdict{}, false
-}
 
 // x509SVID asks what this process is.
 func x509SVID(ctx context.Context, p *patient) verdict {
@@ -111,6 +50,13 @@ func x509SVID(ctx context.Context, p *patient) verdict {
 	svid, err := source.GetX509SVID()
 	if err != nil {
 		return notJudged("this Workload API has no X.509-SVIDs")
+	}
+	if view.X509Bundles != nil {
+		if own, err := view.X509Bundles.GetX509BundleForTrustDomain(svid.ID.TrustDomain()); err == nil {
+			for _, anchor := range own.X509Authorities() {
+				p.anchors = append(p.anchors, fmt.Sprintf("%x", sha256.Sum256(anchor.Raw)))
+			}
+		}
 	}
 	return p.judgeX509(svid, "look at the agent's log: it should have renewed the SVID at half of its life")
 }
@@ -208,32 +154,4 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 	}
 	exp, _ := p.claim("exp").NumericDate()
 	return passed("%s, audience %s, expires in %s", oauth.Shown(sub), oauth.Shown(p.audience()), spoken.Duration(exp.Sub(p.Now())))
-}
-
-// cause is the innermost part of an error of the network, without the addresses
-// that are said already.
-func cause(err error) string {
-	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
-		err = e.Err
-	} else if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err
-	}
-	if e, ok := errors.AsType[*os.SyscallError](err); ok {
-		err = e.Err
-	}
-	return oauth.Shown(err.Error())
-}
-
-// shownError is an error of package client or client/workload, fit to be shown.
-func shownError(err error) string {
-	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "client: "), "workload: ")
-	return oauth.Shown(strings.ReplaceAll(text, `"`, "'"))
-}
-
-// ahead says how far one clock is before another.
-func ahead(d time.Duration) string {
-	if d < 0 {
-		return fmt.Sprintf("%s behind", spoken.Duration(-d))
-	}
-	return fmt.Sprintf("%s ahead of", spoken.Duration(d))
 }

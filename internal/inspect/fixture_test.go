@@ -102,3 +102,9 @@ func (r *Report) rules() string {
 	}
 	return strings.Join(all, " ")
 }
+
+// publicJWK is a key that names this algorithm.
+func publicJWK(alg string) map[string]any {
+	return map[string]any{"kty": "EC", "crv": "P-256", "alg": alg,
+		"x": "i6Wmrk-Cs6LYh66L4nXEFkiLkYA-C4pdAf3V3dtTzm0", "y": "qCw8mbVftytRqdbPRWhw68XiDZEPe_pRikur0GkM5zY"}
+}

@@ -1,11 +1,14 @@
 package inspect
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/svidgate/svidgate/internal/devca"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -107,6 +110,16 @@ func TestRemarks(t *testing.T) {
 		{"a WIT-SVID with aud", witSVID(t, a, claim("aud", "x")), "WS-11", ""},
 		{"a WIT-SVID without cnf", witSVID(t, a, without("cnf")), "WS-12", ""},
 		{"a WIT-SVID that expired", witSVID(t, a, claim("exp", noon.Unix()-1)), "WS-7", ""},
+		{"a WIT-SVID by another algorithm", witSVID(t, a, header("alg", "HS256")), "WS-3", ""},
+		{"a WIT-SVID without kid", witSVID(t, a, without("kid")), "WS-4", ""},
+		{"a WIT-SVID with crit", witSVID(t, a, header("crit", []string{"x"})), "WS-5", ""},
+		{"a WIT-SVID of no workload", witSVID(t, a, claim("sub", "wimse://a")), "WS-6", ""},
+		{"a WIT-SVID without exp", witSVID(t, a, without("exp")), "WS-7", ""},
+		{"a WIT-SVID that is not valid yet", witSVID(t, a, claim("nbf", noon.Unix()+60)), "WS-8", ""},
+		{"a WIT-SVID bound otherwise", witSVID(t, a, claim("cnf", map[string]any{"jkt": "x"})), "WS-12", ""},
+		{"a WIT-SVID bound to what is no key", witSVID(t, a, claim("cnf", map[string]any{"jwk": map[string]any{"kty": "EC"}})), "WS-12", ""},
+		{"a WIT-SVID whose key names no algorithm", witSVID(t, a, claim("cnf", map[string]any{"jwk": publicJWK("")})), "WS-13", ""},
+		{"a WIT-SVID whose key names the wrong one", witSVID(t, a, claim("cnf", map[string]any{"jwk": publicJWK("RS256")})), "WS-13", ""},
 		{"a bundle without uses", `{"spiffe_sequence":1,"keys":[{"kty":"EC"}]}`, "BU-4", ""},
 		{"two keys of one kid", strings.Replace(string(a.Bundle()), `"keys":[`, `"keys":[{"kty":"EC","use":"jwt-svid","kid":"`+kidOf(a)+`","crv":"P-256","x":"i6Wmrk-Cs6LYh66L4nXEFkiLkYA-C4pdAf3V3dtTzm0","y":"qCw8mbVftytRqdbPRWhw68XiDZEPe_pRikur0GkM5zY"},`, 1), "BU-11", ""},
 		{"an issuer without TLS", `{"issuer":"http://a.example","token_endpoint":"http://a.example/token"}`, "AM-2 CL-10 AM-4 MD-3", ""},
@@ -140,6 +153,29 @@ func TestCertificateRemarks(t *testing.T) {
 	gap, err := Inspect(chain, noon)
 	if err != nil || gap.rules() != "XS-10" {
 		t.Errorf("XS-10 %v, %+v", err, gap.Remarks)
+	}
+}
+
+// A certificate that could be no anchor of a bundle says so by the bundle's rules.
+func TestAnchorRemarks(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(*x509.Certificate)
+		later  time.Duration
+		rules  string
+	}{
+		{"sound", nil, 0, ""},
+		{"it may not sign", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }, 0, "XS-14"},
+		{"it has expired", nil, 366 * 24 * time.Hour, "XS-22"},
+	} {
+		a, err := devca.New("example.org", devca.Options{Now: clock, MutateRoot: row.change})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Inspect(pemOf(a.Roots()[0].Raw), noon.Add(row.later))
+		if err != nil || r.Kind != CACertificate || r.rules() != row.rules {
+			t.Errorf("%s: %v, %s, want %s", row.name, err, r.rules(), row.rules)
+		}
 	}
 }
 
