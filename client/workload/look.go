@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
@@ -40,6 +41,15 @@ type View struct {
 	X509Bundles *x509bundle.Set
 	JWTBundles  *jwtbundle.Set
 }
+
+// Format keeps keys and tokens out of whatever prints the View, under every verb
+// (AU-2).
+func (v View) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "view of %s: %d X.509-SVIDs, %d JWT-SVIDs", v.Address, len(v.X509SVIDs), len(v.JWTSVIDs))
+}
+
+// LogValue does the same for slog.
+func (v View) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(v)) }
 
 // Look asks a Workload API once, for people: each part one time, with no retry,
 // and nothing is followed or kept. address is as in [Config]. With an audience it

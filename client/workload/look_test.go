@@ -3,6 +3,8 @@ package workload_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,6 +32,12 @@ func TestLook(t *testing.T) {
 	if len(v.X509SVIDs) != 2 || v.X509SVIDs[0].ID.Path() != "/billing" || v.X509SVIDs[1].Hint != "external" ||
 		len(v.JWTSVIDs) != 2 || !v.X509Bundles.Has(td) || !v.JWTBundles.Has(td) || v.Address != d.SocketAddr() {
 		t.Errorf("%+v", v)
+	}
+	var printed strings.Builder
+	slog.New(slog.NewJSONHandler(&printed, nil)).Info("x", "view", v)
+	fmt.Fprintf(&printed, "%v %+v %#v %s", v, *v, v, v)
+	if strings.Contains(printed.String(), "eyJ") || strings.Contains(printed.String(), "PrivateKey") || !strings.Contains(printed.String(), "2 X.509-SVIDs, 2 JWT-SVIDs") {
+		t.Errorf("AU-2 printed as %s", printed.String())
 	}
 	t.Setenv("SPIFFE_ENDPOINT_SOCKET", d.SocketAddr())
 	if v, err := svids.Look(t.Context(), "", ""); err != nil || len(v.X509SVIDs) != 2 || v.JWTSVIDs != nil {

@@ -50,11 +50,11 @@ type jwtIdentity struct {
 }
 
 func identityOf(v *workload.View, audience string, now time.Time) (identity, error) {
-	self := identity{WorkloadAPI: v.Address, X509SVIDs: []x509Identity{}, Bundles: []trustBundle{}, Audience: audience}
+	who := identity{WorkloadAPI: v.Address, X509SVIDs: []x509Identity{}, Bundles: []trustBundle{}, Audience: audience}
 	own := map[spiffeid.TrustDomain]bool{}
 	for i, svid := range v.X509SVIDs {
 		own[svid.ID.TrustDomain()] = true
-		self.X509SVIDs = append(self.X509SVIDs, x509IdentityOf(svid, i == 0))
+		who.X509SVIDs = append(who.X509SVIDs, x509IdentityOf(svid, i == 0))
 	}
 	bundles := map[spiffeid.TrustDomain]*trustBundle{}
 	bundle := func(td spiffeid.TrustDomain) *trustBundle {
@@ -78,9 +78,9 @@ func identityOf(v *workload.View, audience string, now time.Time) (identity, err
 	}
 	for _, b := range bundles {
 		slices.Sort(b.JWTKeyIDs)
-		self.Bundles = append(self.Bundles, *b)
+		who.Bundles = append(who.Bundles, *b)
 	}
-	slices.SortFunc(self.Bundles, func(a, b trustBundle) int {
+	slices.SortFunc(who.Bundles, func(a, b trustBundle) int {
 		if a.Own != b.Own && a.Own {
 			return -1
 		} else if a.Own != b.Own {
@@ -91,11 +91,11 @@ func identityOf(v *workload.View, audience string, now time.Time) (identity, err
 	for _, svid := range v.JWTSVIDs {
 		report, err := inspect.Inspect([]byte(svid.Marshal()), now)
 		if err != nil {
-			return self, fmt.Errorf("a JWT-SVID of %s cannot be read: %w", svid.ID, err)
+			return who, fmt.Errorf("a JWT-SVID of %s cannot be read: %w", svid.ID, err)
 		}
-		self.JWTSVIDs = append(self.JWTSVIDs, jwtIdentity{oauth.Shown(svid.Hint), report})
+		who.JWTSVIDs = append(who.JWTSVIDs, jwtIdentity{oauth.Shown(svid.Hint), report})
 	}
-	return self, nil
+	return who, nil
 }
 
 func x509IdentityOf(svid *x509svid.SVID, first bool) x509Identity {

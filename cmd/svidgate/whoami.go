@@ -44,11 +44,11 @@ that the workload runs in. No key, no signature and no token is shown.`,
 			if v == nil {
 				return err
 			}
-			self, inner := identityOf(v, audience, time.Now())
+			who, inner := identityOf(v, audience, time.Now())
 			if err = errors.Join(err, inner); asJSON {
-				return errors.Join(printJSON(cmd.OutOrStdout(), self), err)
+				return errors.Join(printJSON(cmd.OutOrStdout(), who), err)
 			}
-			self.print(cmd.OutOrStdout(), time.Now())
+			who.print(cmd.OutOrStdout(), time.Now())
 			return err
 		},
 	}
@@ -60,12 +60,12 @@ that the workload runs in. No key, no signature and no token is shown.`,
 	return cmd
 }
 
-func (self identity) print(w io.Writer, now time.Time) {
-	fmt.Fprintf(w, "Workload API %s\n\nX.509-SVIDs\n", self.WorkloadAPI)
-	if len(self.X509SVIDs) == 0 {
+func (who identity) print(w io.Writer, now time.Time) {
+	fmt.Fprintf(w, "Workload API %s\n\nX.509-SVIDs\n", who.WorkloadAPI)
+	if len(who.X509SVIDs) == 0 {
 		fmt.Fprintln(w, "  none: this Workload API does not have them")
 	}
-	for _, svid := range self.X509SVIDs {
+	for _, svid := range who.X509SVIDs {
 		var marks []string
 		if svid.Hint != "" {
 			marks = append(marks, "hint "+svid.Hint)
@@ -83,7 +83,7 @@ func (self identity) print(w io.Writer, now time.Time) {
 		fmt.Fprintf(w, "    x5t#S256 %s\n", svid.Thumbprint)
 	}
 	fmt.Fprintln(w, "\nTrust bundles")
-	for _, b := range self.Bundles {
+	for _, b := range who.Bundles {
 		var marks []string
 		if !b.Own {
 			marks = []string{"federated"}
@@ -94,15 +94,18 @@ func (self identity) print(w io.Writer, now time.Time) {
 		}
 		fmt.Fprintf(w, "  %s\n    %s, %s\n", withMarks(b.TrustDomain, marks), plural(b.X509, "X.509 anchor"), keys)
 	}
-	if len(self.Bundles) == 0 {
+	if len(who.Bundles) == 0 {
 		fmt.Fprintln(w, "  none")
 	}
-	if self.Audience == "" {
+	if who.Audience == "" {
 		fmt.Fprintln(w, "\nAdd --audience URL to see a JWT-SVID.")
 		return
 	}
-	fmt.Fprintf(w, "\nJWT-SVIDs for %s\n", oauth.Shown(self.Audience))
-	for _, svid := range self.JWTSVIDs {
+	fmt.Fprintf(w, "\nJWT-SVIDs for %s\n", oauth.Shown(who.Audience))
+	if len(who.JWTSVIDs) == 0 {
+		fmt.Fprintln(w, "  none")
+	}
+	for _, svid := range who.JWTSVIDs {
 		if svid.Hint != "" {
 			fmt.Fprintf(w, "  hint %s\n", svid.Hint)
 		}

@@ -67,7 +67,6 @@ type patient struct {
 	date, dated time.Time
 
 	attempts map[oauth.AuthMethod]*attempt
-	active   string // kid of the key that signs, as the server has it
 }
 
 func newPatient(c Config) (*patient, error) {
