@@ -111,8 +111,8 @@ func rootsFrom(name string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// marks are how outcomes are shown, here and wherever rules are explained.
-var marks = map[oauth.Outcome]string{oauth.Passed: "✓", doctor.Failed: "✗", oauth.NotJudged: "–"}
+// checkMarks are how outcomes are shown.
+var checkMarks = map[oauth.Outcome]string{oauth.Passed: "✓", doctor.Failed: "✗", oauth.NotJudged: "–"}
 
 // A diagnosis is what `doctor --json` prints.
 type diagnosis struct {
@@ -125,7 +125,7 @@ type diagnosis struct {
 
 func runDoctor(ctx context.Context, out io.Writer, c doctor.Config, asJSON bool) error {
 	told := func(f doctor.Finding) {
-		fmt.Fprintf(out, "%s %s: %s\n", marks[f.Outcome], f.What, f.Found)
+		fmt.Fprintf(out, "%s %s: %s\n", checkMarks[f.Outcome], f.What, f.Found)
 		if f.Next != "" {
 			fmt.Fprintf(out, "  next: %s\n", f.Next)
 		}

@@ -87,7 +87,7 @@ func TestExitCode(t *testing.T) {
 	if code, ok := errors.AsType[exitCode](err); !ok || code.code != 2 || !errors.Is(err, errSilent) || err.Error() != errSilent.Error() {
 		t.Errorf("%#v", err)
 	}
-	for outcome := range marks {
+	for outcome := range checkMarks {
 		if outcome != oauth.Passed && outcome != oauth.NotJudged && outcome != doctor.Failed {
 			t.Errorf("a mark for %s", outcome)
 		}

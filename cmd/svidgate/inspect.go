@@ -42,7 +42,7 @@ by others on the machine: give it in a file or by a pipe.`,
 			if len(args) == 1 {
 				name = args[0]
 			}
-			document, err := readDocument(cmd, name)
+			document, err := readInspected(cmd, name)
 			if err != nil {
 				return err
 			}
@@ -53,16 +53,16 @@ by others on the machine: give it in a file or by a pipe.`,
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), report)
 			}
-			return printReport(cmd.OutOrStdout(), report)
+			return printInspection(cmd.OutOrStdout(), report)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// readDocument reads a file, or standard input for "-": one byte more than
+// readInspected reads a file, or standard input for "-": one byte more than
 // inspect takes, so that it can say so.
-func readDocument(cmd *cobra.Command, name string) ([]byte, error) {
+func readInspected(cmd *cobra.Command, name string) ([]byte, error) {
 	in := cmd.InOrStdin()
 	if name != "-" {
 		if oauth.Redact(name) != name { // an error would repeat it
@@ -80,7 +80,7 @@ func readDocument(cmd *cobra.Command, name string) ([]byte, error) {
 
 const unverified = "NOTHING WAS VERIFIED: this is only what it says of itself."
 
-func printReport(w io.Writer, r *inspect.Report) error {
+func printInspection(w io.Writer, r *inspect.Report) error {
 	fmt.Fprintf(w, "%s: %s\n%s\n", r.Name, r.Because, unverified)
 	printSections(w, r.Sections, "")
 	printRemarks(w, r.Remarks)

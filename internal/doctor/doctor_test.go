@@ -182,6 +182,7 @@ func (refusing) FetchX509SVID(*workload.X509SVIDRequest, grpc.ServerStreamingSer
 // Servers that are nearly right, and one that is.
 func TestStrangers(t *testing.T) {
 	ca, past := newServerCA(t, nil), newServerCA(t, func() time.Time { return time.Now().AddDate(-2, 0, 0) })
+	late := newServerCA(t, func() time.Time { return time.Now().AddDate(0, 0, -355) })
 	const key = `{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"a","x":"i6Wmrk-Cs6LYh66L4nXEFkiLkYA-C4pdAf3V3dtTzm0","y":"qCw8mbVftytRqdbPRWhw68XiDZEPe_pRikur0GkM5zY"}`
 	serve := func(media, methods, keys string) http.Handler {
 		mux := http.NewServeMux()
@@ -203,6 +204,7 @@ func TestStrangers(t *testing.T) {
 		{"in order", stranger(t, ca, serve("application/json", both, `{"keys":[`+key+`]}`), "127.0.0.1"), "", "", "", ""},
 		{"another name", stranger(t, ca, serve("application/json", both, "{}"), "other.example"), "tls", "tls", "is for other.example, not for 127.0.0.1", "127.0.0.1"},
 		{"an expired certificate", stranger(t, past, serve("application/json", both, "{}"), "127.0.0.1"), "tls", "tls", "not now", "renew"},
+		{"a certificate about to end", stranger(t, late, serve("application/json", both, "{}"), "127.0.0.1"), "tls", "tls", "ends in ", "renew"},
 		{"no SPIFFE method", stranger(t, ca, serve("application/json", `["private_key_jwt"]`, `{"keys":[`+key+`]}`), "127.0.0.1"), "metadata", "metadata", "MD-1", "configuration"},
 		{"another media type", stranger(t, ca, serve("text/html", both, "{}"), "127.0.0.1"), "metadata", "metadata", "AM-1", "proxy"},
 		{"a well-known path in the wrong place", stranger(t, ca, appended, "127.0.0.1") + "/tenant", "metadata", "metadata", "there is a document at", "AM-1"},
@@ -214,6 +216,7 @@ func TestStrangers(t *testing.T) {
 			t.Setenv("SPIFFE_ENDPOINT_SOCKET", "")
 			roots := ca.Pool()
 			roots.AppendCertsFromPEM(past.PEM())
+			roots.AppendCertsFromPEM(late.PEM())
 			by := examine(t, Config{Issuer: row.issuer, RootCAs: roots})
 			if f := fails(by); f != row.fails {
 				t.Errorf("failed: %s, want %s: %+v", f, row.fails, by)

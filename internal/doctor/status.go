@@ -88,7 +88,7 @@ func olderForms(ctx context.Context, p *patient) verdict {
 	case !seen:
 		return notJudged("the server has no metric %s", legacyUse)
 	case len(used) == 0:
-		return passed("none since the server started: the profile latest would refuse nothing")
+		return passed("none since the server started")
 	}
-	return passed("since the server started: %s; the profile latest would refuse these", oauth.Shown(strings.Join(used, ", ")))
+	return passed("since the server started: %s; under the profile latest these requests would have been refused", oauth.Shown(strings.Join(used, ", ")))
 }
