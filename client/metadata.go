@@ -51,16 +51,9 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-// metadataURL puts the well-known path between host and path (AM-1). It works on
-// the text of the issuer, which checkIssuer has passed, so that nothing is
-// spelled anew on the way.
-func metadataURL(issuer string) string {
-	host, path, _ := strings.Cut(strings.TrimPrefix(issuer, "https://"), "/")
-	if path = strings.TrimSuffix(path, "/"); path != "" {
-		path = "/" + path
-	}
-	return "https://" + host + oauth.PathASMetadata + path
-}
+// metadataURL is where the document lives (AM-1), of an issuer that checkIssuer has
+// passed.
+func metadataURL(issuer string) string { return oauth.MetadataURL(issuer) }
 
 func (c *Client) fetchMetadata(ctx context.Context) (lease[metadata], error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)

@@ -1,5 +1,7 @@
 package oauth
 
+import "strings"
+
 // Request parameters (RFC 6749, RFC 7521, RFC 8707).
 const (
 	ParamGrantType           = "grant_type"
@@ -61,3 +63,15 @@ const (
 	PathOIDC        = "/.well-known/openid-configuration"
 	HeaderRequestID = "Request-Id"
 )
+
+// MetadataURL is where the metadata of an issuer lives: the well-known path stands
+// between its host and its path (AM-1), and a slash at the end goes first (RFC 8414
+// section 3.1). It works on the text of an https issuer without query and fragment,
+// which callers check, so that nothing is spelled anew on the way.
+func MetadataURL(issuer string) string {
+	host, path, _ := strings.Cut(strings.TrimPrefix(issuer, "https://"), "/")
+	if path = strings.TrimSuffix(path, "/"); path != "" {
+		path = "/" + path
+	}
+	return "https://" + host + PathASMetadata + path
+}

@@ -160,6 +160,20 @@ var stages = []struct {
 	{"The server itself", "Nothing that a caller did.", oauth.ReasonAuditUnavailable},
 }
 
+// reserved are the codes of the contract that nothing refuses with yet, and the work
+// that they belong to. A code leaves the list when it becomes a constant.
+var reserved = []struct{ work, codes string }{
+	{"Blocking a client", "client_blocked"},
+	{"Certificates that a proxy passes on", "proxy_untrusted"},
+	{"WIT-SVID and its proof", "pop_missing pop_bad pop_replayed cnf_missing aud_forbidden"},
+	{"DPoP", "dpop_bad dpop_nonce_required"},
+	{"First use", "first_use_denied first_use_pending first_use_quota"},
+	{"Token exchange", "exchange_subject_bad exchange_audience_denied exchange_actor_denied"},
+	{"Client metadata documents", "cimd_fetch_blocked cimd_mismatch"},
+	{"Introspection and revocation", "token_not_yours"},
+	{"A store that several nodes share", "store_unavailable"},
+}
+
 func render(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -167,12 +181,23 @@ func render(t *testing.T) []byte {
 
 <!-- Generated from package oauth: go test ./oauth -run TestReasonCodesDocument -update -->
 
-Every refusal has one of these codes. It is the same in the log line, the audit line (` + "`reason`" + `), the metric label and the error of the Go
-libraries, and it never goes to the caller: a caller is told an OAuth code, its one sentence and a ` + "`Request-Id`" + `, under which the operator
-finds the code, the rule that refused, what that rule expected and what was presented. Rules are listed in
+Every refusal has one of these codes. It is the same in the log line, the audit line (` + "`reason`" + `), the metric label and the error of
+package ` + "`resource`" + `, and it never goes to the caller: a caller is told an OAuth code, its one sentence and a ` + "`Request-Id`" + `, under which the
+operator finds the code, the rule that refused, what that rule expected and what was presented. Rules are listed in
 [requirements.md](requirements.md). A code keeps its name and its meaning.
 
-The codes stand in the order in which a request meets them.
+The codes stand in the order in which a request meets them. Each has an example: the rule that refused, and its two texts as the log line,
+the audit line and ` + "`explain`" + ` have them. A test runs the rules and compares. Other rules may refuse for the same reason, with other texts.
+In the examples the issuer is ` + "`https://as.example.com`" + `, the trust domain ` + "`example.org`" + `, and the time noon of 1 July 2026.
+
+## In the Go libraries
+
+Package ` + "`resource`" + ` and the root package return an ` + "`*oauth.Error`" + `: ` + "`oauth.AsError(err).Reason`" + ` is the code, one of the same constants, and
+` + "`errors.Is(err, oauth.ReasonExpired)`" + ` asks for one. ` + "`Require`" + ` logs it as ` + "`reason`" + `, with ` + "`rule`, `expected` and `presented`" + `.
+
+Package ` + "`client`" + ` is the caller, and so is not told: its ` + "`*client.ResponseError`" + ` has the OAuth code (` + "`errors.Is(err, oauth.InvalidClient)`" + `) and
+the ` + "`RequestID`" + `. The server's operator has the reason under that id: ` + "`svidgate explain --request-id ID --socket PATH`" + `. Where the caller can be
+run by hand, ` + "`svidgate doctor`" + ` looks at its whole way.
 `)
 	texts := oauth.ReasonTexts()
 	for i, stage := range stages {
@@ -183,11 +208,22 @@ The codes stand in the order in which a request meets them.
 		if end < 1 || texts[0].Reason != stage.first {
 			t.Fatalf("the stage %q does not begin at %s", stage.title, stage.first)
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| code | cause | what to do |\n|---|---|---|\n", stage.title, stage.intro)
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", stage.title, stage.intro)
 		for _, text := range texts[:end] {
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", text.Reason, text.Cause, text.Next)
+			example := text.Reason.Example()
+			presented := example.Presented
+			if presented == "" {
+				presented = "(nothing)"
+			}
+			fmt.Fprintf(&b, "\n### `%s`\n\n%s\n\n*What to do:* %s\n\n", text.Reason, text.Cause, text.Next)
+			fmt.Fprintf(&b, "    %-6s expected   %s\n           presented  %s\n", example.Rule, example.Expected, presented)
 		}
 		texts = texts[end:]
+	}
+	b.WriteString("\n## Reserved for later\n\nNothing refuses with these codes yet. They are named here so that they keep their meaning when the work comes that they belong to.\n\n" +
+		"| work | codes |\n|---|---|\n")
+	for _, r := range reserved {
+		fmt.Fprintf(&b, "| %s | `%s` |\n", r.work, strings.Join(strings.Fields(r.codes), "`, `"))
 	}
 	b.WriteString("\n## What the caller is told\n\nOne sentence per code, whatever the reason. A code without a sentence answers with its status and an empty body.\n\n" +
 		"| `error` | status | `error_description` |\n|---|---|---|\n")

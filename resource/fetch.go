@@ -133,17 +133,9 @@ func (k *RemoteKeys) discover(ctx context.Context) (string, error) {
 	return url, nil
 }
 
-// metadataURL puts the well-known path between host and path of an issuer that
-// New has checked (AM-1). A slash at the end goes first (RFC 8414 section 3.1).
-func metadataURL(issuer string) string {
-	host, path, _ := strings.Cut(strings.TrimPrefix(issuer, "https://"), "/")
-	path = strings.TrimSuffix(path, "/")
-	url := "https://" + host + oauth.PathASMetadata
-	if path != "" {
-		url += "/" + path
-	}
-	return url
-}
+// metadataURL is where the document lives (AM-1), of an issuer that New has
+// checked.
+func metadataURL(issuer string) string { return oauth.MetadataURL(issuer) }
 
 // get reads a document of at most MaxKeySet bytes.
 func (k *RemoteKeys) get(ctx context.Context, url string) (document, error) {

@@ -122,11 +122,11 @@ func check(t *testing.T, line string) {
 func TestPastedCommands(t *testing.T) {
 	d := developer{
 		Issuer: "https://127.0.0.1:1", MTLSURL: "https://127.0.0.1:2", Resource: "https://127.0.0.1:3/", Scope: "read", Socket: "unix:///tmp/w.sock",
-		Bundle: "https://127.0.0.1:4/", TrustDomain: "dev.test", CAFile: "/tmp/ca.pem", Config: "/tmp/c.yaml", Audit: "/tmp/a.jsonl", Status: "http://127.0.0.1:5",
+		Bundle: "https://127.0.0.1:4/", TrustDomain: "dev.test", CAFile: "/tmp/ca.pem", Config: "/tmp/c.yaml", Audit: "/tmp/a.jsonl", Status: "http://127.0.0.1:5", Admin: "/tmp/a.sock",
 	}
 	text := d.text("svidgate")
-	lines := regexp.MustCompile(`svidgate token [^)"\n]+`).FindAllString(text, -1)
-	if len(lines) != 3 {
+	lines := regexp.MustCompile(`svidgate (?:token|doctor) [^)"\n]+`).FindAllString(text, -1)
+	if len(lines) != 4 {
 		t.Fatalf("%d commands in %s", len(lines), text)
 	}
 	for _, line := range lines {
@@ -199,7 +199,7 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: the help shows no example: %v", shell, err)
 		}
 	}
-	const noFiles, extensions, folders = ":4", ":8", ":16"
+	const anyFile, noFiles, extensions, folders = ":0", ":4", ":8", ":16"
 	for _, row := range []struct {
 		args []string
 		want []string
@@ -209,6 +209,11 @@ func TestCompletion(t *testing.T) {
 		{[]string{"check-config", ""}, []string{"yaml", "yml", "json"}, extensions},
 		{[]string{"serve", "--config", ""}, []string{"yaml", "yml", "json"}, extensions},
 		{[]string{"dev", "--dir", ""}, nil, folders},
+		{[]string{"doctor", "--method", ""}, []string{"spiffe_jwt", "spiffe_x509"}, noFiles},
+		{[]string{"doctor", "--admin-socket", ""}, []string{"sock"}, extensions},
+		{[]string{"inspect", ""}, nil, anyFile},
+		{[]string{"inspect", "a", ""}, nil, noFiles},
+		{[]string{"whoami", "--audience", ""}, nil, noFiles},
 		{[]string{"ser"}, []string{"serve\tRun the authorization server"}, noFiles},
 	} {
 		stdout, _, err := run(t, append([]string{"__complete"}, row.args...)...)

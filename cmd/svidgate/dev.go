@@ -132,6 +132,10 @@ Use the socket with any SPIFFE client:
 
   export SPIFFE_ENDPOINT_SOCKET=%s
 
+Check a workload's whole way to a token:
+
+  %s doctor --issuer %s --ca-file %s --socket %s --spiffe-id %s --admin-socket %s --status %s
+
 See what was decided:
 
   tail -f %s
@@ -143,7 +147,8 @@ See the state of the bundles and the signing keys, and change the configuration 
   %s keys list
 `, d.Issuer, d.MTLSURL, d.Resource, d.Scope, d.TrustDomain, d.Bundle, d.Socket, d.Status, d.Status, d.Config, d.Audit, d.Admin,
 		token(devenv.Billing, string(oauth.MethodJWT)), d.CAFile, token(devenv.Billing, string(oauth.MethodJWT)), d.Resource,
-		token(devenv.Orders, string(oauth.MethodX509)), d.Socket, d.Audit, d.Admin, self, self)
+		token(devenv.Orders, string(oauth.MethodX509)), d.Socket,
+		self, d.Issuer, d.CAFile, d.Socket, devenv.Billing, d.Admin, d.Status, d.Audit, d.Admin, self, self)
 }
 
 // self is how this program was called, for commands to paste: `go run` leaves a

@@ -26,23 +26,6 @@ func main() {
 	}
 }
 
-// An exitError ends the program with another code than 1.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-// exitCode is 1, unless a command says otherwise.
-func exitCode(err error) int {
-	if e, ok := errors.AsType[*exitError](err); ok {
-		return e.code
-	}
-	return 1
-}
-
 // errSilent ends a command whose output has said already what is wrong.
 var errSilent = errors.New("failed")
 
@@ -60,7 +43,8 @@ which the API verifies by itself.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newToken(), newExplain(), newDemo(), newDev(),
+	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
+		newExplain(), newInspect(), newWhoami(), newDoctor(),
 		newBundle(), newKeys(), newReload(), newAudit(), newProfile(), newVersion())
 	return root
 }

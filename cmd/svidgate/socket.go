@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/admin"
+	"github.com/svidgate/svidgate/internal/spoken"
 )
 
 // A connection is how a command reaches a running server.
@@ -70,34 +71,8 @@ func age(now time.Time, t *time.Time) string {
 	if t == nil {
 		return "never"
 	}
-	return spoken(now.Sub(*t))
-}
-
-func spoken(d time.Duration) string {
-	if d < 0 {
-		return "in " + short(-d)
-	}
-	return short(d) + " ago"
+	return spoken.Since(now.Sub(*t))
 }
 
 // short is a duration in at most two units.
-func short(d time.Duration) string {
-	d = d.Round(time.Second)
-	units := []struct {
-		size time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
-	for i, u := range units {
-		if d < u.size {
-			continue
-		}
-		text := fmt.Sprintf("%d%s", d/u.size, u.name)
-		if i+1 < len(units) {
-			if rest := d % u.size / units[i+1].size; rest > 0 {
-				text += fmt.Sprintf("%d%s", rest, units[i+1].name)
-			}
-		}
-		return text
-	}
-	return "0s"
-}
+func short(d time.Duration) string { return spoken.Duration(d) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -83,15 +82,9 @@ func (f *tokenFlags) run(ctx context.Context, cmd *cobra.Command) error {
 	config := client.Config{
 		Issuer: f.issuer, ClientID: f.clientID, Method: oauth.AuthMethod(f.method), EndpointAudience: f.endpointAudience,
 	}
-	if f.caFile != "" {
-		pem, err := os.ReadFile(f.caFile)
-		if err != nil {
-			return fmt.Errorf("--ca-file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("--ca-file: %s holds no certificate", f.caFile)
-		}
+	var err error
+	if config.RootCAs, err = rootsFrom(f.caFile); err != nil {
+		return err
 	}
 	closeSource, err := f.credentials(ctx, &config)
 	if err != nil {

@@ -52,9 +52,13 @@ var allowed = map[string][]string{
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server",
 		"internal/trace", "internal/trace/otlp"},
 
-	"client":          {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
-	"client/workload": {"client", "oauth"},
-	"resource":        {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
+	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"client/workload":  {"client", "oauth"},
+	"internal/spoken":  {},
+	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
+	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/inspect", "internal/jose", "internal/keys",
+		"internal/spoken", "internal/strictjson"},
+	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
 
 	"internal/devca":     {"internal/jose", "internal/strictid"},
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},

@@ -23,6 +23,18 @@ type file struct {
 	Chains   map[string][][]byte        `json:"chains,omitempty"`
 	Contexts map[string]json.RawMessage `json:"contexts,omitempty"`
 	Vectors  []*vector                  `json:"vectors"`
+
+	// told hears of every refusal what an operator is told; nil is deaf.
+	told func(refusal)
+}
+
+// A refusal is what an operator is told of one.
+type refusal struct{ reason, rule, expected, presented string }
+
+func (f *file) tell(r refusal) {
+	if f.told != nil {
+		f.told(r)
+	}
 }
 
 // A vector is one input and what must come of it.

@@ -74,6 +74,7 @@ func judgeAccessToken(t testing.TB, f *file, input json.RawMessage) expectation 
 	r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, PeerCertificates: f.chain(t, in.Chain)}
 	caller, err := v.Verify(t.Context(), r, in.Scopes...)
 	if e, ok := errors.AsType[*oauth.Error](err); ok {
+		f.tell(refusal{string(e.Reason), e.Rule, e.Expected, e.Presented})
 		return expectation{Outcome: refused, Status: e.Code.Status(), Error: wireError(e), Reason: string(e.Reason), Rule: e.Rule}
 	}
 	e := expectation{Outcome: accepted, Binding: string(oauth.BindingBearer)}

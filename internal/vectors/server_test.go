@@ -103,19 +103,27 @@ func judgeTokenRequest(t testing.TB, f *file, input json.RawMessage) expectation
 type refusalLog struct {
 	slog.Handler
 	last *expectation
+	tell func(refusal)
 }
 
 func (l refusalLog) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == "refused" {
+		var told refusal
 		r.Attrs(func(a slog.Attr) bool {
 			switch a.Key {
 			case "reason":
-				l.last.Reason = a.Value.String()
+				told.reason = a.Value.String()
 			case "rule":
-				l.last.Rule = a.Value.String()
+				told.rule = a.Value.String()
+			case "expected":
+				told.expected = a.Value.String()
+			case "presented":
+				told.presented = a.Value.String()
 			}
 			return true
 		})
+		l.last.Reason, l.last.Rule = told.reason, told.rule
+		l.tell(told)
 	}
 	return nil
 }
@@ -157,7 +165,7 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 		Policy:        table, Resources: resources, Keys: ring, Audit: record, Bundles: set,
 		Methods:           []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
 		FailuresPerSource: c.FailuresPerSource, RequestsPerClient: c.RequestsPerClient,
-		Log: slog.New(refusalLog{slog.NewTextHandler(os.Stderr, nil), refusals}), Now: now,
+		Log: slog.New(refusalLog{slog.NewTextHandler(os.Stderr, nil), refusals, f.tell}), Now: now,
 	}, nil)
 	fatal(err)
 	return s, refusals, closed

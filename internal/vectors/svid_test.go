@@ -120,11 +120,12 @@ func judgeJWTSVID(t testing.TB, f *file, input json.RawMessage) expectation {
 	var c verifierContext
 	f.context(t, in.Context, &c)
 	v := f.verifier(t, c, func() time.Time { return f.Now })
-	return byIdentity(v.VerifyJWTSVID(t.Context(), svidgate.JWTPresentation{Assertion: in.Assertion, EndpointURL: c.EndpointURL}))
+	return f.byIdentity(v.VerifyJWTSVID(t.Context(), svidgate.JWTPresentation{Assertion: in.Assertion, EndpointURL: c.EndpointURL}))
 }
 
-func byIdentity(identity svidgate.Identity, err error) expectation {
+func (f *file) byIdentity(identity svidgate.Identity, err error) expectation {
 	if e, ok := errors.AsType[*oauth.Error](err); ok {
+		f.tell(refusal{string(e.Reason), e.Rule, e.Expected, e.Presented})
 		return expectation{Outcome: refused, Reason: string(e.Reason), Rule: e.Rule}
 	}
 	return expectation{Outcome: accepted, SPIFFEID: identity.SPIFFEID().String()}
@@ -141,7 +142,7 @@ func judgeX509SVID(t testing.TB, f *file, input json.RawMessage) expectation {
 	var c verifierContext
 	f.context(t, in.Context, &c)
 	v := f.verifier(t, c, func() time.Time { return f.Now })
-	return byIdentity(v.VerifyX509SVID(t.Context(), certificates(t, in.Certificates)))
+	return f.byIdentity(v.VerifyX509SVID(t.Context(), certificates(t, in.Certificates)))
 }
 
 func certificates(t testing.TB, all [][]byte) []*x509.Certificate {

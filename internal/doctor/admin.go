@@ -1,0 +1,158 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/admin"
+	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/spoken"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// trustDomain is the workload's; empty when there is no SVID.
+func (p *patient) trustDomain() string {
+	if p.x509 != nil {
+		return p.x509.ID.TrustDomain().Name()
+	}
+	if p.jwt != nil {
+		sub, _ := p.claim("sub").Text()
+		name, _, _ := strings.Cut(strings.TrimPrefix(sub, "spiffe://"), "/")
+		return name
+	}
+	return ""
+}
+
+const noAdmin = "there is no --admin-socket and no SVIDGATE_SOCKET"
+
+// serverBundle looks at what the server verifies this workload's SVIDs with.
+func serverBundle(ctx context.Context, p *patient) verdict {
+	if p.AdminSocket == "" {
+		return notJudged(noAdmin)
+	}
+	server := admin.Dial(p.AdminSocket)
+	all, err := server.Bundles(ctx)
+	if err != nil {
+		return failed("name the socket that the server's log line \"ready\" has as admin, and run as the server's user", "%s", oauth.Shown(err.Error()))
+	}
+	td := p.trustDomain()
+	if td == "" {
+		return p.allBundles(all)
+	}
+	i := slices.IndexFunc(all, func(b admin.Bundle) bool { return b.TrustDomain == td })
+	if i < 0 {
+		return failed("add "+oauth.Shown(td)+" under trust_domains of the server's configuration", "the server does not know the trust domain %s (td_unknown)", oauth.Shown(td))
+	}
+	if v, bad := faulty(all[i]); bad {
+		return v
+	}
+	b := all[i]
+	for _, kind := range []struct {
+		use  string
+		held bool
+	}{{"x509-svid", p.x509 != nil}, {"jwt-svid", p.jwt != nil}} {
+		if kind.held && b.Keys[kind.use] == 0 {
+			return failed("check what "+b.Source+" publishes", "the bundle of %s has no %s key, so no such SVID is accepted (bundle_no_keys)", b.TrustDomain, kind.use)
+		}
+	}
+	if b, err = server.Bundle(ctx, td); err != nil {
+		return failed("run `svidgate bundle status "+td+"`", "%s", oauth.Shown(err.Error()))
+	}
+	if why := p.unverifiable(b); why != "" {
+		return failed("run `svidgate bundle refresh "+b.TrustDomain+"`, and check that "+b.Source+" is the trust domain's own",
+			"the bundle of %s, confirmed %s ago, does not verify this workload: %s", b.TrustDomain, span(b.AgeSeconds), why)
+	}
+	return passed("%s, confirmed %s ago (%s at most), %s, %s", b.TrustDomain, span(b.AgeSeconds), oldest(b), count(b.Keys["x509-svid"], "X.509 anchor"), count(b.Keys["jwt-svid"], "JWT key"))
+}
+
+// unverifiable compares what the workload has with the entries of the server's
+// bundle: the kid of its JWT-SVID, and the anchors that its own Workload API trusts.
+func (p *patient) unverifiable(b admin.Bundle) string {
+	has := func(use string, fits func(admin.Entry) bool) bool {
+		return slices.ContainsFunc(b.Entries, func(e admin.Entry) bool { return e.Use == use && fits(e) })
+	}
+	if p.jwt != nil {
+		kid, _, _ := p.jwt.Text("kid")
+		if kid != "" && !has("jwt-svid", func(e admin.Entry) bool { return e.KeyID == kid }) {
+			return "it has not the key " + oauth.Shown(kid) + " of the JWT-SVID (kid_unknown_after_refresh)"
+		}
+	}
+	if len(p.anchors) > 0 && !has("x509-svid", func(e admin.Entry) bool { return slices.Contains(p.anchors, e.Fingerprint) }) {
+		return "it has none of the anchors that the Workload API has (cert_chain_bad)"
+	}
+	return ""
+}
+
+// allBundles is for a place without a workload.
+func (p *patient) allBundles(all []admin.Bundle) verdict {
+	var names []string
+	for _, b := range all {
+		if v, bad := faulty(b); bad {
+			return v
+		}
+		names = append(names, b.TrustDomain)
+	}
+	if len(names) == 0 {
+		return failed("add one under trust_domains of the server's configuration", "the server knows no trust domain")
+	}
+	return passed("all are ready: %s", oauth.Shown(strings.Join(names, ", ")))
+}
+
+// faulty says what is wrong with a bundle: that it is not there or too old, or what
+// the server itself raises an alarm for.
+func faulty(b admin.Bundle) (v verdict, bad bool) {
+	next := "run `svidgate bundle status " + b.TrustDomain + "`, and mend its source: " + b.Source
+	why := b.LastError
+	if why == "" {
+		why = "its source has not answered"
+	}
+	switch {
+	case b.Generation == 0:
+		return failed(next, "the server never got the bundle of %s (td_not_ready): %s", b.TrustDomain, oauth.Shown(why)), true
+	case !b.Ready:
+		return failed(next, "the bundle of %s was confirmed %s ago, %s at most (bundle_too_old): %s", b.TrustDomain, span(b.AgeSeconds), oldest(b), oauth.Shown(why)), true
+	case len(b.Alarms) > 0:
+		return failed(next, "the server raises an alarm for %s: %s", b.TrustDomain, oauth.Shown(b.Alarms[0])), true
+	}
+	return verdict{}, false
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func span(seconds int64) string { return spoken.Duration(time.Duration(seconds) * time.Second) }
+
+func oldest(b admin.Bundle) string {
+	if b.MaxAgeSeconds == 0 {
+		return "any age"
+	}
+	return span(b.MaxAgeSeconds)
+}
+
+// signingKeys compares what the server signs with and what it is seen to publish:
+// they part where a cache or another server answers at the issuer's address.
+func signingKeys(ctx context.Context, p *patient) verdict {
+	if p.AdminSocket == "" {
+		return notJudged(noAdmin)
+	}
+	all, err := admin.Dial(p.AdminSocket).Keys(ctx)
+	if err != nil {
+		return failed("run `svidgate keys list`", "%s", oauth.Shown(err.Error()))
+	}
+	i := slices.IndexFunc(all, func(k keys.Key) bool { return k.State == keys.StateActive })
+	if i < 0 {
+		return failed("run `svidgate keys rotate --now`", "no key signs")
+	}
+	kid := all[i].ID
+	if p.keys != nil && !slices.Contains(p.keys.KeyIDs(), kid) {
+		return failed("check for a cache or another server behind the issuer's address", "the key that signs, kid %s, is not among those at %s", kid, oauth.Shown(p.document.jwksURI))
+	}
+	return passed("%s, the one that signs has kid %s", count(len(all), "key"), kid)
+}

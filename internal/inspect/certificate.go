@@ -1,0 +1,149 @@
+package inspect
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/strictid"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// mostCertificates is how many certificates are read. A trust store of a whole
+// system has a few hundred.
+const mostCertificates = 20
+
+func inspectPEM(text []byte, now time.Time) (*Report, error) {
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("there is a PEM block of the type %s, which inspect does not read", oauth.Shown(block.Type))
+		}
+		if len(certs) == mostCertificates {
+			return nil, fmt.Errorf("there are more than %d certificates", mostCertificates)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d does not parse: %s", len(certs)+1, oauth.Shown(err.Error()))
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("this begins like PEM and no block of it can be read: was it cut off?")
+	}
+	return inspectChain(certs, now), nil
+}
+
+// inspectDER reads what the Workload API hands out: certificates one after the
+// other.
+func inspectDER(der []byte, now time.Time) (*Report, error) {
+	certs, err := x509.ParseCertificates(der)
+	if err != nil || len(certs) == 0 || len(certs) > mostCertificates {
+		return nil, errors.New("this is binary and no certificate in DER form")
+	}
+	return inspectChain(certs, now), nil
+}
+
+func inspectChain(certs []*x509.Certificate, now time.Time) *Report {
+	r := recogniseCertificate(certs[0])
+	if len(certs) > 1 {
+		r.Because += fmt.Sprintf("; %d more certificates follow", len(certs)-1)
+	}
+	for i, cert := range certs {
+		s := certificateSection(cert, now)
+		if len(certs) > 1 {
+			s.Title = fmt.Sprintf("Certificate %d of %d", i+1, len(certs))
+		}
+		r.Sections = append(r.Sections, s)
+	}
+	switch r.Kind {
+	case X509SVID:
+		r.Remarks = certificateRemarks(certs, now)
+		order(r, certs)
+	case CACertificate:
+		for i, cert := range certs {
+			anchorRemarks(r, i, cert, now)
+		}
+	}
+	return r
+}
+
+func recogniseCertificate(cert *x509.Certificate) *Report {
+	uris, _ := strictid.URINames(cert)
+	spiffe := 0
+	for _, uri := range uris {
+		if strictid.Cut(uri).Scheme != "" {
+			spiffe++
+		}
+	}
+	switch {
+	case cert.IsCA && spiffe > 0:
+		return &Report{Kind: CACertificate, Name: "CA certificate of a trust domain", Because: "it is a CA and bears a SPIFFE ID"}
+	case cert.IsCA:
+		return &Report{Kind: CACertificate, Name: "CA certificate", Because: "its basic constraints say that it is a CA"}
+	case spiffe > 0:
+		return &Report{Kind: X509SVID, Name: "X.509-SVID", Because: "it is no CA and has a SPIFFE ID among its URI names"}
+	}
+	return &Report{Kind: Certificate, Name: "certificate that is no X.509-SVID", Because: "it has no SPIFFE ID among its URI names"}
+}
+
+func certificateSection(cert *x509.Certificate, now time.Time) Section {
+	var s Section
+	uris, err := strictid.URINames(cert)
+	if err != nil {
+		s.add("URI names", oauth.Shown(err.Error()))
+	}
+	for i, uri := range uris {
+		switch {
+		case i == mostItems:
+			s.add("URI name", fmt.Sprintf("and %d more", len(uris)-i))
+		case i > mostItems:
+		case strictid.Cut(uri).Scheme == "":
+			s.add("URI name", oauth.Shown(uri))
+		case cert.IsCA:
+			s.add("SPIFFE ID", oauth.Shown(uri))
+		default:
+			identifier(&s, uri)
+		}
+	}
+	s.add("subject", oauth.Shown(or(cert.Subject.String(), "(empty)")))
+	s.add("issuer", oauth.Shown(or(cert.Issuer.String(), "(empty)")))
+	s.add("serial", oauth.Shown(fmt.Sprintf("%x", cert.SerialNumber)))
+	s.moment("not before", cert.NotBefore, now)
+	s.end("not after", cert.NotAfter, now)
+	s.add("key", jose.KeyType(cert.PublicKey))
+	s.add("signed with", cert.SignatureAlgorithm.String())
+	s.add("CA", caText(cert))
+	s.add("key usage", keyUsage(cert.KeyUsage))
+	s.add("extended key usage", extKeyUsage(cert))
+	if len(cert.DNSNames) > 0 {
+		s.add("DNS names", oauth.Shown(strings.Join(cert.DNSNames, ", ")))
+	}
+	s.add("x5t#S256", thumbprint(cert.Raw))
+	return s
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// order looks whether each certificate names the next one as its issuer. That is
+// a comparison of names; the signatures are not looked at.
+func order(r *Report, certs []*x509.Certificate) {
+	for i := range len(certs) - 1 {
+		if string(certs[i].RawIssuer) != string(certs[i+1].RawSubject) {
+			r.remark("XS-10", fmt.Sprintf("certificate %d names another issuer than certificate %d: the workload's own comes first, then its intermediates", i+1, i+2))
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package inspect
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/svidgate/svidgate/internal/strictjson"
+)
+
+// privateMembers are those of RFC 7518 section 6 that only a private or symmetric
+// key has.
+var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+
+// keyMembers mark an object as a key, so that a claim named d is not one.
+var keyMembers = []string{"kty", "crv", "n"}
+
+// holders are the members in which programs of this field keep a private key in
+// base64: our own key file, and what SPIRE's agent prints. Compared in lower case
+// and without underscores.
+var holders = []string{"privatekey", "x509svidkey", "svidkey", "pkcs8"}
+
+// private reports whether a key with private members lies anywhere in an object:
+// in a set, in a confirmation claim, or in a file of another program.
+func private(members strictjson.Members) bool {
+	key := slices.ContainsFunc(members, func(m strictjson.Member) bool { return slices.Contains(keyMembers, m.Name) })
+	return slices.ContainsFunc(members, func(m strictjson.Member) bool {
+		switch {
+		case key && slices.Contains(privateMembers, m.Name):
+			return true
+		case slices.Contains(holders, strings.ToLower(strings.ReplaceAll(m.Name, "_", ""))):
+			return true
+		}
+		return privateValue(m.Value)
+	})
+}
+
+// privateValue ends because the reader bounds how deep a document is.
+func privateValue(v strictjson.Value) bool {
+	switch v.Kind() {
+	case '{':
+		members, err := v.Object()
+		return err == nil && private(members)
+	case '[':
+		items, _ := v.Items()
+		return slices.ContainsFunc(items, privateValue)
+	}
+	return false
+}

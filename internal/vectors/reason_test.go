@@ -1,0 +1,49 @@
+package vectors
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// afterRefresh is the one reason that no vector gives, since nothing is fetched in
+// them: the same rule refuses with the same texts as for kid_unknown.
+const afterRefresh = oauth.ReasonKIDUnknownAfterRefresh
+
+// The examples of docs/reason-codes.md are what the rules say: each is the refusal
+// of some vector, word for word.
+func TestReasonExamples(t *testing.T) {
+	said := map[refusal]bool{}
+	for _, f := range readFiles(t) {
+		f.told = func(r refusal) { said[r] = true }
+		switch f.Family {
+		case "jwt-svid", "x509-svid", "access-token", "token-request":
+			for _, v := range f.Vectors {
+				families[f.Family](t, f, v.Input)
+			}
+		}
+	}
+	if len(said) == 0 {
+		t.Fatal("no vector refuses")
+	}
+	for _, text := range oauth.ReasonTexts() {
+		reason, e := text.Reason, text.Reason.Example()
+		if reason == afterRefresh {
+			reason = oauth.ReasonKIDUnknown
+		}
+		if said[refusal{string(reason), e.Rule, e.Expected, e.Presented}] {
+			continue
+		}
+		var others []string
+		for r := range said {
+			if r.reason == string(reason) {
+				others = append(others, fmt.Sprintf("%s: expected %s, presented %s", r.rule, r.expected, r.presented))
+			}
+		}
+		slices.Sort(others)
+		t.Errorf("no vector refuses for %s as the example says; these do:\n%s", text.Reason, strings.Join(others, "\n"))
+	}
+}
