@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -101,20 +100,11 @@ func TestPrometheus(t *testing.T) {
 
 	// The panels, while all that is going on.
 	for _, q := range dashboardQueries(t) {
-		if numbers, err := p.queryRange(q.expr); err != nil || numbers == 0 && !isAwaited(q) {
+		if numbers, err := p.queryRange(q.expr); err != nil || numbers == 0 {
 			t.Errorf("panel %q: %d numbers, error %v: %s", q.where, numbers, err, q.expr)
 		}
 	}
 	p.rulesAreWell(t, len(alerts))
-}
-
-func isAwaited(q query) bool {
-	for name := range awaited {
-		if strings.Contains(q.expr, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // rulesAreWell looks at what Prometheus itself thinks of the rules.
