@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // ErrNoLine is returned when no line has the request id.
@@ -15,6 +16,8 @@ var ErrNoLine = errors.New("no line of the audit record has this request id")
 
 // ErrStream is returned for what is no regular file.
 var ErrStream = errors.New("the record is a stream, of which nothing can be read again")
+
+const requestMember = `"request_id":"`
 
 // maxRequestID bounds what is searched for; the server's own have 26 bytes.
 const maxRequestID = 128
@@ -46,8 +49,8 @@ func Find(ctx context.Context, r io.ReaderAt, size int64, requestID string) ([]b
 	if requestID == "" || len(requestID) > maxRequestID {
 		return nil, ErrNoLine
 	}
-	// As the member stands in a line; inside another member its quotes would be escaped.
-	needle := appendMember(nil, "request_id", requestID)
+	// As the member's value ends: whether it is that member, the line is asked.
+	needle := appendQuoted(nil, requestID, maxRequestID)[1:]
 	block := make([]byte, maxLine+len(needle))
 	for end := size; end > 0; {
 		if err := ctx.Err(); err != nil {
@@ -59,7 +62,10 @@ func Find(ctx context.Context, r io.ReaderAt, size int64, requestID string) ([]b
 		if _, err := r.ReadAt(part, start); err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("audit: %w", err)
 		}
-		for at := bytes.LastIndex(part, needle); at >= 0; at = bytes.LastIndex(part[:at], needle) {
+		for _, at := range slices.Backward(allOf(part, needle)) {
+			if at >= len(requestMember) && !bytes.HasSuffix(part[:at], []byte(requestMember)) {
+				continue // another member's value, or its end
+			}
 			line, err := lineAround(r, size, start+int64(at))
 			if err != nil || line != nil && ofRequest(line, requestID) {
 				return line, err
@@ -68,6 +74,19 @@ func Find(ctx context.Context, r io.ReaderAt, size int64, requestID string) ([]b
 		end = start
 	}
 	return nil, ErrNoLine
+}
+
+// allOf are the places where a needle begins. Searching forward is far faster than
+// backward.
+func allOf(b, needle []byte) (found []int) {
+	for from := 0; ; {
+		at := bytes.Index(b[from:], needle)
+		if at < 0 {
+			return found
+		}
+		found = append(found, from+at)
+		from += at + 1
+	}
 }
 
 // lineAround is the line in which an offset lies; nil when it is none of ours.
