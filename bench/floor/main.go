@@ -164,7 +164,7 @@ func (f *floor) verify(a string) (string, bool) {
 		}
 	}
 	var header struct{ Alg, Kid string }
-	c := claims{signature: parts[2]}
+	c := claims{signature: strings.Clone(parts[2])} // and not all of the request
 	h, _ := b64.DecodeString(parts[0])
 	p, _ := b64.DecodeString(parts[1])
 	sig, _ := b64.DecodeString(parts[2])
@@ -178,10 +178,14 @@ func (f *floor) verify(a string) (string, bool) {
 	if c.Exp < now || len(c.Aud) != 1 || c.Aud[0] != f.issuer {
 		return "", false
 	}
+	sub := c.Sub
+	if !f.remember {
+		c = claims{Exp: c.Exp} // nothing else is asked for
+	}
 	f.mu.Lock()
 	f.seen[digest] = c
 	f.mu.Unlock()
-	return c.Sub, true
+	return sub, true
 }
 
 func (f *floor) verifyChain(chain []*x509.Certificate) (string, bool) {

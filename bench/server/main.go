@@ -59,8 +59,5 @@ func openWorld(dir string, domains int) (*world.World, error) {
 	if _, err := os.Stat(filepath.Join(dir, "domains")); err == nil {
 		return world.Open(dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	return world.Make(dir, domains)
 }

@@ -77,9 +77,17 @@ func Start(ctx context.Context, core int, ready func(line []byte) bool, program 
 // Usage is what it has used.
 func (p *Process) Usage() (Usage, error) { return UsageOf(p.PID) }
 
+// Pause stops it where it is, until Continue, so that it takes nothing from what
+// is measured meanwhile.
+func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue undoes Pause.
+func (p *Process) Continue() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Stop ends it in order.
 func (p *Process) Stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
+	p.Continue() // it may be paused
 	killer := time.AfterFunc(20*time.Second, func() { p.cmd.Process.Kill() })
 	defer killer.Stop()
 	p.cmd.Wait()

@@ -52,6 +52,9 @@ func Make(dir string, domains int) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+		return nil, err
+	}
 	if err := w.makeServer(); err != nil {
 		return nil, err
 	}
