@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 
 func main() {
 	dir := flag.String("dir", "", "folder with keys and bundles; made unless it is there")
+	state := flag.String("state", "", "folder for the server's own files, one for each server at a time; DIR/state if empty")
 	clients := flag.Int("clients", 10000, "clients with a JWT-SVID")
 	domains := flag.Int("domains", 1, "trust domains that the clients are dealt out to")
 	l := world.Anywhere
@@ -30,13 +32,13 @@ func main() {
 	flag.StringVar(&l.MTLS, "mtls", l.MTLS, "where it listens and asks for certificates")
 	flag.DurationVar(&l.TokenLife, "token-life", l.TokenLife, "life of access tokens")
 	flag.Parse()
-	if err := run(*dir, *clients, *domains, l); err != nil {
+	if err := run(*dir, cmp.Or(*state, filepath.Join(*dir, "state")), *clients, *domains, l); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, clients, domains int, l world.Listen) error {
+func run(dir, state string, clients, domains int, l world.Listen) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	w, err := openWorld(dir, domains)
@@ -46,7 +48,7 @@ func run(dir string, clients, domains int, l world.Listen) error {
 	if domains > len(w.Domains) {
 		return fmt.Errorf("%s has %d trust domains only", dir, len(w.Domains))
 	}
-	cfg, err := w.Config(clients, domains, l)
+	cfg, err := w.Config(state, clients, domains, l)
 	if err != nil {
 		return err
 	}

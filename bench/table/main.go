@@ -43,6 +43,7 @@ type bench struct {
 
 	world  *world.World // with one trust domain
 	built  map[string]string
+	states int    // folders handed out
 	serial uint64 // of the last SVID
 	apis   *apiReport
 }

@@ -33,6 +33,12 @@ func (b *bench) build(pkg string) (string, error) {
 	return bin, err
 }
 
+// state is a folder that no server has used.
+func (b *bench) state() string {
+	b.states++
+	return filepath.Join(b.dir, fmt.Sprint("state-", b.states))
+}
+
 // registry starts the product with so many clients, dealt out to all trust
 // domains of a world.
 func (b *bench) registry(w *world.World, clients int) (*server, error) {
@@ -43,7 +49,7 @@ func (b *bench) registry(w *world.World, clients int) (*server, error) {
 			configured = time.Now()
 		}
 	}
-	err := b.start(s, mark, "bench/server", "-dir", w.Dir, "-clients", fmt.Sprint(clients), "-domains", fmt.Sprint(len(w.Domains)))
+	err := b.start(s, mark, "bench/server", "-dir", w.Dir, "-state", b.state(), "-clients", fmt.Sprint(clients), "-domains", fmt.Sprint(len(w.Domains)))
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +60,7 @@ func (b *bench) registry(w *world.World, clients int) (*server, error) {
 // program starts the product as it is delivered, with so many clients in its
 // configuration file.
 func (b *bench) program(w *world.World, clients int) (*server, error) {
-	file, err := w.WriteYAML(clients, world.Anywhere)
+	file, err := w.WriteYAML(b.state(), clients, world.Anywhere)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,10 @@
 package world
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -47,22 +49,25 @@ func clientYAML(id, method string) string {
 }
 
 // WriteYAML writes the configuration of a server with so many clients of the
-// first trust domain as svidgate.yaml and returns its path.
-func (w *World) WriteYAML(clients int, l Listen) (string, error) {
+// first trust domain and returns its path. The server's state lies beside it.
+func (w *World) WriteYAML(state string, clients int, l Listen) (string, error) {
 	var b strings.Builder
 	b.WriteString(w.yaml(l))
 	for n := 1; n < clients; n++ {
 		b.WriteString(clientYAML(jwtClient(n, 1), "spiffe_jwt"))
 	}
-	file := w.path("svidgate.yaml")
-	return file, os.WriteFile(file, []byte(b.String()), 0o600)
+	file := filepath.Join(state, "svidgate.yaml")
+	return file, errors.Join(os.MkdirAll(state, 0o700), os.WriteFile(file, []byte(b.String()), 0o600))
 }
 
 // Config is a configuration with so many clients, dealt out to so many trust
-// domains. Past the first of each they are put into the value and not through
+// domains, and a folder for the state of the server. Past the first of each they are put into the value and not through
 // YAML, which takes about 10 MiB for 100,000 clients, more than a file may have.
-func (w *World) Config(clients, domains int, l Listen) (*config.Config, error) {
-	cfg, err := config.Parse(w.path("svidgate.yaml"), []byte(w.yaml(l)))
+func (w *World) Config(state string, clients, domains int, l Listen) (*config.Config, error) {
+	cfg, err := config.Parse(filepath.Join(state, "svidgate.yaml"), []byte(w.yaml(l)))
+	if err == nil {
+		err = os.MkdirAll(state, 0o700)
+	}
 	if err != nil {
 		return nil, err
 	}
