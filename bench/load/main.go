@@ -93,7 +93,7 @@ func (o *options) complete() error {
 		o.job.Form = func(i int) (string, error) { return world.X509Form(i), nil }
 		return nil
 	case "jwt":
-		n := o.job.Requests
+		n := o.job.Requests + o.job.Connections
 		if o.repeated {
 			n = min(n, o.clients)
 		}

@@ -47,6 +47,6 @@ var inFlight = row{"in-flight", "2,000 requests in flight on as many connections
 		return figure{
 			fmt.Sprintf("no error, longest pause %.0f ms, p99 %.0f ms", pause.max, spreadOf(each(long, p99)).median),
 			fmt.Sprintf("p99 × %s of that with %d, for %d × the queue; %s × the mean wait by Little's law", growth.format("%.0f"), few, lots/few, queue.format("%.1f")),
-			must, must,
+			must, must, false,
 		}, nil
 	}}

@@ -11,6 +11,13 @@ import (
 
 const svidLife = 50 * time.Minute
 
+// serials returns the first of n serial numbers that no SVID has had.
+func (b *bench) serials(n int) uint64 {
+	first := b.serial
+	b.serial += uint64(n)
+	return first
+}
+
 // A kind makes the load of one round for any server that has the clients.
 type kind func(b *bench, s *server) (load.Job, error)
 
@@ -21,11 +28,11 @@ func (b *bench) job(requests int) load.Job {
 // fresh is a round of JWT-SVIDs that no server has seen. Two servers of one pair
 // get the same, as they know nothing of each other.
 func fresh(b *bench, s *server) (load.Job, error) {
-	b.serial += uint64(b.tokens)
-	forms, err := s.world.JWTForms(b.tokens, s.clients, b.serial, svidLife)
 	j := b.job(b.tokens)
+	n := j.Requests + j.Connections
+	forms, err := s.world.JWTForms(n, s.clients, b.serials(n), svidLife)
 	j.TLS = func(int) *tls.Config { return s.world.TLS() }
-	j.Form = func(i int) (string, error) { return forms[i], nil }
+	j.Form = func(i int) (string, error) { return forms[i%n], nil }
 	return j, err
 }
 
@@ -37,8 +44,7 @@ func repeated() kind {
 	return func(b *bench, s *server) (load.Job, error) {
 		var err error
 		if forms == nil {
-			b.serial += different
-			forms, err = s.world.JWTForms(different, s.clients, b.serial, svidLife)
+			forms, err = s.world.JWTForms(different, s.clients, b.serials(different), svidLife)
 		}
 		j := b.job(b.tokens)
 		j.TLS = func(int) *tls.Config { return s.world.TLS() }

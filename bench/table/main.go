@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ import (
 // rows are in the order of the table.
 var rows = []row{
 	jwtFirst, jwtRepeated, x509Kept, x509New, x509Resumed, resourceFirst, resourceRepeated,
-	growthClients, growthDomains, inFlight, startFile, startRegistry, memory, binary, storm,
+	growthClients, growthDomains, inFlight, startFile, startRegistry, memory, binary, storm, peer,
 }
 
 // A bench is one run.
@@ -39,12 +40,12 @@ type bench struct {
 	command, size           string // for the reader of the table
 	serverCore, loadCore    int
 	rounds, tokens, million int
-	quick, withStorm        bool
+	quick                   bool
 
 	world  *world.World // with one trust domain
 	built  map[string]string
 	states int    // folders handed out
-	serial uint64 // of the last SVID
+	serial uint64 // of the next SVID
 	apis   *apiReport
 }
 
@@ -52,14 +53,26 @@ func main() {
 	b := &bench{built: map[string]string{}}
 	only := flag.String("only", "", "measure rows whose id matches this regular expression; ids are "+ids())
 	flag.BoolVar(&b.quick, "quick", false, "fewer and shorter rounds: a look, no figure to quote")
-	flag.BoolVar(&b.withStorm, "storm", false, "the restart storm, too, which takes some minutes more")
+	all := flag.Bool("all", false, "the rows "+strings.Join(extra, " and ")+", too; they take some minutes more")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each pair, besides one to warm up")
 	flag.IntVar(&b.tokens, "tokens", 12000, "tokens of each round")
 	flag.Parse()
-	if err := b.main(*only); err != nil {
+	if err := b.main(*only, *all); err != nil {
 		fmt.Fprintln(os.Stderr, "table:", err)
 		os.Exit(1)
 	}
+}
+
+// commandLine is what to type to get the same.
+func commandLine() string {
+	line := "go run ./bench/table"
+	for _, a := range os.Args[1:] {
+		if strings.ContainsAny(a, "|()*? ") {
+			a = "'" + a + "'"
+		}
+		line += " " + a
+	}
+	return line
 }
 
 func ids() string {
@@ -70,7 +83,7 @@ func ids() string {
 	return strings.Join(all, ", ")
 }
 
-func (b *bench) main(only string) error {
+func (b *bench) main(only string, all bool) error {
 	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -78,7 +91,7 @@ func (b *bench) main(only string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b.ctx = ctx
-	b.command = strings.Join(append([]string{"go run ./bench/table"}, os.Args[1:]...), " ")
+	b.command = commandLine()
 	b.million = 1_000_000
 	if b.quick {
 		b.rounds, b.tokens, b.million = 2, 3000, 50_000
@@ -107,7 +120,7 @@ func (b *bench) main(only string) error {
 	b.writeCircumstances(os.Stdout, started)
 	writeHeading(os.Stdout, heading...)
 	for _, r := range rows {
-		if !wanted.MatchString(r.id) || r.id == storm.id && !b.withStorm {
+		if !wanted.MatchString(r.id) || slices.Contains(extra, r.id) && only == "" && !all {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "measuring", r.id)

@@ -88,7 +88,16 @@ func (b *bench) start(s *server, mark func(line []byte), pkg string, args ...str
 	if err != nil {
 		return err
 	}
-	var ready process.Ready
+	return b.startProgram(s, mark, bin, args...)
+}
+
+// startProgram starts what is built already. Mark, if there is one, is called with
+// each line that it logs before it is ready.
+func (b *bench) startProgram(s *server, mark func(line []byte), bin string, args ...string) error {
+	var (
+		ready process.Ready
+		err   error
+	)
 	s.Process, err = process.Start(b.ctx, b.serverCore, func(line []byte) bool {
 		if mark != nil {
 			mark(line)
@@ -104,7 +113,7 @@ func (b *bench) start(s *server, mark func(line []byte), pkg string, args ...str
 	}{{&s.public, ready.Public}, {&s.mtls, ready.MTLS}} {
 		if *a.to, err = load.Target(a.text); err != nil {
 			s.Stop()
-			return fmt.Errorf("%s: %w", filepath.Base(pkg), err)
+			return fmt.Errorf("%s: %w", filepath.Base(bin), err)
 		}
 	}
 	return nil

@@ -31,8 +31,7 @@ var (
 			// Each SVID is another one, which is the most that there can be to
 			// remember. They are signed on the way: a million are too many to hold.
 			j := b.job(b.million)
-			b.serial += uint64(b.million)
-			first := b.serial
+			first := b.serials(j.Requests + j.Connections)
 			j.TLS = func(int) *tls.Config { return b.world.TLS() }
 			j.Form = func(i int) (string, error) { return b.world.JWTForm(i%clients, first+uint64(i), 5*time.Minute) }
 			r, err := b.run(s, j)
@@ -43,7 +42,7 @@ var (
 			return figure{
 				fmt.Sprintf("%.0f / %.0f MB", idle, after),
 				fmt.Sprintf("%d tokens for as many SVIDs, 1,000 clients in the YAML file", r.Tokens),
-				idle < 60 && after < 90, idle < 30 && after < 45,
+				idle < 60 && after < 90, idle < 30 && after < 45, false,
 			}, nil
 		}}
 
@@ -58,6 +57,6 @@ var (
 				return figure{}, err
 			}
 			size := math.Round(float64(info.Size())/mega*10) / 10
-			return figure{fmt.Sprintf("%.1f MB", size), "`CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'`", size < 45, size < 30}, nil
+			return figure{fmt.Sprintf("%.1f MB", size), "`CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'`", size < 45, size < 30, false}, nil
 		}}
 )

@@ -38,6 +38,6 @@ var storm = row{"storm", "restart storm, 30,000 workloads with full handshakes, 
 		return figure{
 			fmt.Sprintf("%d workloads drained in %.1f s", r.Workloads, r.Drained),
 			fmt.Sprintf("killed, down %.0f s; echo: %t", r.Down, r.Echo),
-			r.Passed, r.Passed && r.Drained < 10,
+			r.Passed, r.Passed && r.Drained < 10, false,
 		}, nil
 	}}

@@ -50,7 +50,7 @@ func beside(k kind, judge func(rate, ratio spread) (must, goal bool), floorFlags
 		return figure{
 			fmt.Sprintf("%s per core-s, p50/p99 %.1f/%.1f ms", rate.perSecond(), spreadOf(each(ours, p50)).median, spreadOf(each(ours, p99)).median),
 			fmt.Sprintf("floor %s; CPU %s × floor", spreadOf(each(theirs, perCore)).perSecond(), ratio.format("%.2f")),
-			must, goal,
+			must, goal, false,
 		}, nil
 	}
 }

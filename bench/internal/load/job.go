@@ -23,8 +23,8 @@ type Job struct {
 	// TLS is the configuration of the n-th connection slot. A certificate in it
 	// is presented.
 	TLS func(slot int) *tls.Config
-	// Form is the body of the i-th request, counted from 0 and without those of
-	// the warm-up, which take Form(0).
+	// Form is the body of the i-th request. The warm-up sends one on each
+	// connection, too; these count on from Requests.
 	Form func(i int) (string, error)
 	// Fixed says that each slot sends the same form always, Form(slot): an SVID
 	// belongs to the connection that presents it.

@@ -88,7 +88,7 @@ func warm(ctx context.Context, slots []*slot) {
 
 // warm opens the connection, or gets the ticket that the first resumption needs.
 func (s *slot) warm(ctx context.Context) {
-	form, err := s.form(0)
+	form, err := s.form(s.job.Requests + s.number)
 	if err != nil {
 		s.errors[err.Error()]++
 		return

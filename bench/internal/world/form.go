@@ -34,14 +34,11 @@ func X509Form(client int) string {
 // JWTForm signs a JWT-SVID that has not been seen before and returns the form of
 // the client that shows it. Serial tells it from all others of this client.
 func (w *World) JWTForm(client int, serial uint64, lifetime time.Duration) (string, error) {
-	d := w.Domains[client%len(w.Domains)]
 	id, now := w.JWTClient(client), time.Now()
-	svid, err := devca.SignJWT(
-		map[string]any{"alg": "ES256", "kid": d.keyID, "typ": "JWT"},
-		map[string]any{
-			"sub": id, "aud": []string{Issuer}, "iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
-			"jti": strconv.FormatUint(serial, 36),
-		}, d.key, jose.ES256)
+	svid, err := w.Domains[client%len(w.Domains)].Sign(map[string]any{
+		"sub": id, "aud": []string{Issuer}, "iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
+		"jti": strconv.FormatUint(serial, 36),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -51,6 +48,16 @@ func (w *World) JWTForm(client int, serial uint64, lifetime time.Duration) (stri
 		oauth.ParamClientAssertionType: {oauth.ClientAssertionTypeJWTSPIFFE},
 		oauth.ParamClientAssertion:     {svid},
 	}.Encode(), nil
+}
+
+// Sign signs claims as a JWT.
+func (d Domain) Sign(claims map[string]any) (string, error) {
+	return devca.SignJWT(map[string]any{"alg": "ES256", "kid": d.keyID, "typ": "JWT"}, claims, d.key, jose.ES256)
+}
+
+// JWK is the key that Sign's signatures are verified with.
+func (d Domain) JWK() ([]byte, error) {
+	return jose.MarshalJWK(d.key.Public(), d.keyID, "sig", jose.ES256)
 }
 
 // JWTForms signs n JWT-SVIDs, on as many cores as there are. They are of
