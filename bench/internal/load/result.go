@@ -41,7 +41,7 @@ type Server struct {
 	RSSBytes            int64   `json:"rss_bytes"` // at the end
 }
 
-func (j *Job) result(slots []*slot, took time.Duration, before, after process.Usage) (Result, error) {
+func (j *Job) result(slots []*slot, took time.Duration, before, after process.Usage) Result {
 	r := Result{
 		Connection: j.Connection, Connections: j.Connections, Rate: j.Rate, Requests: j.Requests,
 		Errors: map[string]int{}, Seconds: took.Seconds(),
@@ -69,7 +69,7 @@ func (j *Job) result(slots []*slot, took time.Duration, before, after process.Us
 			r.Server.MicrosecondsPer = cpu * 1e6 / float64(r.Tokens)
 		}
 	}
-	return r, nil
+	return r
 }
 
 func latencyOf(took []time.Duration) Latency {

@@ -68,7 +68,7 @@ func Run(ctx context.Context, j Job) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	return j.result(slots, took, before, after)
+	return j.result(slots, took, before, after), nil
 }
 
 // warm readies the slots, some at a time: servers give a handshake a few seconds,
