@@ -11,7 +11,7 @@ const (
 	stallAfter = 1_000 // milliseconds without any token
 )
 
-var inFlight = row{"in-flight", "2,000 requests in flight on as many connections", "no stall, no error, p99 grows no faster than the queue", "",
+var inFlight = row{"in-flight", "2,000 requests in flight on as many connections", "no stall, no error, p99 grows no faster than the queue", "–",
 	func(b *bench) (figure, error) {
 		s, err := b.registry(b.world, registered)
 		if err != nil {
