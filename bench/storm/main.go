@@ -32,7 +32,7 @@ func main() {
 	flag.DurationVar(&o.down, "down", time.Minute, "how long the server stays down")
 	flag.DurationVar(&o.tokenLife, "token-life", 2*time.Minute, "life of access tokens")
 	flag.DurationVar(&o.within, "within", time.Minute, "how long after the server is ready everybody must have been served")
-	flag.IntVar(&o.inFlight, "in-flight", 4000, "connections at once; workloads beyond that wait for one, as in the queue of a listener")
+	flag.IntVar(&o.inFlight, "in-flight", 2000, "connections at once; workloads beyond that wait for one, as in the queue of a listener")
 	flag.IntVar(&o.serverCore, "server-core", process.AnyCore, "core that the server is kept on")
 	core := flag.Int("core", process.AnyCore, "core that the workloads are kept on")
 	flag.Parse()
