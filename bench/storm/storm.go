@@ -79,13 +79,13 @@ func (s *storm) start(ctx context.Context) (*process.Process, error) {
 
 // run is the storm from its beginning until the last workload has renewed its
 // token, or it is clear that something went wrong.
-func (s *storm) run(ctx context.Context) error {
-	server, err := s.start(ctx)
+func (s *storm) run(outer context.Context) error {
+	server, err := s.start(outer)
 	if err != nil {
 		return err
 	}
-	defer func() { server.Stop() }()
-	ctx, cancel := context.WithCancel(ctx)
+	defer func() { server.Stop() }() // last, so that it cuts nobody off
+	ctx, cancel := context.WithCancel(outer)
 	var working sync.WaitGroup
 	defer working.Wait()
 	defer cancel()
@@ -105,9 +105,11 @@ func (s *storm) run(ctx context.Context) error {
 	if err := sleep(ctx, s.down); err != nil {
 		return err
 	}
-	if server, err = s.start(ctx); err != nil {
+	again, err := s.start(outer)
+	if err != nil {
 		return err
 	}
+	server = again
 	s.record.restarted(server.CameUp)
 	if err := waitFor(ctx, s.record.all, 3*s.within); err != nil {
 		return err

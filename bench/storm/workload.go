@@ -44,7 +44,7 @@ func (w *workload) run(ctx context.Context) {
 func (w *workload) ask(ctx context.Context, due time.Time) time.Time {
 	begun := time.Now()
 	kind, asked := w.exchange(ctx)
-	if kind == load.CutOff { // an idle connection may have ended just then: package client tries that once more, at once
+	if kind == load.CutOff && ctx.Err() == nil { // an idle connection may have ended just then: package client tries that once more, at once
 		w.storm.record.failed(kind, begun)
 		begun = time.Now()
 		kind, asked = w.exchange(ctx)
