@@ -17,8 +17,8 @@ type apiSeries struct {
 }
 
 type apiReport struct {
-	First    apiSeries `json:"first_sight"`
-	Repeated apiSeries `json:"repeated"`
+	First    []apiSeries `json:"first_sight"`
+	Repeated []apiSeries `json:"repeated"`
 }
 
 var (
@@ -28,7 +28,7 @@ var (
 			if err != nil {
 				return figure{}, err
 			}
-			return r.First.figure(300, 120, false), nil
+			return apiFigure(r.First, 300, 120, false), nil
 		}}
 
 	resourceRepeated = row{"resource-repeated", "resource server, a token seen before", "p99 < 10 µs, 0 network calls", "p99 < 2 µs, ≤ 2 allocations",
@@ -37,17 +37,30 @@ var (
 			if err != nil {
 				return figure{}, err
 			}
-			return r.Repeated.figure(10, 2, true), nil
+			return apiFigure(r.Repeated, 10, 2, true), nil
 		}}
 )
 
-func (s apiSeries) figure(must, goal float64, frugal bool) figure {
-	f := figure{
-		measured: fmt.Sprintf("p50/p99 %.1f/%.1f µs, %.0f allocations, %d network calls", s.P50, s.P99, s.Allocations, s.NetworkCalls),
-		floor:    "single calls, one after the other, on one core",
-		must:     s.P99 < must && s.NetworkCalls == 0,
+// apiFigure judges the median of the passes. Frugal ones make two allocations at
+// the most.
+func apiFigure(passes []apiSeries, must, goal float64, frugal bool) figure {
+	pick := func(of func(apiSeries) float64) spread {
+		var v []float64
+		for _, s := range passes {
+			v = append(v, of(s))
+		}
+		return spreadOf(v)
 	}
-	f.goal = s.P99 < goal && (!frugal || s.Allocations <= 2)
+	median := pick(func(s apiSeries) float64 { return s.P50 })
+	tail := pick(func(s apiSeries) float64 { return s.P99 })
+	allocations := pick(func(s apiSeries) float64 { return s.Allocations })
+	calls := pick(func(s apiSeries) float64 { return float64(s.NetworkCalls) })
+	f := figure{
+		measured: fmt.Sprintf("p50 %.1f µs, p99 %s µs, %.0f allocations, %.0f network calls", median.median, tail.format("%.1f"), allocations.median, calls.max),
+		floor:    fmt.Sprintf("single calls, one after the other, on one core; %d passes", len(passes)),
+		must:     tail.median < must && calls.max == 0,
+	}
+	f.goal = tail.median < goal && (!frugal || allocations.median <= 2)
 	return f
 }
 
@@ -60,7 +73,11 @@ func (b *bench) resource() (*apiReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(b.ctx, bin, "-core", strconv.Itoa(b.serverCore))
+	args := []string{"-core", strconv.Itoa(b.serverCore)}
+	if b.quick {
+		args = append(args, "-tokens", "2000", "-passes", "3")
+	}
+	cmd := exec.CommandContext(b.ctx, bin, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
