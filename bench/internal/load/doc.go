@@ -5,7 +5,8 @@
 // latency counts from it. [Run] returns a [Result], which is also the JSON that
 // bench/load prints.
 //
-// It speaks HTTP/1.1 over TLS by itself, because the client of net/http takes
-// about as much CPU as the servers that are measured. It is no client for use:
-// no redirects, no proxies, no HTTP/2, and it goes nowhere but to loopback.
+// It speaks HTTP/1.1 over TLS by itself, because one core of generator has to
+// keep one of the server busy and the client of net/http takes about a third more
+// CPU. It is no client for use: no redirects, no proxies, no HTTP/2, and it goes
+// nowhere but to loopback.
 package load

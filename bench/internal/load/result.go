@@ -20,7 +20,8 @@ type Result struct {
 	TokensPerSecond float64        `json:"tokens_per_second"`
 	Latency         Latency        `json:"latency_ms"`
 	LongestPause    float64        `json:"longest_pause_ms"` // between two tokens, of all connections together
-	Server          *Server        `json:"server"`           // null without the process
+	GeneratorCPU    float64        `json:"generator_cpu_seconds"`
+	Server          *Server        `json:"server"` // null without the process
 }
 
 // Latency has the percentiles of those requests that got a token.
@@ -41,7 +42,7 @@ type Server struct {
 	RSSBytes            int64   `json:"rss_bytes"` // at the end
 }
 
-func (j *Job) result(slots []*slot, took time.Duration, before, after process.Usage) Result {
+func (j *Job) result(slots []*slot, took time.Duration, before, after usages) Result {
 	r := Result{
 		Connection: j.Connection, Connections: j.Connections, Rate: j.Rate, Requests: j.Requests,
 		Errors: map[string]int{}, Seconds: took.Seconds(),
@@ -61,9 +62,10 @@ func (j *Job) result(slots []*slot, took time.Duration, before, after process.Us
 	r.TokensPerSecond = float64(r.Tokens) / r.Seconds
 	r.Latency = latencyOf(latencies)
 	r.LongestPause = milliseconds(longestPause(ends))
+	r.GeneratorCPU = (after.own.CPU - before.own.CPU).Seconds()
 	if j.PID != 0 {
-		cpu := (after.CPU - before.CPU).Seconds()
-		r.Server = &Server{CPUSeconds: cpu, ResolutionSeconds: process.Tick.Seconds(), RSSBytes: after.RSS}
+		cpu := (after.server.CPU - before.server.CPU).Seconds()
+		r.Server = &Server{CPUSeconds: cpu, ResolutionSeconds: process.Tick.Seconds(), RSSBytes: after.server.RSS}
 		if cpu > 0 && r.Tokens > 0 {
 			r.Server.TokensPerCoreSecond = float64(r.Tokens) / cpu
 			r.Server.MicrosecondsPer = cpu * 1e6 / float64(r.Tokens)

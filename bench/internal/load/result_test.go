@@ -84,6 +84,7 @@ func TestJSON(t *testing.T) {
     "max": 4
   },
   "longest_pause_ms": 15,
+  "generator_cpu_seconds": 0.1,
   "server": {
     "cpu_seconds": 0.25,
     "cpu_resolution_seconds": 0.01,
@@ -92,7 +93,9 @@ func TestJSON(t *testing.T) {
     "rss_bytes": 1024
   }
 }`
-	got, err := json.MarshalIndent(j.result(slots, time.Second/2, process.Usage{CPU: time.Second}, process.Usage{CPU: 5 * time.Second / 4, RSS: 1024}), "", "  ")
+	before := usages{own: process.Usage{CPU: time.Minute}, server: process.Usage{CPU: time.Second}}
+	after := usages{own: process.Usage{CPU: time.Minute + time.Second/10}, server: process.Usage{CPU: 5 * time.Second / 4, RSS: 1024}}
+	got, err := json.MarshalIndent(j.result(slots, time.Second/2, before, after), "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +103,7 @@ func TestJSON(t *testing.T) {
 		t.Error(diff)
 	}
 	j.PID = 0
-	if r := j.result(slots, time.Second, process.Usage{}, process.Usage{}); r.Server != nil {
+	if r := j.result(slots, time.Second, usages{}, usages{}); r.Server != nil {
 		t.Errorf("without a process there is %+v", r.Server)
 	}
 }

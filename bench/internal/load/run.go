@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,7 @@ func Run(ctx context.Context, j Job) (Result, error) {
 		}
 	}
 
-	before, err := usageOf(j.PID)
+	before, err := usagesOf(j.PID)
 	if err != nil {
 		return Result{}, err
 	}
@@ -58,7 +59,7 @@ func Run(ctx context.Context, j Job) (Result, error) {
 	}
 	running.Wait()
 	took := time.Since(start)
-	after, err := usageOf(j.PID)
+	after, err := usagesOf(j.PID)
 	if err != nil {
 		return Result{}, err
 	}
@@ -166,10 +167,14 @@ func (s *slot) close() {
 	}
 }
 
-// usageOf is what a process has used; nothing for process 0.
-func usageOf(pid int) (process.Usage, error) {
-	if pid == 0 {
-		return process.Usage{}, nil
+// usages are what both ends have used.
+type usages struct{ own, server process.Usage }
+
+// usagesOf reads them; without a server process there is nothing of it.
+func usagesOf(server int) (u usages, err error) {
+	if u.own, err = process.UsageOf(os.Getpid()); err != nil || server == 0 {
+		return u, err
 	}
-	return process.UsageOf(pid)
+	u.server, err = process.UsageOf(server)
+	return u, err
 }
