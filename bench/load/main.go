@@ -85,7 +85,7 @@ func (o *options) complete() error {
 	}
 	w, err := world.Open(o.dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; -dir is the folder that bench/server has made", err)
 	}
 	switch o.method {
 	case "x509":

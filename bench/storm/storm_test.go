@@ -27,7 +27,7 @@ func TestSmallStorm(t *testing.T) {
 	}
 	s, err := prepare(dir, options{
 		program: program, workloads: workloads, down: 2 * time.Second, tokenLife: tokenLife, within: time.Minute,
-		inFlight: 100, serverCore: process.AnyCore,
+		inFlight: 50, serverCore: process.AnyCore,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func apiFigure(passes []apiSeries, must, goal float64, frugal bool) figure {
 	calls := pick(func(s apiSeries) float64 { return float64(s.NetworkCalls) })
 	f := figure{
 		measured: fmt.Sprintf("p50 %.1f µs, p99 %s µs, %.0f allocations, %.0f network calls", median.median, tail.format("%.1f"), allocations.median, calls.max),
-		floor:    fmt.Sprintf("single calls, one after the other, on one core; %d passes", len(passes)),
+		beside:   fmt.Sprintf("single calls, one after the other, on one core; %d passes", len(passes)),
 		must:     tail.median < must && calls.max == 0,
 	}
 	f.goal = tail.median < goal && (!frugal || allocations.median <= 2)

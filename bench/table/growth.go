@@ -54,11 +54,11 @@ func (b *bench) growth(one, many *server) (figure, error) {
 	rate := ratios(each(manies, perCore), each(ones, perCore))
 	tail := ratios(each(manies, p99), each(ones, p99))
 	within := func(part float64) bool { return rate.median >= 1-part && tail.median <= 1+part }
-	return figure{
+	return judged(
 		fmt.Sprintf("tokens per core-s × %s, p99 × %s", rate.format("%.2f"), tail.format("%.2f")),
 		fmt.Sprintf("%s → %s per core-s, p99 %.1f → %.1f ms",
 			perSecond(spreadOf(each(ones, perCore)).median), perSecond(spreadOf(each(manies, perCore)).median),
 			spreadOf(each(ones, p99)).median, spreadOf(each(manies, p99)).median),
-		within(0.20), within(0.05), false,
-	}, nil
+		within(0.20), within(0.05),
+	), nil
 }

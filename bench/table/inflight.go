@@ -44,9 +44,9 @@ var inFlight = row{"in-flight", "2,000 requests in flight on as many connections
 		queue := ratios(each(long, p99), each(long, func(r load.Result) float64 { return lots / r.TokensPerSecond * 1000 }))
 		pause := spreadOf(each(long, func(r load.Result) float64 { return r.LongestPause }))
 		must := growth.median <= lots/few && pause.max < stallAfter
-		return figure{
+		return judged(
 			fmt.Sprintf("no error, longest pause %.0f ms, p99 %.0f ms", pause.max, spreadOf(each(long, p99)).median),
 			fmt.Sprintf("p99 × %s of that with %d, for %d × the queue; %s × the mean wait by Little's law", growth.format("%.0f"), few, lots/few, queue.format("%.1f")),
-			must, must, false,
-		}, nil
+			must, must,
+		), nil
 	}}

@@ -146,7 +146,7 @@ func (b *bench) main(only string, all bool) (missed []string, err error) {
 		if !f.must && !f.unjudged {
 			missed = append(missed, r.id)
 		}
-		writeRow(os.Stdout, r.job, r.must, r.goal, f.measured, f.floor, f.met())
+		writeRow(os.Stdout, r.job, r.must, r.goal, f.measured, f.beside, f.met())
 	}
 	fmt.Printf("\nIn %s. WIT-SVIDs are not offered yet and so not measured.\n", time.Since(started).Round(time.Second))
 	return missed, nil

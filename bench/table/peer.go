@@ -48,7 +48,7 @@ var peer = row{"peer", "oidc-provider 9.13.3 beside us: private_key_jwt, each as
 		rss := func(r load.Result) float64 { return float64(r.Server.RSSBytes) / mega }
 		return figure{
 			measured: fmt.Sprintf("%s per core-s, p99 %.1f ms, RSS %.0f MB", spreadOf(each(mine, perCore)).perSecond(), spreadOf(each(mine, p99)).median, spreadOf(each(mine, rss)).max),
-			floor: fmt.Sprintf("peer %s per core-s, p99 %.1f ms, RSS %.0f MB; we %s × as many",
+			beside: fmt.Sprintf("peer %s per core-s, p99 %.1f ms, RSS %.0f MB; we %s × as many",
 				spreadOf(each(others, perCore)).perSecond(), spreadOf(each(others, p99)).median, spreadOf(each(others, rss)).max, ratio.format("%.1f")),
 			unjudged: true,
 		}, nil

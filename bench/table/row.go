@@ -22,10 +22,14 @@ var extra = []string{"storm", "peer"}
 // A figure is what was measured for a row.
 type figure struct {
 	measured string
-	floor    string // the ratio to the floor, or what else stands beside it
+	beside   string // the ratio to the floor, or what else stands beside it
 	must     bool   // met
 	goal     bool   // met
 	unjudged bool   // there is no must
+}
+
+func judged(measured, beside string, must, goal bool) figure {
+	return figure{measured: measured, beside: beside, must: must, goal: goal}
 }
 
 func (f figure) met() string {

@@ -14,7 +14,7 @@ func TestTable(t *testing.T) {
 		{"1", "a|b", true, true, false}, {"2", "", true, false, false}, {"3", "", false, false, false},
 		{"4", "", false, true, false}, {"5", "", false, false, true},
 	} {
-		writeRow(&b, "job", "must", "goal", f.measured, f.floor, f.met())
+		writeRow(&b, "job", "must", "goal", f.measured, f.beside, f.met())
 	}
 	const want = `| job | must | goal | measured | beside it, in the same run | met |
 |---|---|---|---|---|---|

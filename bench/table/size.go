@@ -39,11 +39,11 @@ var (
 				return figure{}, err
 			}
 			idle, after := float64(usage.RSS)/mega, float64(r.Server.RSSBytes)/mega
-			return figure{
+			return judged(
 				fmt.Sprintf("%.0f / %.0f MB", idle, after),
 				fmt.Sprintf("%d tokens for as many SVIDs, 1,000 clients in the YAML file", r.Tokens),
-				idle < 60 && after < 90, idle < 30 && after < 45, false,
-			}, nil
+				idle < 60 && after < 90, idle < 30 && after < 45,
+			), nil
 		}}
 
 	binary = row{"binary", "binary, stripped", "< 45 MB", "< 30 MB",
@@ -57,6 +57,6 @@ var (
 				return figure{}, err
 			}
 			size := math.Round(float64(info.Size())/mega*10) / 10
-			return figure{fmt.Sprintf("%.1f MB", size), "`CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'`", size < 45, size < 30, false}, nil
+			return judged(fmt.Sprintf("%.1f MB", size), "`CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'`", size < 45, size < 30), nil
 		}}
 )

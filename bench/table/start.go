@@ -25,5 +25,5 @@ func (b *bench) starts(what string, start func() (*server, error)) (figure, erro
 		took = append(took, float64(s.readyIn)/float64(time.Millisecond))
 	}
 	all := spreadOf(took)
-	return figure{all.format("%.0f") + " ms", what, all.median < 300, all.median < 100, false}, nil
+	return judged(all.format("%.0f")+" ms", what, all.median < 300, all.median < 100), nil
 }

@@ -35,9 +35,9 @@ var storm = row{"storm", "restart storm, 30,000 workloads with full handshakes, 
 		if err := json.Unmarshal(out, &r); err != nil {
 			return figure{}, err
 		}
-		return figure{
+		return judged(
 			fmt.Sprintf("%d workloads drained in %.1f s", r.Workloads, r.Drained),
 			fmt.Sprintf("killed, down %.0f s; echo: %t", r.Down, r.Echo),
-			r.Passed, r.Passed && r.Drained < 10, false,
-		}, nil
+			r.Passed, r.Passed && r.Drained < 10,
+		), nil
 	}}

@@ -47,11 +47,11 @@ func beside(k kind, judge func(rate, ratio spread) (must, goal bool), floorFlags
 		}
 		rate, ratio := spreadOf(each(ours, perCore)), ratios(each(ours, cpu), each(theirs, cpu))
 		must, goal := judge(rate, ratio)
-		return figure{
+		return judged(
 			fmt.Sprintf("%s per core-s, p50/p99 %.1f/%.1f ms", rate.perSecond(), spreadOf(each(ours, p50)).median, spreadOf(each(ours, p99)).median),
 			fmt.Sprintf("floor %s; CPU %s × floor", spreadOf(each(theirs, perCore)).perSecond(), ratio.format("%.2f")),
-			must, goal, false,
-		}, nil
+			must, goal,
+		), nil
 	}
 }
 
