@@ -5,7 +5,8 @@
 //
 // POST /token with client_assertion verifies an ES256 JWT-SVID, remembers its
 // digest and signs an ES256 token. With a client certificate and no assertion it
-// verifies the chain instead.
+// verifies the chain instead. With -remember it does not verify again what it has
+// verified; that is the yardstick for SVIDs that are presented again.
 package main
 
 import (
@@ -37,8 +38,16 @@ type floor struct {
 	roots  *x509.CertPool
 	signer *ecdsa.PrivateKey
 
-	mu   sync.Mutex
-	seen map[[32]byte]int64 // guarded by mu
+	remember bool
+	mu       sync.Mutex
+	seen     map[[32]byte]claims // guarded by mu; by what was signed
+}
+
+type claims struct {
+	Sub       string
+	Aud       []string
+	Exp       int64
+	signature string
 }
 
 func main() {
@@ -47,9 +56,10 @@ func main() {
 	bundle := flag.String("bundle", "", "SPIFFE bundle file")
 	cert := flag.String("cert", "", "server certificate")
 	key := flag.String("key", "", "server key")
+	remember := flag.Bool("remember", false, "remember results of signatures")
 	flag.Parse()
 
-	f := &floor{issuer: *issuer, keys: map[string]*ecdsa.PublicKey{}, roots: x509.NewCertPool(), seen: map[[32]byte]int64{}}
+	f := &floor{issuer: *issuer, keys: map[string]*ecdsa.PublicKey{}, roots: x509.NewCertPool(), remember: *remember, seen: map[[32]byte]claims{}}
 	if err := f.readBundle(*bundle); err != nil {
 		log.Fatal(err)
 	}
@@ -143,30 +153,39 @@ func (f *floor) verify(a string) (string, bool) {
 	if len(parts) != 3 {
 		return "", false
 	}
-	var header struct{ Alg, Kid string }
-	var claims struct {
-		Sub string
-		Aud []string
-		Exp int64
+	now := time.Now().Unix()
+	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	if f.remember {
+		f.mu.Lock()
+		known := f.seen[digest]
+		f.mu.Unlock()
+		if known.signature == parts[2] && known.Exp >= now {
+			return known.Sub, true
+		}
 	}
+	var header struct{ Alg, Kid string }
+	c := claims{signature: strings.Clone(parts[2])} // and not all of the request
 	h, _ := b64.DecodeString(parts[0])
 	p, _ := b64.DecodeString(parts[1])
 	sig, _ := b64.DecodeString(parts[2])
-	if json.Unmarshal(h, &header) != nil || json.Unmarshal(p, &claims) != nil || header.Alg != "ES256" || len(sig) != 64 {
+	if json.Unmarshal(h, &header) != nil || json.Unmarshal(p, &c) != nil || header.Alg != "ES256" || len(sig) != 64 {
 		return "", false
 	}
 	key, ok := f.keys[header.Kid]
-	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	if !ok || !ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
 		return "", false
 	}
-	if claims.Exp < time.Now().Unix() || len(claims.Aud) != 1 || claims.Aud[0] != f.issuer {
+	if c.Exp < now || len(c.Aud) != 1 || c.Aud[0] != f.issuer {
 		return "", false
 	}
+	sub := c.Sub
+	if !f.remember {
+		c = claims{Exp: c.Exp} // nothing else is asked for
+	}
 	f.mu.Lock()
-	f.seen[digest] = claims.Exp
+	f.seen[digest] = c
 	f.mu.Unlock()
-	return claims.Sub, true
+	return sub, true
 }
 
 func (f *floor) verifyChain(chain []*x509.Certificate) (string, bool) {

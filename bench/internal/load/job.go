@@ -1,0 +1,74 @@
+package load
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// What becomes of a connection after an answer.
+const (
+	Kept    = "kept"    // used again
+	New     = "new"     // closed; the next request makes a full handshake
+	Resumed = "resumed" // closed; the next request resumes with a ticket of TLS 1.3
+)
+
+// A Job is a load.
+type Job struct {
+	Target netip.AddrPort // from the function Target
+	Path   string         // of the token endpoint
+
+	// TLS is the configuration of the n-th connection slot. A certificate in it
+	// is presented.
+	TLS func(slot int) *tls.Config
+	// Form is the body of the i-th request. The warm-up sends one on each
+	// connection, too; these count on from Requests.
+	Form func(i int) (string, error)
+	// Fixed says that each slot sends the same form always, Form(slot): an SVID
+	// belongs to the connection that presents it.
+	Fixed bool
+
+	Connection  string       // Kept, New or Resumed
+	Connections int          // slots: how many requests are on their way at once
+	Sources     []netip.Addr // of connections, in turn; none leaves it to the system
+	Requests    int
+	Rate        float64 // requests that are due each second; 0 is a closed loop
+	Timeout     time.Duration
+	PID         int // whose CPU time and memory are read; 0 is nobody's
+}
+
+func (j *Job) check() error {
+	var faults []error
+	if j.Connection != Kept && j.Connection != New && j.Connection != Resumed {
+		faults = append(faults, fmt.Errorf("connections are %s, %s or %s, not %q", Kept, New, Resumed, j.Connection))
+	}
+	if j.Connections < 1 || j.Requests < 1 {
+		faults = append(faults, errors.New("there is at least one connection and one request"))
+	}
+	if j.Rate < 0 || j.Timeout <= 0 {
+		faults = append(faults, errors.New("the rate is not negative and there is a timeout"))
+	}
+	// Once more, for a job that was put together by hand.
+	if _, err := Target(j.Target.String()); err != nil {
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// slot makes what one connection needs.
+func (j *Job) slot(n int) *slot {
+	config := j.TLS(n).Clone()
+	config.MinVersion = tls.VersionTLS13
+	config.NextProtos = []string{"http/1.1"}
+	config.ServerName = j.Target.Addr().String()
+	if j.Connection == Resumed {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	}
+	s := &slot{job: j, number: n, errors: map[string]int{}, dialer: Dialer{Target: j.Target, TLS: config, Timeout: j.Timeout}}
+	if len(j.Sources) > 0 {
+		s.dialer.Source = j.Sources[n%len(j.Sources)]
+	}
+	return s
+}
