@@ -141,4 +141,5 @@ func ratios(a, b []float64) spread {
 
 func perCore(r load.Result) float64 { return r.Server.TokensPerCoreSecond }
 func cpu(r load.Result) float64     { return r.Server.MicrosecondsPer }
+func p50(r load.Result) float64     { return r.Latency.P50 }
 func p99(r load.Result) float64     { return r.Latency.P99 }
