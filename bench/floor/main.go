@@ -164,7 +164,7 @@ func (f *floor) verify(a string) (string, bool) {
 		}
 	}
 	var header struct{ Alg, Kid string }
-	c := claims{signature: strings.Clone(parts[2])} // and not all of the request
+	var c claims
 	h, _ := b64.DecodeString(parts[0])
 	p, _ := b64.DecodeString(parts[1])
 	sig, _ := b64.DecodeString(parts[2])
@@ -179,7 +179,9 @@ func (f *floor) verify(a string) (string, bool) {
 		return "", false
 	}
 	sub := c.Sub
-	if !f.remember {
+	if f.remember {
+		c.signature = strings.Clone(parts[2]) // and not all of the request
+	} else {
 		c = claims{Exp: c.Exp} // nothing else is asked for
 	}
 	f.mu.Lock()

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	few, lots  = 16, 2_000
+	lots       = 2_000
 	stallAfter = 1_000 // milliseconds without any token
 )
 
@@ -19,11 +19,10 @@ var inFlight = row{"in-flight", "2,000 requests in flight on as many connections
 		}
 		defer s.Stop()
 		measure := func(connections int) (load.Result, error) {
-			j, err := fresh(b, s)
+			j, err := freshOn(connections)(b, s)
 			if err != nil {
 				return load.Result{}, err
 			}
-			j.Connections = connections
 			return b.run(s, j)
 		}
 		var short, long []load.Result

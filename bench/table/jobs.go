@@ -9,7 +9,10 @@ import (
 	"github.com/svidgate/svidgate/bench/internal/world"
 )
 
-const svidLife = 50 * time.Minute
+const (
+	svidLife = 50 * time.Minute
+	few      = 16 // connections, unless a row is about how many
+)
 
 // serials returns the first of n serial numbers that no SVID has had.
 func (b *bench) serials(n int) uint64 {
@@ -22,18 +25,24 @@ func (b *bench) serials(n int) uint64 {
 type kind func(b *bench, s *server) (load.Job, error)
 
 func (b *bench) job(requests int) load.Job {
-	return load.Job{Path: "/token", Connection: load.Kept, Connections: 16, Requests: requests, Timeout: 30 * time.Second}
+	return load.Job{Path: "/token", Connection: load.Kept, Connections: few, Requests: requests, Timeout: 30 * time.Second}
 }
 
 // fresh is a round of JWT-SVIDs that no server has seen. Two servers of one pair
 // get the same, as they know nothing of each other.
-func fresh(b *bench, s *server) (load.Job, error) {
-	j := b.job(b.tokens)
-	n := j.Requests + j.Connections
-	forms, err := s.world.JWTForms(n, s.clients, b.serials(n), svidLife)
-	j.TLS = func(int) *tls.Config { return s.world.TLS() }
-	j.Form = func(i int) (string, error) { return forms[i%n], nil }
-	return j, err
+func fresh(b *bench, s *server) (load.Job, error) { return freshOn(few)(b, s) }
+
+// freshOn is the same on so many connections.
+func freshOn(connections int) kind {
+	return func(b *bench, s *server) (load.Job, error) {
+		j := b.job(b.tokens)
+		j.Connections = connections
+		n := j.Requests + j.Connections // some to warm up
+		forms, err := s.world.JWTForms(n, s.clients, b.serials(n), svidLife)
+		j.TLS = func(int) *tls.Config { return s.world.TLS() }
+		j.Form = func(i int) (string, error) { return forms[i], nil }
+		return j, err
+	}
 }
 
 // repeated is a thousand JWT-SVIDs, each presented again and again; the first
@@ -141,4 +150,5 @@ func ratios(a, b []float64) spread {
 
 func perCore(r load.Result) float64 { return r.Server.TokensPerCoreSecond }
 func cpu(r load.Result) float64     { return r.Server.MicrosecondsPer }
+func p50(r load.Result) float64     { return r.Latency.P50 }
 func p99(r load.Result) float64     { return r.Latency.P99 }

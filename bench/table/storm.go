@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"time"
 )
 
 var storm = row{"storm", "restart storm, 30,000 workloads with full handshakes, one core", "drained < 60 s, 0 errors", "< 10 s",
@@ -21,6 +22,8 @@ var storm = row{"storm", "restart storm, 30,000 workloads with full handshakes, 
 		}
 		cmd := exec.CommandContext(b.ctx, bin, args...)
 		cmd.Stderr = os.Stderr
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has a server to stop
+		cmd.WaitDelay = time.Minute
 		out, err := cmd.Output()
 		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !(failed && len(out) > 0) { // it may have measured that a rule was broken
 			return figure{}, err
