@@ -40,6 +40,7 @@ type bench struct {
 	command, size           string // for the reader of the table
 	serverCore, loadCore    int
 	rounds, tokens, million int
+	cores                   int
 	quick                   bool
 
 	world     *world.World // with one trust domain
@@ -119,14 +120,17 @@ func (b *bench) main(only string, all bool) (missed []string, err error) {
 		}
 	}
 	b.serverCore, b.loadCore = process.AnyCore, process.AnyCore
-	if runtime.NumCPU() > 1 {
+	b.cores = runtime.NumCPU()
+	if b.cores > 1 {
 		b.serverCore, b.loadCore = 0, 1
 		if err := process.Pin(b.loadCore); err != nil {
 			return nil, err
 		}
 	}
 	started := time.Now()
-	b.writeCircumstances(os.Stdout, started)
+	if err := b.writeCircumstances(os.Stdout, started); err != nil {
+		return nil, err
+	}
 	writeHeading(os.Stdout, heading...)
 	for _, r := range rows {
 		if !wanted.MatchString(r.id) || slices.Contains(extra, r.id) && only == "" && !all {
