@@ -1,7 +1,8 @@
 package svidgate
 
-// Afresh is the identity without the word on where its proof came from.
+// Afresh is the identity without what differs between two judgements of the same
+// credential: where its proof came from, and the address of what was read.
 func (i Identity) Afresh() Identity {
-	i.remembered = false
+	i.remembered, i.token = false, nil
 	return i
 }

@@ -5,30 +5,30 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // An Identity is a proven workload. Only a Verifier makes one; the zero value
 // proves nothing, and Proven says so.
 type Identity struct {
-	id        spiffeid.ID
-	method    oauth.AuthMethod
-	expiresAt time.Time
-	digest    [32]byte
-	// signingInput is header.payload of a JWT-SVID: without its signature it is no
-	// credential. Format keeps it out of what prints an identity all the same.
-	signingInput string
-	keyID        string
-	tokenID      string
-	sequence     uint64
-	sequenced    bool
-	legacyAud    bool
-	thumbprint   [32]byte
-	remembered   bool
+	id         spiffeid.ID
+	method     oauth.AuthMethod
+	expiresAt  time.Time
+	digest     [32]byte
+	token      *jose.Compact // a JWT-SVID; by its address, which is all that fmt prints of it anywhere
+	keyID      string
+	tokenID    string
+	sequence   uint64
+	sequenced  bool
+	legacyAud  bool
+	thumbprint [32]byte
+	remembered bool
 }
 
 // Format is all that an identity prints as: its method and SPIFFE ID.
@@ -71,7 +71,13 @@ func (i Identity) UseDigest() [32]byte {
 	if i.method != oauth.MethodJWT {
 		return [32]byte{}
 	}
-	return sha256.Sum256([]byte(i.signingInput))
+	return sha256.Sum256([]byte(i.token.SigningInput))
+}
+
+// UseDigest is what [Identity.UseDigest] is of an assertion that is accepted, for
+// whoever looks up whether one was used without using it.
+func UseDigest(assertion string) [32]byte {
+	return sha256.Sum256([]byte(assertion[:max(0, strings.LastIndexByte(assertion, '.'))]))
 }
 
 // Remembered reports whether the signature, or the path to an anchor, was one that

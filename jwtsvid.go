@@ -45,7 +45,7 @@ func (s *jwtState) identity() Identity {
 	jti, _ := s.claim("jti").Text()
 	return Identity{
 		id: s.id, method: oauth.MethodJWT, expiresAt: s.expiry,
-		digest: s.digest, signingInput: s.token.SigningInput,
+		digest: s.digest, token: s.token,
 		keyID: s.key.ID, tokenID: oauth.Shown(jti), sequence: sequence, sequenced: sequenced, legacyAud: s.legacyMatch,
 		remembered: s.remembered,
 	}

@@ -38,7 +38,8 @@ func (s *jwtState) signatureKey() signatureKey {
 }
 
 func (s *jwtState) recallSignature() bool {
-	s.digest = sha256.Sum256([]byte(s.in.Assertion))
+	var room [1 << 10]byte // most fit, and need no copy on the heap
+	s.digest = sha256.Sum256(append(room[:0], s.in.Assertion...))
 	if s.afresh {
 		return false
 	}
@@ -47,6 +48,9 @@ func (s *jwtState) recallSignature() bool {
 }
 
 func (s *jwtState) rememberSignature() {
+	if s.afresh {
+		return
+	}
 	s.v.signatures.Put(s.id.TrustDomain().Name(), s.signatureKey(), struct{}{})
 }
 
@@ -87,6 +91,9 @@ func (s *x509State) recallPath() bool {
 
 // rememberPath remembers the path that was accepted.
 func (s *x509State) rememberPath() {
+	if s.afresh {
+		return
+	}
 	s.v.paths.Put(s.id.TrustDomain().Name(), s.pathKey(), validityOf(s.chain))
 }
 

@@ -106,11 +106,16 @@ func TestNothingIsRememberedForAnotherTrustDomain(t *testing.T) {
 	}
 }
 
-// Explaining takes nothing from memory.
+// Explaining takes nothing from memory, and puts nothing there.
 func TestExplainingJudgesAfresh(t *testing.T) {
 	d := newDomain(t, "example.org", devca.Options{Intermediate: true})
 	v := newVerifier(t, bundlesOf(t, d))
-	sent := d.chain(t)
+	sent, p := d.chain(t), svidgate.JWTPresentation{Assertion: d.svid(t), EndpointURL: endpoint}
+	v.ExplainX509SVID(context.Background(), sent)
+	v.ExplainJWTSVID(context.Background(), p)
+	if judgeX509(t, v, sent, accepted).Remembered() || judgeJWT(t, v, p, accepted).Remembered() {
+		t.Error("what was explained is remembered")
+	}
 	for range 2 {
 		judgeX509(t, v, sent, accepted)
 		e := v.ExplainX509SVID(context.Background(), sent)

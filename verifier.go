@@ -219,7 +219,7 @@ func (v *Verifier) VerifyJWTSVID(ctx context.Context, p JWTPresentation) (Identi
 }
 
 // ExplainJWTSVID judges every rule it can and says what each found. It takes
-// nothing from memory.
+// nothing from memory and puts nothing there.
 func (v *Verifier) ExplainJWTSVID(ctx context.Context, p JWTPresentation) oauth.Explanation {
 	s := newJWTState(v, p)
 	s.afresh = true
@@ -245,7 +245,7 @@ func (v *Verifier) VerifyX509SVID(ctx context.Context, chain []*x509.Certificate
 }
 
 // ExplainX509SVID judges every rule it can and says what each found. It takes
-// nothing from memory.
+// nothing from memory and puts nothing there.
 func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificate) oauth.Explanation {
 	s := newX509State(v, chain)
 	s.afresh = true

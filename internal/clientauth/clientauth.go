@@ -70,7 +70,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	span.Stage(trace.Client)
 	client, legacy, err := claim.Associate(identity)
 	if err != nil {
-		return Caller{}, method, withSubject(err, identity)
+		return Caller{}, method, withSubject(err, identity.SPIFFEID())
 	}
 	caller = Caller{client: client, identity: identity}
 	if legacy != "" {
@@ -80,10 +80,10 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 		caller.legacy = append(caller.legacy, "CJ-7")
 	}
 	if caller.certificate, err = a.certificate(ctx, req, identity); err != nil {
-		return Caller{}, method, withSubject(err, identity)
+		return Caller{}, method, withSubject(err, identity.SPIFFEID())
 	}
 	if err := a.useOnce(ctx, identity); err != nil {
-		return Caller{}, method, withSubject(err, identity)
+		return Caller{}, method, withSubject(err, identity.SPIFFEID())
 	}
 	return caller, method, nil
 }
@@ -125,8 +125,8 @@ func (a *Authenticator) certificate(ctx context.Context, req *tokenrequest.Reque
 }
 
 // withSubject notes in a refusal which proven workload it is about.
-func withSubject(err error, identity svidgate.Identity) error {
+func withSubject(err error, id spiffeid.ID) *oauth.Error {
 	e := *oauth.AsError(err)
-	e.Subject, e.SubjectProven = identity.SPIFFEID().String(), true
+	e.Subject, e.SubjectProven = id.String(), true
 	return &e
 }

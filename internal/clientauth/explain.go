@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -27,6 +28,9 @@ type Question struct {
 
 // Format keeps the assertion out of whatever prints the question (AU-2).
 func (q Question) Format(f fmt.State, _ rune) { io.WriteString(f, "a question about an SVID") }
+
+// LogValue does the same for slog.
+func (q Question) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(q)) }
 
 func (q Question) method() oauth.AuthMethod {
 	if len(q.Certificates) > 0 {
@@ -52,11 +56,11 @@ type Answer struct {
 // Not judged: limits on rates, the grant, and what the client may have.
 func (a *Authenticator) Explain(ctx context.Context, q Question) Answer {
 	asked := registration.Asked{Method: q.method(), ClientID: q.ClientID, Said: q.ClientIDSaid}
-	credential, identity := a.explainCredential(ctx, q, a.Clients.ProfileOf(asked))
-	id := identity.SPIFFEID()
-	if !identity.Proven() { // go on with what it claims, as the rules on an SVID do
-		id, _ = spiffeid.FromString(credential.Subject) // the zero ID where it claims none
-	}
+	credential := a.explainCredential(ctx, q, a.Clients.ProfileOf(asked))
+	proven := credential.Refusal == nil
+	// Where it is not proven, go on with what it claims, as the rules on an SVID do;
+	// it is the zero ID where it claims none.
+	id, _ := spiffeid.FromString(credential.Subject)
 	if !id.IsZero() {
 		asked = a.Clients.Settle(asked, id)
 	}
@@ -64,7 +68,7 @@ func (a *Authenticator) Explain(ctx context.Context, q Question) Answer {
 	client, association := a.Clients.ExplainAssociation(ctx, asked, id)
 	parts := []oauth.Explanation{claim, credential, association}
 	if asked.Method == oauth.MethodJWT {
-		parts = append(parts, a.explainUse(ctx, identity, id))
+		parts = append(parts, a.explainUse(ctx, q.Assertion, id, proven))
 	}
 
 	answer := Answer{Client: client, ClientIDOpen: !asked.Said}
@@ -73,8 +77,8 @@ func (a *Authenticator) Explain(ctx context.Context, q Question) Answer {
 		answer.Findings = append(answer.Findings, part.Findings...)
 		if answer.Refusal == nil && part.Refusal != nil {
 			answer.Refusal = part.Refusal
-			if i > 1 && identity.Proven() { // behind the rules on the credential
-				answer.Refusal = oauth.AsError(withSubject(part.Refusal, identity))
+			if i > 1 && proven { // behind the rules on the credential
+				answer.Refusal = withSubject(part.Refusal, id)
 			}
 		}
 	}
@@ -84,32 +88,18 @@ func (a *Authenticator) Explain(ctx context.Context, q Question) Answer {
 	return answer
 }
 
-// explainCredential returns the identity only if the verifier proves it.
-func (a *Authenticator) explainCredential(ctx context.Context, q Question, profile func(spiffeid.ID) svidgate.Profile) (e oauth.Explanation, identity svidgate.Identity) {
-	presentation := svidgate.JWTPresentation{Assertion: q.Assertion, EndpointURL: q.EndpointURL, Profile: profile}
+// explainCredential judges the SVID alone. No identity comes of it: nobody has
+// shown that he holds a certificate's key.
+func (a *Authenticator) explainCredential(ctx context.Context, q Question, profile func(spiffeid.ID) svidgate.Profile) oauth.Explanation {
 	if q.method() == oauth.MethodX509 {
-		e = a.Verifier.ExplainX509SVID(ctx, q.Certificates)
-	} else {
-		e = a.Verifier.ExplainJWTSVID(ctx, presentation)
+		return a.Verifier.ExplainX509SVID(ctx, q.Certificates)
 	}
-	if e.Refusal != nil {
-		return e, svidgate.Identity{}
-	}
-	var err error
-	if q.method() == oauth.MethodX509 {
-		identity, err = a.Verifier.VerifyX509SVID(ctx, q.Certificates)
-	} else {
-		identity, err = a.Verifier.VerifyJWTSVID(ctx, presentation)
-	}
-	if err != nil { // what it is judged by changed in between
-		e.Refusal = oauth.AsError(err)
-	}
-	return e, identity
+	return a.Verifier.ExplainJWTSVID(ctx, svidgate.JWTPresentation{Assertion: q.Assertion, EndpointURL: q.EndpointURL, Profile: profile})
 }
 
-func (a *Authenticator) explainUse(ctx context.Context, identity svidgate.Identity, id spiffeid.ID) oauth.Explanation {
-	u := &use{once: a.SingleUse[id.TrustDomain()], identity: identity}
-	if identity.Proven() {
+func (a *Authenticator) explainUse(ctx context.Context, assertion string, id spiffeid.ID, proven bool) oauth.Explanation {
+	u := &use{once: a.SingleUse[id.TrustDomain()], digest: svidgate.UseDigest(assertion)}
+	if proven {
 		u.Facts |= factProven
 	} else {
 		u.Unknown |= factProven

@@ -1,8 +1,10 @@
 package clientauth_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -195,10 +197,40 @@ func TestExplainWithoutClients(t *testing.T) {
 	}
 }
 
-// AU-2: a question does not print.
-func TestQuestionDoesNotPrint(t *testing.T) {
-	q := clientauth.Question{Assertion: "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.AAAA"}
-	if got := fmt.Sprintf("%v %+v %#v %s", q, q, q, &q); strings.Contains(got, "eyJ") {
-		t.Error(got)
+// AU-2: neither a question nor the caller of a request prints an assertion, whole or
+// in part, to whatever logs it.
+func TestAssertionsDoNotPrint(t *testing.T) {
+	s := newSite(t, client(billing, oauth.MethodJWT))
+	token := s.JWT(t, billing)
+	q := clientauth.Question{Assertion: token}
+	caller, err := s.authenticate(t, testidentity.Request(t, testidentity.Assertion(billing, token), nil))
+	check(t, err, accepted)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("", "q", q, "caller", caller, "identity", caller.Identity())
+	slog.New(slog.NewTextHandler(&log, nil)).Info("", "q", q, "caller", caller, "identity", caller.Identity())
+	fmt.Fprintf(&log, "%v %+v %#v %v %+v %v %+v", q, q, q, caller, caller, caller.Identity(), &caller)
+	if strings.Contains(log.String(), "eyJ") {
+		t.Error(log.String())
+	}
+}
+
+// F18: an explanation tells of no sighting, accepted or not: whoever explains an
+// SVID from elsewhere must not move what is known of clocks.
+func TestExplainIsNoSighting(t *testing.T) {
+	seen := 0
+	w := testidentity.New(t, func(c *svidgate.Config) { c.Sighted = func(svidgate.Sighting) { seen++ } })
+	auth := &clientauth.Authenticator{Verifier: w.Verifier, Clients: w.Registry(t, client(billing, oauth.MethodJWT, oauth.MethodX509))}
+	for _, q := range []clientauth.Question{
+		{Assertion: w.JWT(t, billing), ClientID: billing, ClientIDSaid: true},
+		{Certificates: w.Chain(t, billing), ClientID: billing, ClientIDSaid: true},
+		{Assertion: w.JWT(t, orders), ClientID: billing, ClientIDSaid: true},
+	} {
+		auth.Explain(t.Context(), q)
+	}
+	if seen != 0 {
+		t.Errorf("%d sightings", seen)
+	}
+	if _, _, err := auth.Authenticate(t.Context(), testidentity.Request(t, testidentity.Assertion(billing, w.JWT(t, billing)), nil), nil); err != nil || seen != 1 {
+		t.Errorf("authenticating: %v, %d sightings", err, seen)
 	}
 }

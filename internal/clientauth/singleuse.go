@@ -15,15 +15,16 @@ type use struct {
 	once bool // its trust domain's JWT-SVIDs count once
 	// unused tells of the digest of the assertion whether it was not used before;
 	// verifying marks it as used, explaining does not.
-	unused   func(digest [32]byte, until time.Time) (bool, error)
-	identity svidgate.Identity
-	full     bool // there was no room to remember it
-	spent    bool // it was used before
+	unused func(digest [32]byte, until time.Time) (bool, error)
+	digest [32]byte  // of the assertion
+	until  time.Time // when it expires
+	full   bool      // there was no room to remember it
+	spent  bool      // it was used before
 }
 
 // The facts that the rule builds on.
 const (
-	factProven judge.Fact = 1 << iota // the identity
+	factProven judge.Fact = 1 << iota // the assertion proves an identity
 	factMemory                        // what was used before is known
 )
 
@@ -34,7 +35,7 @@ var useRules = []judge.Rule[*use]{{
 			return ""
 		}
 		// Remembered for as long as the leeway would still let it pass.
-		unused, err := u.unused(u.identity.UseDigest(), u.identity.ExpiresAt().Add(maxLeeway))
+		unused, err := u.unused(u.digest, u.until.Add(maxLeeway))
 		if err != nil {
 			u.full, u.Cause = true, err
 			return oauth.ReasonInternal
@@ -83,7 +84,7 @@ func (a *Authenticator) useOnce(ctx context.Context, identity svidgate.Identity)
 	if identity.Method() != oauth.MethodJWT || !a.SingleUse[identity.SPIFFEID().TrustDomain()] {
 		return nil
 	}
-	u := &use{once: true, unused: a.Used.Use, identity: identity}
+	u := &use{once: true, unused: a.Used.Use, digest: identity.UseDigest(), until: identity.ExpiresAt()}
 	u.Facts = factProven | factMemory
 	if e := judge.FirstRefusal(ctx, useRules, u); e != nil {
 		return e

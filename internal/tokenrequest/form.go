@@ -170,13 +170,21 @@ func checkContentType(values []string) error {
 	return nil
 }
 
+// usualBody is longer than what a token request takes as a rule.
+const usualBody = 4 << 10
+
+// roomFor is how much is made ready for a body. The length is a stranger's word,
+// so it makes no more than a usual request needs, before any of it has come (AK-18).
+func roomFor(length int64) int {
+	return int(min(max(0, length), usualBody)) + bytes.MinRead
+}
+
 // readBody reads the body up to MaxBody (GL-8).
 func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	if r.ContentLength > MaxBody { // without reading a byte of it
 		return "", tooLarge(r.ContentLength)
 	}
-	expected := max(0, int(r.ContentLength)) // a hint and no more: what comes counts
-	body := bytes.NewBuffer(make([]byte, 0, expected+bytes.MinRead))
+	body := bytes.NewBuffer(make([]byte, 0, roomFor(r.ContentLength)))
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {

@@ -73,3 +73,15 @@ func TestRepeatedAmongMany(t *testing.T) {
 		t.Errorf("%q stands %d times", name, times)
 	}
 }
+
+// AK-18 Nobody's word on a length makes much memory ready; what comes does.
+func TestRoomForABody(t *testing.T) {
+	for _, row := range []struct {
+		length int64
+		most   int
+	}{{-1, 512}, {0, 512}, {1200, 1712}, {usualBody, usualBody + 512}, {MaxBody, usualBody + 512}, {1 << 60, usualBody + 512}} {
+		if room := roomFor(row.length); room > row.most || row.length <= usualBody && room < int(row.length) {
+			t.Errorf("%d bytes make room for %d", row.length, room)
+		}
+	}
+}
