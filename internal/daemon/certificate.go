@@ -147,10 +147,11 @@ func (c *certificate) look() {
 // peer holds the key, and package svidgate judges the chain.
 func tlsConfig(c *certificate, clientCerts bool, now func() time.Time) *tls.Config {
 	config := &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: c.get,
-		Time:           now,
-		NextProtos:     []string{"h2", "http/1.1"},
+		MinVersion:         tls.VersionTLS12,
+		GetCertificate:     c.get,
+		GetConfigForClient: inTurn,
+		Time:               now,
+		NextProtos:         []string{"h2", "http/1.1"},
 		CipherSuites: []uint16{ // of TLS 1.2; those of 1.3 are not for choosing
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,

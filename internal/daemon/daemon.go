@@ -176,11 +176,12 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	answer := func(pick func(*generation) http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { pick(d.current.Load()).ServeHTTP(w, r) })
 	}
+	handshakes := newTurns() // of both listeners: they share the processors
 	if l := listeners[Public]; l != nil {
-		d.serve(Public, tls.NewListener(l, tlsConfig(d.certificate, cfg.PublicClientCertificates, d.now)), answer(func(g *generation) http.Handler { return g.public }))
+		d.serve(Public, tls.NewListener(turnListener{l, handshakes}, tlsConfig(d.certificate, cfg.PublicClientCertificates, d.now)), answer(func(g *generation) http.Handler { return g.public }))
 	}
 	if l := listeners[MTLS]; l != nil {
-		d.serve(MTLS, tls.NewListener(l, tlsConfig(d.certificate, true, d.now)), answer(func(g *generation) http.Handler { return g.mtls }))
+		d.serve(MTLS, tls.NewListener(turnListener{l, handshakes}, tlsConfig(d.certificate, true, d.now)), answer(func(g *generation) http.Handler { return g.mtls }))
 	}
 	if l := listeners[Status]; l != nil {
 		if cfg.Listen.StatusTLS {
@@ -225,7 +226,7 @@ func aliasBase(cfg *config.Config, bound string) (string, error) {
 func (d *Daemon) serve(name string, l net.Listener, h http.Handler) {
 	s := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: handshakeTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       time.Minute,
