@@ -2,6 +2,7 @@ package svidgate_test
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"testing"
 
@@ -52,6 +53,31 @@ func BenchmarkVerifyX509SVID(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkVerifyX509SVIDAmongAnchors is first sight in a trust domain with five
+// anchors of one name, of which another one signed each time.
+func BenchmarkVerifyX509SVIDAmongAnchors(b *testing.B) {
+	var anchors []ca
+	var entries []map[string]any
+	for i := range 5 {
+		a := newCA(b, "example.org", func(c *x509.Certificate) {
+			c.Subject, c.SubjectKeyId = pkix.Name{CommonName: "one name for all"}, []byte{byte(i)}
+		})
+		anchors, entries = append(anchors, a), append(entries, a.entry())
+	}
+	var all [][]*x509.Certificate
+	for i := range different {
+		all = append(all, []*x509.Certificate{anchors[i%5].leaf(b)})
+	}
+	of := bundles{exampleOrg: bundleOf(b, exampleOrg, entries...)}
+	sights(b, func() func(i int) error {
+		v := newVerifier(b, of)
+		return func(i int) error {
+			_, err := v.VerifyX509SVID(b.Context(), all[i])
+			return err
+		}
+	})
 }
 
 // sights measures a verifier with SVIDs that it sees for the first time, and with

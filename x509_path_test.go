@@ -150,6 +150,33 @@ func TestX509TwoPaths(t *testing.T) {
 	})
 }
 
+// Key identifiers are hints: they choose which anchor is tried first, and decide
+// nothing.
+func TestX509KeyIdentifiersAreHints(t *testing.T) {
+	one := func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "one name for all"} }
+	id := func(subject, authority string) mutation {
+		return func(c *x509.Certificate) { c.SubjectKeyId, c.AuthorityKeyId = []byte(subject), []byte(authority) }
+	}
+	a, b, c := newCA(t, "example.org", one, id("a", "")), newCA(t, "example.org", one, id("b", "")), newCA(t, "example.org", one)
+	says := func(signer ca, authority string) *x509.Certificate {
+		issuer := *signer.cert
+		issuer.SubjectKeyId = []byte(authority)
+		return ca{signer.td, &issuer, signer.key}.leaf(t)
+	}
+	stranger := newCA(t, "example.org", one, id("a", ""))
+	middle := b.below(t, newKey(t), id("m", "b"))
+	runX509(t, anchored(t, a, b, c), []x509Row{
+		{"XS-10 the anchor that it names", chain{says(a, "a")}, accepted},
+		{"XS-10 another one of that name", chain{says(b, "b")}, accepted},
+		{"XS-10 it names one and another signed it", chain{says(b, "a")}, accepted},
+		{"XS-10 it names none that there is", chain{says(b, "x")}, accepted},
+		{"XS-10 it names none", chain{says(b, "")}, accepted},
+		{"XS-10 under an intermediate", chain{says(middle, "m"), middle.cert}, accepted},
+		{"XS-11 a stranger who names an anchor", chain{says(stranger, "a")}, chainBad},
+		{"XS-13 a stranger who sends his root", chain{says(stranger, "a"), stranger.cert}, chainBad},
+	})
+}
+
 func TestX509Anchors(t *testing.T) {
 	root := newCA(t, "example.org")
 	middle := root.below(t, newKey(t))

@@ -251,12 +251,9 @@ var x509PathRules = []judge.Rule[*x509State]{
 			if s.remembered { // it was judged before the path was remembered
 				return ""
 			}
-			for _, chain := range s.chains {
-				if !slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return !maySign(c) }) {
-					s.chain = chain
-					s.rememberPath()
-					return ""
-				}
+			if s.chain = sound(s.chains); s.chain != nil {
+				s.rememberPath()
+				return ""
 			}
 			if len(s.chains) > 0 {
 				s.chain = s.chains[0]
@@ -293,6 +290,11 @@ var x509PathRules = []judge.Rule[*x509State]{
 // buildPaths is RFC 5280 path validation by the standard library, with this
 // trust domain's anchors only, and with what the peer sent as intermediates
 // only: what it sends is never an anchor (XS-13).
+//
+// The library checks a signature against every anchor of the issuer's name, also
+// when it has found one that is good, and in a trust domain that rotates they
+// mostly have one name. So the anchors that are named by their key are tried alone
+// first; whatever they do not settle, all anchors do.
 func (s *x509State) buildPaths() {
 	anchors := s.snapshot.AnchorPool()
 	if anchors == nil { // nil would mean the system's store (XS-12)
@@ -303,12 +305,45 @@ func (s *x509State) buildPaths() {
 	for _, c := range admitted(s.snapshot.Anchors(), s.sent[1:]) {
 		intermediates.AddCert(c)
 	}
-	s.chains, s.Cause = s.leaf.Verify(x509.VerifyOptions{
-		Roots:         anchors,
+	options := x509.VerifyOptions{
 		Intermediates: intermediates,
 		CurrentTime:   s.now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // XS-7 and XS-14 judge it
-	})
+	}
+	if options.Roots = named(s.snapshot.Anchors(), s.sent); options.Roots != nil {
+		if s.chains, s.Cause = s.leaf.Verify(options); s.Cause == nil && sound(s.chains) != nil {
+			return
+		}
+	}
+	options.Roots = anchors
+	s.chains, s.Cause = s.leaf.Verify(options)
+}
+
+// named are the anchors that the certificates sent name as their issuers by a key
+// identifier (RFC 5280 section 4.2.1.1), which is a hint and no proof; nil where
+// that is none of them or all.
+func named(anchors, sent []*x509.Certificate) *x509.CertPool {
+	pool, n := x509.NewCertPool(), 0
+	for _, a := range anchors {
+		if len(a.SubjectKeyId) > 0 && slices.ContainsFunc(sent, func(c *x509.Certificate) bool { return bytes.Equal(c.AuthorityKeyId, a.SubjectKeyId) }) {
+			pool.AddCert(a)
+			n++
+		}
+	}
+	if n == 0 || n == len(anchors) {
+		return nil
+	}
+	return pool
+}
+
+// sound is the first path that XS-14 allows, nil if there is none.
+func sound(paths [][]*x509.Certificate) []*x509.Certificate {
+	for _, path := range paths {
+		if !slices.ContainsFunc(path[1:], func(c *x509.Certificate) bool { return !maySign(c) }) {
+			return path
+		}
+	}
+	return nil
 }
 
 // admitted are the certificates sent that an anchor signed, or one that was
@@ -324,9 +359,7 @@ func admitted(anchors, sent []*x509.Certificate) []*x509.Certificate {
 	for left := slices.Clone(sent); ; {
 		before := len(left)
 		left = slices.DeleteFunc(left, func(c *x509.Certificate) bool {
-			signed := slices.ContainsFunc(signers, func(signer *x509.Certificate) bool {
-				return bytes.Equal(c.RawIssuer, signer.RawSubject) && c.CheckSignatureFrom(signer) == nil
-			})
+			signed := signedByAny(c, signers)
 			if signed {
 				in, signers = append(in, c), append(signers, c)
 			}
@@ -336,6 +369,18 @@ func admitted(anchors, sent []*x509.Certificate) []*x509.Certificate {
 			return in
 		}
 	}
+}
+
+// signedByAny tries the signers that the certificate names by their key first.
+func signedByAny(c *x509.Certificate, signers []*x509.Certificate) bool {
+	for _, byKey := range []bool{true, false} {
+		for _, signer := range signers {
+			if bytes.Equal(c.RawIssuer, signer.RawSubject) && byKey == bytes.Equal(c.AuthorityKeyId, signer.SubjectKeyId) && c.CheckSignatureFrom(signer) == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // maySign is XS-14 for one certificate above the leaf. One that names a workload
