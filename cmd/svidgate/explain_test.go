@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/devca"
 	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/oauth"
@@ -34,7 +35,7 @@ func TestNextCommandsExist(t *testing.T) {
 					if text.Reason != "" {
 						v.Refusal = oauth.Refuse(oauth.InvalidClient, text.Reason, "CA-9", "", "")
 					}
-					next := explain.New(explain.Credential{}, v, s, time.Now()).Next
+					next := explain.New(credential.Credential{}, v, s, time.Now()).Next
 					if known.MatchString(next) {
 						continue
 					}
@@ -177,6 +178,14 @@ func TestExplainCannotJudge(t *testing.T) {
 		{"nothing", "", "empty", append(bundle, "-")},
 		{"neither", "some words", "neither a JWT", append(bundle, "-")},
 		{"no such file", "", "no such file", append(bundle, o.path("none"))},
+		{"a private JWK", `{"kty":"EC","d":"AAAA"}`, "private key", append(bundle, "-")},
+		{"a token in place of a file", "", "that is a token", append(bundle, o.jwt(t, server))},
+		{"a token in place of a bundle", o.jwt(t, server), "that is a token", []string{"--bundle", o.jwt(t, server), "--trust-domain", "example.org", "--audience", server}},
+		{"a listener and a bundle", o.jwt(t, server), "--listener", append(bundle, "--audience", server, "--listener", "public")},
+		{"a listener that is none", o.jwt(t, server), "public or mtls", []string{"--listener", "bogus"}},
+		{"a client_id for a decision", "", "--client-id", []string{"--request-id", "R", "--client-id", "a"}},
+		{"a listener for a decision", "", "--listener", []string{"--request-id", "R", "--listener", "mtls"}},
+		{"standard input twice", "", "standard input", []string{"--bundle", "-", "--trust-domain", "example.org", "-"}},
 		{"a JWT and no audience", o.jwt(t, server), "--audience", append(bundle, "-")},
 		{"no bundle", o.jwt(t, server), "--bundle", []string{"--bundle", file, "--trust-domain", "example.org", "--audience", server}},
 		{"no trust domain", "", "whose it is", []string{"--bundle", o.path("bundle.json")}},
@@ -203,6 +212,9 @@ func TestExplainCannotJudge(t *testing.T) {
 				if line = strings.TrimSpace(line); len(line) > 20 && !strings.HasPrefix(line, "--") && strings.Contains(out+err.Error(), line) {
 					t.Error("a line of the key was repeated")
 				}
+			}
+			if strings.Contains(out+err.Error(), "eyJ") {
+				t.Error("AU-2 a token was repeated")
 			}
 		})
 	}
