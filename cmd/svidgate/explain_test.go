@@ -170,6 +170,9 @@ func TestExplainCannotJudge(t *testing.T) {
 	if out, code, err := o.run(t, "", append(bundle, file)...); code != 0 || !strings.Contains(out, "\naccepted, as far as it was judged") {
 		t.Fatalf("the twin: code %d, %v: %s", code, err, out)
 	}
+	if out, code, err := o.run(t, string(svid.ChainDER()), append(bundle, "-")...); code != 0 {
+		t.Fatalf("the twin in DER: code %d, %v: %s", code, err, out)
+	}
 	for _, c := range []struct {
 		name, input, says string
 		args              []string
