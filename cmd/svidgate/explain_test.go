@@ -137,6 +137,9 @@ func TestExplainOffline(t *testing.T) {
 			if code != c.code || json.Unmarshal([]byte(out), &r) != nil || r.Reason != c.reason || r.Accepted != (c.code == 0) {
 				t.Fatalf("code %d, %v: %s", code, err, out)
 			}
+			if said := strings.Contains(out, "profile is transition"); said != (c.reason == "aud_mismatch") {
+				t.Errorf("that a server may take another audience is said: %t", said)
+			}
 			if code == 1 && !errors.Is(err, errSilent) {
 				t.Errorf("the refusal is told twice: %v", err)
 			}
