@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -12,7 +13,7 @@ import (
 // method. No step gives the rights of one workload to another: where an SVID is of
 // another workload than the client named, that one is registered by itself.
 func (s Situation) mendClient(step *Step, about subject) {
-	if about.spiffeID == "" && strings.HasPrefix(about.clientID, "spiffe://") { // refused before the SVID was looked at
+	if _, err := strictid.Workload(about.clientID); err == nil && about.spiffeID == "" { // refused before the SVID was looked at
 		about.spiffeID = about.clientID
 		about.covering = s.covering(about.spiffeID)
 	}

@@ -94,6 +94,26 @@ func TestMendClient(t *testing.T) {
 	}
 }
 
+// An edit is written out whole or not at all.
+func TestEditIsWhole(t *testing.T) {
+	for id, whole := range map[string]bool{
+		exampleOrg + "/" + strings.Repeat("a", 150): true,
+		exampleOrg + "/" + strings.Repeat("a", 250): false,
+		exampleOrg + "/eyJhbGciOiJFUzI1NiJ9":        false,
+	} {
+		step := next(estate(), subject{reason: oauth.ReasonClientNotFound, rule: "CJ-10", method: oauth.MethodJWT, spiffeID: id}, nil)
+		if (step.Edit != nil) != whole || strings.Contains(step.Advice, "written out") == whole {
+			t.Errorf("%d bytes: %+v", len(id), step)
+		}
+	}
+	// Nor is what is no SPIFFE ID, though it begins like one.
+	for id, can := range map[string]bool{"spiffe://example.org/new": true, "spiffe://example.org/new one": false, "spiffe://example.org": false, exampleOrg + "/" + strings.Repeat("a", 250): false} {
+		if step := next(estate(), subject{reason: oauth.ReasonClientNotFound, rule: "CA-2", clientID: id}, nil); (step.Edit != nil) != can {
+			t.Errorf("%s: %+v", id, step)
+		}
+	}
+}
+
 // A method that no listener serves is not offered.
 func TestMendWithoutCertificates(t *testing.T) {
 	for _, certificates := range []bool{true, false} {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -49,6 +50,10 @@ func trustDomainOf(id string) string {
 // next chooses the command by what refused and where it was judged.
 func next(s Situation, about subject, clock *Clock) Step {
 	step := s.choose(about, clock)
+	if id := cmp.Or(about.spiffeID, about.clientID); step.Edit != nil && oauth.Shown(id) != id {
+		step.Edit = nil
+		step.Advice = strings.TrimSuffix(step.Advice, ":") + ". The identifier is too long, or too much like a token, to be written out here."
+	}
 	switch program, rest, _ := strings.Cut(step.Next, " "); {
 	case program == "svidgate" && strings.HasPrefix(rest, "token "), program == "spire-agent":
 		step.Where = "where the workload runs"
@@ -106,7 +111,7 @@ func (s Situation) tokenCommand(about subject) string {
 	if about.method != "" {
 		args = append(args, "--method", string(about.method))
 	}
-	if about.spiffeID != "" {
+	if id := about.spiffeID; id != "" && oauth.Shown(id) == id {
 		args = append(args, "--spiffe-id", quoted(about.spiffeID))
 	}
 	clientID := about.clientID

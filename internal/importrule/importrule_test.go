@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"internal/trace/otlp": {"oauth", "internal/trace"},
 
 	"internal/credential": {"oauth", "internal/jose", "internal/strictjson"},
-	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictjson"},
+	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/config":     {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
