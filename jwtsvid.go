@@ -270,8 +270,5 @@ func (s *jwtState) audiences() ([]string, bool) {
 	if v == "" {
 		return nil, true
 	}
-	if text, ok := v.Text(); ok {
-		return []string{text}, true
-	}
-	return v.Texts()
+	return v.Audience()
 }

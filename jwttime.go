@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/judge"
+	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -71,9 +72,5 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // offset says how far t is from now, in the words of somebody comparing clocks.
 func offset(now, t time.Time) string {
-	d := t.Sub(now).Round(time.Second)
-	if d < 0 {
-		return (-d).String() + " ago"
-	}
-	return d.String() + " ahead"
+	return spoken.Since(now.Sub(t))
 }

@@ -211,10 +211,7 @@ func parseAssertion(token, audience string, now time.Time) (lease[assertion], er
 // checkAudience holds CJ-6: one audience and no other.
 func checkAudience(claims strictjson.Members, audience string) error {
 	v, _ := claims.Get("aud")
-	list, ok := v.Texts()
-	if one, isText := v.Text(); isText {
-		list, ok = []string{one}, true
-	}
+	list, ok := v.Audience()
 	if !ok || len(list) == 0 {
 		return errors.New("aud is missing or malformed")
 	}

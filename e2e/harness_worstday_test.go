@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/devca"
 	"github.com/svidgate/svidgate/internal/devdomain"
 	"github.com/svidgate/svidgate/internal/explain"
+	"github.com/svidgate/svidgate/internal/spoken"
 )
 
 // A patient is a server with something wrong about it or its callers, and what
@@ -228,8 +229,7 @@ var (
 	stamps   = regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	keyIDs   = regexp.MustCompile(`"(key_id|svid_key_id)":"[^"]*"`)
 	sequence = regexp.MustCompile(`"bundle_sequence":\d+`)
-	spans    = regexp.MustCompile(`\b((?:\d+h)?(?:\d+m)?\d+s) (ahead|ago|old|left)\b`)
-	isNow    = regexp.MustCompile(`\b0s (ahead|ago)\b`)
+	spans    = regexp.MustCompile(`\b(in )?(\d+[hms]\d*[ms]?)\b( ahead| ago| old| left)?`)
 	endpoint = regexp.MustCompile(`https://127\.0\.0\.1:\d+/bundle\.json`)
 	failures = regexp.MustCompile(`failures in a row: \d+`)
 	age      = regexp.MustCompile(`\bsequence \d+ -> \d+`)
@@ -252,12 +252,15 @@ func (p *patient) steady(s string) string {
 	s = failures.ReplaceAllString(s, "failures in a row: 9")
 	s = age.ReplaceAllString(s, "sequence 1 -> 2")
 	s = spans.ReplaceAllStringFunc(s, func(m string) string {
-		span, word, _ := strings.Cut(m, " ")
-		d, err := time.ParseDuration(span)
-		if err != nil {
+		found := spans.FindStringSubmatch(m)
+		d, err := time.ParseDuration(found[2])
+		if err != nil || found[1] == "" && found[3] == "" { // not how far something is from now
 			return m
 		}
-		return d.Round(30*time.Second).String() + " " + word
+		if d = d.Round(30 * time.Second); d == 0 && found[1] != "" {
+			return "0s ago"
+		}
+		return found[1] + spoken.Duration(d) + found[3]
 	})
-	return isNow.ReplaceAllString(s, "now")
+	return s
 }

@@ -25,8 +25,9 @@ What goes wrong first, in the words of those to whom it happened, replayed again
 the audit record has, what ` + "`svidgate explain`" + ` says to the operator, and the step it names, done. After that step there is a token.
 
 This page is made by a test that runs the server and every command here (` + "`e2e/worstday_test.go`" + `); names, times and digests are replaced by fixed
-ones. The commands run in the folder of the configuration, with ` + "`SVIDGATE_SOCKET`" + ` and ` + "`SPIFFE_ENDPOINT_SOCKET`" + ` set. The tickets are in other projects'
-trackers. Rules that passed are left out from the second section on, where there are more than three in a row.
+ones. The commands run in the folder of the configuration, with ` + "`SVIDGATE_SOCKET`" + `, ` + "`SPIFFE_ENDPOINT_SOCKET`" + ` and, since the
+server's certificate is by a CA of the test's own, ` + "`SSL_CERT_FILE`" + ` set. The tickets are in other projects' trackers. Rules that passed are left
+out from the second section on, where there are more than three in a row.
 
 `
 
@@ -40,6 +41,7 @@ type trouble struct {
 	credential func(t *testing.T, p *patient) (file string, c call, flags []string)
 	make       func(t *testing.T, document *strings.Builder) *patient // nil: newPatient
 	meanwhile  func(t *testing.T, p *patient)                         // what is mended elsewhere
+	after      string                                                 // what the last command did not mend
 }
 
 // jwtOf is a JWT-SVID in a file, and the request with it.
@@ -139,6 +141,7 @@ var troubles = []trouble{
 		text:   "bloomberg/vault-auth-spire#7 (F12): of a certificate with several URIs the first was taken for the SPIFFE ID. Here there has to be exactly one.",
 		reason: "cert_uri_san_count",
 		steps:  1,
+		after:  "The cure is to have this leaf reissued with one URI, by whatever issued it. The command above shows only that the rest is well: the Workload API had a good SVID already, and that one got the token.",
 		credential: func(t *testing.T, p *patient) (string, call, []string) {
 			pair := p.td.svid(t, "/orders", func(c *x509.Certificate) {
 				c.URIs = append(c.URIs, &url.URL{Scheme: "https", Host: "orders.example.org"})
@@ -236,6 +239,9 @@ func (tr trouble) replay(t *testing.T, number int, document *strings.Builder) {
 		}
 		p.mend(t, r)
 		if strings.HasPrefix(r.Next, "svidgate token") { // which has shown that it works
+			if tr.after != "" {
+				document.WriteString(tr.after + "\n\n")
+			}
 			return
 		}
 	}

@@ -111,11 +111,14 @@ func Shown(s string) string {
 	return clean
 }
 
-// ShownError is err with a text that is fit to be shown: see Shown. What it wraps
-// can still be asked for.
+// ShownError is err with a text that is fit to be shown: see [Shown], but for
+// double quotes, which become single ones, because errors quote. What it wraps can
+// still be asked for.
 func ShownError(err error) error { return shownError{err} }
 
 type shownError struct{ err error }
 
-func (e shownError) Error() string { return Shown(e.err.Error()) }
+func (e shownError) Error() string {
+	return Shown(strings.ReplaceAll(e.err.Error(), `"`, "'"))
+}
 func (e shownError) Unwrap() error { return e.err }

@@ -145,3 +145,20 @@ func TestAM3EmptyMembersAreLeftOut(t *testing.T) {
 		t.Errorf("%s, %v", wire, err)
 	}
 }
+
+// AK-31: an error is fit to be shown, its quotes can be read, and what it wraps can
+// be asked for.
+func TestShownError(t *testing.T) {
+	inner := errors.New("an inner \x1b one")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("certificate of %q: %w", "a", inner), "certificate of 'a': an inner ? one"},
+		{inner, "an inner ? one"},
+	} {
+		if got := oauth.ShownError(c.err); got.Error() != c.want || !errors.Is(got, inner) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

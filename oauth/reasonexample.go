@@ -34,8 +34,8 @@ var reasonExamples = map[Reason]ReasonExample{
 	ReasonAudMultiple:        {"EC-4", "exactly one value", "['https://as.example.com','https://other.example.com']"},
 	ReasonAudMismatch:        {"CJ-6", "https://as.example.com or https://as.example.com/token (profile transition)", "https://as.example.com/"},
 	ReasonExpMissing:         {"JS-9", "a number of seconds", "none"},
-	ReasonExpired:            {"CJ-5", "exp after 2026-07-01T12:00:00Z less 1m0s", "2026-07-01T11:59:00Z, 1m0s ago"},
-	ReasonNotYetValid:        {"JS-10", "nbf and iat no later than 2026-07-01T12:00:00Z plus 1m0s", "iat 2026-07-01T12:01:01Z, 1m1s ahead"},
+	ReasonExpired:            {"CJ-5", "exp after 2026-07-01T12:00:00Z less 1m0s", "2026-07-01T11:59:00Z, 1m ago"},
+	ReasonNotYetValid:        {"JS-10", "nbf and iat no later than 2026-07-01T12:00:00Z plus 1m0s", "iat 2026-07-01T12:01:01Z, in 1m1s"},
 	ReasonLifetimeTooLong:    {"JS-19", "at most 1h0m0s left", "1h0m1s left"},
 	ReasonAssertionReplayed:  {"CJ-13", "an assertion not used before", "one that was"},
 

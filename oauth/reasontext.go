@@ -71,7 +71,7 @@ var reasonTexts = []ReasonText{
 	{ReasonCertKeyUsage, "The certificate's key usage lacks digitalSignature.", "Have the leaf issued with key usage digitalSignature."},
 	{ReasonCertKeyUsageSigns, "The certificate's key usage lets it sign certificates or revocation lists.", "Have the leaf issued without keyCertSign and cRLSign."},
 	{ReasonCertExtKeyUsage, "The certificate's extended key usage does not allow client authentication.", "Have the leaf issued with clientAuth among its extended key usages, or with none."},
-	{ReasonCertChainBad, "No valid path leads from the certificate to an anchor of its own trust domain.", "Check that the intermediates are sent, that the bundle is current, and what cause says."},
+	{ReasonCertChainBad, "No valid path leads from the certificate to an anchor of its own trust domain.", "Check that the intermediates are sent, that the bundle is current, and what the detail says."},
 	{ReasonClientIDMissing, "client_id is missing where the method or the profile requires it.", "Send client_id, form-encoded."},
 	{ReasonClientNotFound, "No client is registered under that client_id, or none with exactly that SPIFFE ID.", "Register the client, or send the client_id of the one that the SPIFFE ID belongs to."},
 	{ReasonClientIDMismatch, "The proven SPIFFE ID does not belong to the client that the request names.", "Compare spiffe_id of the client with the SPIFFE ID presented: case, slash, segment."},

@@ -62,7 +62,7 @@ func read(jws *jose.Compact) *reading {
 		case "sub":
 			r.subject = textOf(m.Value)
 		case "aud":
-			r.audience = textsOf(m.Value)
+			r.audience = audienceOf(m.Value)
 		case "exp":
 			r.expires = dateOf(m.Value)
 		case "nbf":
@@ -90,13 +90,8 @@ func textOf(v strictjson.Value) claim[string] {
 	return claim[string]{true, ok, text}
 }
 
-// textsOf reads an array of strings, or one string that stands for an array of it
-// (RFC 7519 section 4.1.3).
-func textsOf(v strictjson.Value) claim[[]string] {
-	if one, ok := v.Text(); ok {
-		return claim[[]string]{true, true, []string{one}}
-	}
-	all, ok := v.Texts()
+func audienceOf(v strictjson.Value) claim[[]string] {
+	all, ok := v.Audience()
 	return claim[[]string]{true, ok, all}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -234,7 +233,7 @@ and the bundle in use has not; lines with - are the reverse.`,
 			var document []byte
 			if len(args) == 2 {
 				var err error
-				if document, err = readArgument(cmd, args[1]); err != nil {
+				if document, err = readInput(cmd, args[1], maxDocument); err != nil {
 					return err
 				}
 			}
@@ -251,21 +250,6 @@ and the bundle in use has not; lines with - are the reverse.`,
 
 // maxDocument is as long as a bundle document may be (BE-9), and one byte more.
 const maxDocument = 1<<20 + 1
-
-// readArgument reads a file, or standard input for "-". It is never nil.
-func readArgument(cmd *cobra.Command, name string) ([]byte, error) {
-	in := cmd.InOrStdin()
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, maxDocument))
-	return append([]byte{}, data...), err
-}
 
 func newBundleRefresh() *cobra.Command {
 	var (

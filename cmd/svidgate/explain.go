@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/config"
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/daemon"
 	"github.com/svidgate/svidgate/internal/explain"
 )
@@ -32,7 +31,7 @@ func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [FILE|-]",
 		Short: "Say why a credential is refused, rule by rule, and what to do next",
-		Long: `Judge a JWT-SVID, or an X.509-SVID with its chain in PEM form (leaf first), by the
+		Long: `Judge a JWT-SVID, or an X.509-SVID with its chain in PEM or DER (leaf first), by the
 server's own rules, and say of each what it found: ✓ passed, ✗ refused, – not
 judged. Then the verdict, the nearest name that is configured and where it first
 differs, the clocks, and the next command to run. What spire-agent api fetch jwt
@@ -65,7 +64,7 @@ are not shown, and a private key in the input is refused.`,
 	flags.StringVar(&f.trustDomain, "trust-domain", "", "trust domain that the bundle is of (with --bundle)")
 	flags.StringVar(&f.audience, "audience", "", "audience that the server expects: its issuer (with --bundle; not needed for certificates)")
 	flags.StringVar(&f.clientID, "client-id", "", "client_id of the request")
-	flags.StringVar(&f.listener, "listener", daemon.Public, "listener whose endpoint is called: public or mtls")
+	flags.StringVar(&f.listener, "listener", "", "listener whose endpoint is called: public or mtls (default: mtls for certificates where there is one, else public)")
 	flags.StringVar(&f.requestID, "request-id", "", "explain the decision with this Request-Id instead of a credential")
 	flags.StringVar(&f.audit, "audit", "", "audit file to look in (with --request-id and --config), where it is not the configured one")
 	for _, name := range []string{"config", "bundle", "audit"} {
@@ -95,7 +94,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return asNotJudged(err)
 	}
-	report, err := f.judge(cmd.Context(), q)
+	report, err := f.judge(cmd, q)
 	if err != nil {
 		return asNotJudged(err)
 	}
@@ -115,9 +114,10 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 
 // check refuses flags that do not go together.
 func (f *explainFlags) check(cmd *cobra.Command, args []string) error {
+	changed := cmd.Flags().Changed
 	modes := 0
 	for _, name := range []string{"socket", "config", "bundle"} {
-		if cmd.Flags().Changed(name) {
+		if changed(name) {
 			modes++
 		}
 	}
@@ -136,6 +136,14 @@ func (f *explainFlags) check(cmd *cobra.Command, args []string) error {
 		return errors.New("--request-id looks into an audit record: give --socket or --config")
 	case f.requestID != "" && f.audit != "" && f.config == "":
 		return errors.New("--audit goes with --config; a running server looks into its own record")
+	case f.requestID != "" && (changed("client-id") || changed("listener")):
+		return errors.New("--client-id and --listener are of a request to come; the record says what the one with --request-id had")
+	case f.bundle != "" && changed("listener"):
+		return errors.New("--listener goes with a server or its configuration; a bundle knows no endpoint")
+	case f.bundle == "-" && (len(args) == 0 || args[0] == "-"):
+		return errors.New("the bundle and the SVID cannot both come from standard input")
+	case changed("listener") && f.listener != daemon.Public && f.listener != daemon.MTLS:
+		return errors.New("--listener is public or mtls")
 	case f.requestID != "" && len(args) > 0:
 		return errors.New("--request-id takes no file: the record has no credential in it")
 	}
@@ -144,31 +152,22 @@ func (f *explainFlags) check(cmd *cobra.Command, args []string) error {
 
 // question reads the credential, so that a private key goes no further.
 func (f *explainFlags) question(cmd *cobra.Command, args []string) (explain.Question, error) {
-	name := "-"
-	if len(args) > 0 {
-		name = args[0]
-	}
-	in := cmd.InOrStdin()
-	if len(args) == 0 && isTerminal(in) {
-		return explain.Question{}, errors.New("give a file with the SVID, or - to paste it here")
-	}
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return explain.Question{}, err
-		}
-		defer file.Close()
-		in = file
-	}
-	data, err := io.ReadAll(io.LimitReader(in, explain.MaxInput+1))
+	name, err := inputName(cmd, args)
 	if err != nil {
 		return explain.Question{}, err
 	}
-	credential, err := explain.Read(data)
+	data, err := readInput(cmd, name, credential.MaxInput+1)
 	if err != nil {
 		return explain.Question{}, err
 	}
-	if f.bundle != "" && f.audience == "" && len(credential.Certificates) == 0 {
+	shown, err := credential.Read(data)
+	if err != nil {
+		return explain.Question{}, err
+	}
+	if !utf8.Valid(data) { // DER, which no JSON string holds
+		data = shown.PEM()
+	}
+	if f.bundle != "" && f.audience == "" && len(shown.Certificates) == 0 {
 		return explain.Question{}, errors.New("a JWT-SVID is judged by its audience, too: give --audience, the issuer of the server")
 	}
 	q := explain.Question{Credential: string(data), Listener: f.listener, Asked: time.Now()}
@@ -178,17 +177,8 @@ func (f *explainFlags) question(cmd *cobra.Command, args []string) (explain.Ques
 	return q, nil
 }
 
-// isTerminal reports whether somebody would have to type the input.
-func isTerminal(in io.Reader) bool {
-	file, ok := in.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-func (f *explainFlags) judge(ctx context.Context, q explain.Question) (explain.Report, error) {
+func (f *explainFlags) judge(cmd *cobra.Command, q explain.Question) (explain.Report, error) {
+	ctx := cmd.Context()
 	switch {
 	case f.config != "":
 		cfg, err := config.Load(f.config)
@@ -197,26 +187,13 @@ func (f *explainFlags) judge(ctx context.Context, q explain.Question) (explain.R
 		}
 		return daemon.ExplainByConfig(ctx, cfg, time.Now, q)
 	case f.bundle != "":
-		document, err := readFile(f.bundle)
+		document, err := readInput(cmd, f.bundle, maxDocument)
 		if err != nil {
 			return explain.Report{}, err
 		}
 		return daemon.ExplainByBundle(ctx, daemon.BundleFile{Document: document, TrustDomain: f.trustDomain, Audience: f.audience}, time.Now, q)
 	}
 	return f.dial().Explain(ctx, q)
-}
-
-func readFile(name string) ([]byte, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxDocument))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return data, nil
 }
 
 // decision looks a decision up.

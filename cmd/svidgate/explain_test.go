@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/devca"
 	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/oauth"
@@ -34,7 +35,7 @@ func TestNextCommandsExist(t *testing.T) {
 					if text.Reason != "" {
 						v.Refusal = oauth.Refuse(oauth.InvalidClient, text.Reason, "CA-9", "", "")
 					}
-					next := explain.New(explain.Credential{}, v, s, time.Now()).Next
+					next := explain.New(credential.Credential{}, v, s, time.Now()).Next
 					if known.MatchString(next) {
 						continue
 					}
@@ -136,6 +137,9 @@ func TestExplainOffline(t *testing.T) {
 			if code != c.code || json.Unmarshal([]byte(out), &r) != nil || r.Reason != c.reason || r.Accepted != (c.code == 0) {
 				t.Fatalf("code %d, %v: %s", code, err, out)
 			}
+			if said := strings.Contains(out, "profile is transition"); said != (c.reason == "aud_mismatch") {
+				t.Errorf("that a server may take another audience is said: %t", said)
+			}
 			if code == 1 && !errors.Is(err, errSilent) {
 				t.Errorf("the refusal is told twice: %v", err)
 			}
@@ -169,6 +173,9 @@ func TestExplainCannotJudge(t *testing.T) {
 	if out, code, err := o.run(t, "", append(bundle, file)...); code != 0 || !strings.Contains(out, "\naccepted, as far as it was judged") {
 		t.Fatalf("the twin: code %d, %v: %s", code, err, out)
 	}
+	if out, code, err := o.run(t, string(svid.ChainDER()), append(bundle, "-")...); code != 0 {
+		t.Fatalf("the twin in DER: code %d, %v: %s", code, err, out)
+	}
 	for _, c := range []struct {
 		name, input, says string
 		args              []string
@@ -177,6 +184,14 @@ func TestExplainCannotJudge(t *testing.T) {
 		{"nothing", "", "empty", append(bundle, "-")},
 		{"neither", "some words", "neither a JWT", append(bundle, "-")},
 		{"no such file", "", "no such file", append(bundle, o.path("none"))},
+		{"a private JWK", `{"kty":"EC","d":"AAAA"}`, "private key", append(bundle, "-")},
+		{"a token in place of a file", "", "that is a token", append(bundle, o.jwt(t, server))},
+		{"a token in place of a bundle", o.jwt(t, server), "that is a token", []string{"--bundle", o.jwt(t, server), "--trust-domain", "example.org", "--audience", server}},
+		{"a listener and a bundle", o.jwt(t, server), "--listener", append(bundle, "--audience", server, "--listener", "public")},
+		{"a listener that is none", o.jwt(t, server), "public or mtls", []string{"--listener", "bogus"}},
+		{"a client_id for a decision", "", "--client-id", []string{"--request-id", "R", "--client-id", "a"}},
+		{"a listener for a decision", "", "--listener", []string{"--request-id", "R", "--listener", "mtls"}},
+		{"standard input twice", "", "standard input", []string{"--bundle", "-", "--trust-domain", "example.org", "-"}},
 		{"a JWT and no audience", o.jwt(t, server), "--audience", append(bundle, "-")},
 		{"no bundle", o.jwt(t, server), "--bundle", []string{"--bundle", file, "--trust-domain", "example.org", "--audience", server}},
 		{"no trust domain", "", "whose it is", []string{"--bundle", o.path("bundle.json")}},
@@ -203,6 +218,9 @@ func TestExplainCannotJudge(t *testing.T) {
 				if line = strings.TrimSpace(line); len(line) > 20 && !strings.HasPrefix(line, "--") && strings.Contains(out+err.Error(), line) {
 					t.Error("a line of the key was repeated")
 				}
+			}
+			if strings.Contains(out+err.Error(), "eyJ") {
+				t.Error("AU-2 a token was repeated")
 			}
 		})
 	}

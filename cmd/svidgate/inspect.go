@@ -1,16 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/inspect"
-	"github.com/svidgate/svidgate/oauth"
 )
 
 func newInspect() *cobra.Command {
@@ -19,7 +16,7 @@ func newInspect() *cobra.Command {
 		Use:   "inspect [FILE|-]",
 		Short: "Say what a token, certificate, bundle or metadata document is, and what it says",
 		Long: `Say what a document is and what it says: a JWT-SVID, a WIT-SVID, an access token or
-any other JWT; an X.509-SVID with its chain, or a CA certificate, in PEM or DER; a
+any other JWT, and what spire-agent api fetch jwt prints; an X.509-SVID with its chain, or a CA certificate, in PEM or DER; a
 SPIFFE bundle or a JWK Set; the metadata of an authorization server or of an API.
 Without FILE, or with -, it reads standard input.
 
@@ -38,11 +35,11 @@ by others on the machine: give it in a file or by a pipe.`,
 			return nil, cobra.ShellCompDirectiveDefault
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name := "-"
-			if len(args) == 1 {
-				name = args[0]
+			name, err := inputName(cmd, args)
+			if err != nil {
+				return err
 			}
-			document, err := readInspected(cmd, name)
+			document, err := readInput(cmd, name, inspect.MaxInput+1)
 			if err != nil {
 				return err
 			}
@@ -58,24 +55,6 @@ by others on the machine: give it in a file or by a pipe.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-// readInspected reads a file, or standard input for "-": one byte more than
-// inspect takes, so that it can say so.
-func readInspected(cmd *cobra.Command, name string) ([]byte, error) {
-	in := cmd.InOrStdin()
-	if name != "-" {
-		if oauth.Redact(name) != name { // an error would repeat it
-			return nil, errors.New("this takes the name of a file, and that is a token: put it into a file, or send it through a pipe")
-		}
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	return io.ReadAll(io.LimitReader(in, inspect.MaxInput+1))
 }
 
 const unverified = "NOTHING WAS VERIFIED: this is only what it says of itself."

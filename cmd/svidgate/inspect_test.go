@@ -68,7 +68,7 @@ func TestInspectFaults(t *testing.T) {
 		{"a private key", "-----BEGIN PRIVATE KEY-----\ns3cr3t\n-----END PRIVATE KEY-----\n", "holds a private key"},
 		{"nothing it knows", "s3cr3t", "no JWT"},
 		{"too much", strings.Repeat("s3cr3t", 200000), "longer than"},
-		{"nothing", "", "nothing to look at"},
+		{"nothing", "", "is empty"},
 	} {
 		out, _, err := run(t, "inspect", file(t, "x", row.content))
 		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "s3cr3t") || out != "" {

@@ -6,11 +6,12 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/explain"
 )
 
 // maxQuestion is a credential in JSON, each byte escaped perhaps.
-const maxQuestion = 8 * explain.MaxInput
+const maxQuestion = 8 * credential.MaxInput
 
 // explain judges a credential. It is neither logged nor recorded: it was not
 // shown to the server to get anything.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -12,6 +11,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -23,7 +23,7 @@ func (d *Daemon) Explain(ctx context.Context, q explain.Question) (explain.Repor
 	g := d.current.Load()
 	s := situation(g.config, d.now())
 	s.By, s.Socket = explain.ByServer, d.AdminSocket()
-	report, err := explained(ctx, g.authenticator, s, d.mtlsURL, q)
+	report, err := explained(ctx, g.authenticator, s, endpointsOf(g.config, d.mtlsURL), q)
 	if err == nil && !report.Accepted {
 		d.noteSource(&report)
 	}
@@ -54,7 +54,11 @@ func (d *Daemon) Decision(ctx context.Context, requestID string) (explain.Decisi
 
 // situation is a configuration as far as it helps to explain.
 func situation(cfg *config.Config, now time.Time) explain.Situation {
-	s := explain.Situation{By: explain.ByConfig, Now: now, Issuer: cfg.Issuer, Socket: cfg.Admin.Socket}
+	s := explain.Situation{
+		By: explain.ByConfig, Now: now, Issuer: cfg.Issuer, Socket: cfg.Admin.Socket,
+		Certificates: cfg.Listen.MTLS != "" || cfg.PublicClientCertificates,
+		Covering:     func(id string) []string { return covering(cfg.Clients, id) },
+	}
 	if len(cfg.Files) > 0 {
 		s.ConfigFile = cfg.Files[0]
 	}
@@ -62,7 +66,7 @@ func situation(cfg *config.Config, now time.Time) explain.Situation {
 		s.TrustDomains = append(s.TrustDomains, explain.TrustDomain{Name: td.Name.Name(), Federated: td.WorkloadAPI.Address != ""})
 	}
 	for _, c := range cfg.Clients {
-		client := explain.Client{ID: c.ClientID, SPIFFEID: c.SPIFFEID.String(), Methods: c.Methods}
+		client := explain.Client{ID: c.ClientID, SPIFFEID: c.SPIFFEID.String(), Methods: c.Methods, Permits: permits(c, s.Certificates)}
 		if c.SPIFFEID.IsZero() { // CA-9 (2)
 			client.SPIFFEID = c.ClientID
 		}
@@ -74,18 +78,47 @@ func situation(cfg *config.Config, now time.Time) explain.Situation {
 	return s
 }
 
+// covering are the clients that a SPIFFE ID belongs to, in the order of the
+// configuration.
+func covering(clients []config.Client, spiffeID string) (ids []string) {
+	id, err := spiffeid.FromString(spiffeID)
+	if err != nil {
+		return nil
+	}
+	for _, c := range clients {
+		if c.SPIFFEID.Match(id) {
+			ids = append(ids, c.ClientID)
+		}
+	}
+	return ids
+}
+
+// permits are the methods that a client could have and authenticate by.
+func permits(c config.Client, certificates bool) (methods []oauth.AuthMethod) {
+	for _, m := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
+		switch {
+		case m == oauth.MethodX509 && !certificates:
+		case c.SPIFFEID.Wildcard() && !c.Profile.AllowsWildcard(m):
+		case c.Profile.ClientIDIsSPIFFEID(m) && c.ClientID != c.SPIFFEID.String(): // CX-3
+		default:
+			methods = append(methods, m)
+		}
+	}
+	return methods
+}
+
 // explained reads the credential, has it judged and lays the findings out.
-func explained(ctx context.Context, a *clientauth.Authenticator, s explain.Situation, mtlsURL string, q explain.Question) (explain.Report, error) {
-	credential, err := explain.Read([]byte(q.Credential))
+func explained(ctx context.Context, a *clientauth.Authenticator, s explain.Situation, endpoints endpoints, q explain.Question) (explain.Report, error) {
+	shown, err := credential.Read([]byte(q.Credential))
 	if err != nil {
 		return explain.Report{}, err
 	}
 	if s.By != explain.ByBundle { // with a bundle alone, the audience said is the only one
-		if s.EndpointURL, err = endpointURL(s.Issuer, mtlsURL, q.Listener); err != nil {
+		if s.EndpointURL, err = endpoints.called(q.Listener, len(shown.Certificates) > 0); err != nil {
 			return explain.Report{}, err
 		}
 	}
-	question := clientauth.Question{Assertion: credential.Assertion, Certificates: credential.Certificates, EndpointURL: s.EndpointURL}
+	question := clientauth.Question{Assertion: shown.JWT, Certificates: shown.Certificates, EndpointURL: s.EndpointURL}
 	if q.ClientID != nil {
 		question.ClientID, question.ClientIDSaid = *q.ClientID, true
 	}
@@ -96,33 +129,8 @@ func explained(ctx context.Context, a *clientauth.Authenticator, s explain.Situa
 	}
 	if id, err := spiffeid.FromString(answer.Subject); err == nil {
 		s.EndpointAudience = !a.Verifier.Profile(id.TrustDomain()).AcceptsIssuerAudience()
-		if a.Clients != nil {
-			for _, c := range a.Clients.Covering(id) {
-				verdict.Covering = append(verdict.Covering, c.ID())
-			}
-		}
 	}
-	return explain.New(credential, verdict, s, q.Asked), nil
-}
-
-var (
-	errNoMTLS   = errors.New("there is no mtls listener whose endpoint could be called")
-	errListener = errors.New("the listener is public or mtls")
-)
-
-// endpointURL is the token endpoint as it is known on a listener (EC-4).
-func endpointURL(issuer, mtlsURL, listener string) (string, error) {
-	base := issuer
-	switch listener {
-	case "", Public:
-	case MTLS:
-		if base = mtlsURL; base == "" {
-			return "", errNoMTLS
-		}
-	default:
-		return "", errListener
-	}
-	return strings.TrimSuffix(base, "/") + oauth.PathToken, nil
+	return explain.New(shown, verdict, s, q.Asked), nil
 }
 
 // decision finds a line in an audit file and says what it means.

@@ -2,14 +2,18 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/explain"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 func (p *place) assertion(t *testing.T, path string) string {
@@ -90,5 +94,74 @@ func TestExplainTellsOfTheSource(t *testing.T) {
 	r, err := d.Explain(t.Context(), explain.Question{Credential: p.assertion(t, "/a")})
 	if err != nil || r.Reason != "td_not_ready" || !strings.Contains(strings.Join(r.Notes, "\n"), "could not be fetched") {
 		t.Errorf("%v, %s, %q", err, r.Reason, r.Notes)
+	}
+}
+
+// A certificate is judged where one can be shown, and nowhere else.
+func TestExplainWhereCertificatesAreAskedFor(t *testing.T) {
+	p := newPlace(t)
+	svid, err := p.authority.X509SVID("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x509 := []string{"spiffe_jwt", "spiffe_x509"}
+	asking := append([]string{"audit:", "public_client_certificates: true\naudit:"}, x509...)
+	for _, c := range []struct {
+		name, listen, listener string
+		change                 []string
+		err                    error
+	}{
+		{"the mtls listener, unsaid", `{public: "127.0.0.1:0", mtls: "127.0.0.1:7"}`, "", x509, nil},
+		{"the mtls listener, on whatever port", anywhere, "", x509, nil},
+		{"the mtls listener, said", `{public: "127.0.0.1:0", mtls: "127.0.0.1:7"}`, MTLS, x509, nil},
+		{"a public one that asks", `{public: "127.0.0.1:0"}`, "", asking, nil},
+		{"a public one that asks, said", `{public: "127.0.0.1:0"}`, Public, asking, nil},
+		{"a public one that does not", `{public: "127.0.0.1:0", mtls: "127.0.0.1:7"}`, Public, x509, errNoAsking},
+		{"an mtls listener that is none", `{public: "127.0.0.1:0"}`, MTLS, asking, errNoMTLS},
+		{"none that asks", `{public: "127.0.0.1:0"}`, "", nil, explain.ErrNoCertificates},
+		{"none that asks, and one said", `{public: "127.0.0.1:0"}`, Public, nil, explain.ErrNoCertificates},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := ExplainByConfig(t.Context(), p.config(t, c.listen, c.change...), time.Now, explain.Question{Credential: string(svid.ChainPEM()), Listener: c.listener})
+			if !errors.Is(err, c.err) || r.Accepted != (c.err == nil) {
+				t.Errorf("%v, %s, %q", err, r.Reason, r.Notes)
+			}
+		})
+	}
+	// A JWT-SVID needs none of it.
+	cfg := p.config(t, `{public: "127.0.0.1:0"}`)
+	if r, err := ExplainByConfig(t.Context(), cfg, time.Now, explain.Question{Credential: p.assertion(t, "/a")}); err != nil || !r.Accepted {
+		t.Errorf("%v, %s", err, r.Reason)
+	}
+}
+
+// What is offered as a client's methods is what check-config takes.
+func TestPermitsAreWhatTheConfigurationTakes(t *testing.T) {
+	p := newPlace(t)
+	const client = `{client_id: "spiffe://example.org/a", token_endpoint_auth_method: spiffe_jwt`
+	for _, listen := range []string{anywhere, `{public: "127.0.0.1:0"}`} {
+		for _, profile := range svidgate.Profiles {
+			for _, id := range []string{`client_id: "spiffe://example.org/a"`, `client_id: fleet, spiffe_id: "spiffe://example.org/ns/*"`} {
+				for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
+					head := "{" + id + ", profile: " + string(profile) + ", token_endpoint_auth_method: "
+					// Whether the client may have the method is asked of it with the other one.
+					other := map[oauth.AuthMethod]oauth.AuthMethod{oauth.MethodJWT: oauth.MethodX509, oauth.MethodX509: oauth.MethodJWT}[method]
+					before, err := config.Parse(p.path("svidgate.yaml"), []byte(p.text(listen, client, head+string(other))))
+					if err != nil {
+						continue
+					}
+					s := situation(before, time.Now())
+					offered := slices.Contains(s.Clients[0].Permits, method)
+					_, err = config.Parse(p.path("svidgate.yaml"), []byte(p.text(listen, client, "{"+id+", profile: "+string(profile)+", auth_methods: [spiffe_jwt, spiffe_x509]")))
+					if offered && err != nil {
+						t.Errorf("%s, %s, %s: %s is offered: %v", listen, profile, id, method, err)
+					}
+				}
+			}
+		}
+	}
+	s := situation(p.config(t, anywhere), time.Now())
+	if !slices.Contains(s.Clients[0].Permits, oauth.MethodX509) || !slices.Equal(s.Covering("spiffe://example.org/a"), []string{"spiffe://example.org/a"}) || s.Covering("spiffe://example.org/b") != nil || s.Covering("no ID") != nil {
+		t.Errorf("%+v", s.Clients)
 	}
 }

@@ -36,7 +36,7 @@ func ExplainByConfig(ctx context.Context, cfg *config.Config, now func() time.Ti
 	if err != nil {
 		return explain.Report{}, err
 	}
-	report, err := explained(ctx, authenticator, situation(cfg, d.now()), mtlsURL, q)
+	report, err := explained(ctx, authenticator, situation(cfg, d.now()), endpointsOf(cfg, mtlsURL), q)
 	if err != nil {
 		return report, err
 	}
@@ -132,7 +132,7 @@ func ExplainByBundle(ctx context.Context, file BundleFile, now func() time.Time,
 	if err != nil {
 		return explain.Report{}, fmt.Errorf("--audience: %w", err)
 	}
-	report, err := explained(ctx, &clientauth.Authenticator{Verifier: verifier}, s, "", q)
+	report, err := explained(ctx, &clientauth.Authenticator{Verifier: verifier}, s, endpoints{}, q)
 	if err != nil {
 		return report, err
 	}

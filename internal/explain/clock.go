@@ -3,6 +3,7 @@ package explain
 import (
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
@@ -27,7 +28,7 @@ type Moment struct {
 	Seconds int64     `json:"seconds"` // ahead of Now; behind when below 0
 }
 
-func clockOf(c Credential, now, asked time.Time) *Clock {
+func clockOf(c credential.Credential, now, asked time.Time) *Clock {
 	clock := &Clock{Now: now.UTC().Truncate(time.Second)}
 	if !asked.IsZero() {
 		clock.OffsetSeconds = int64(now.Sub(asked).Round(time.Second) / time.Second)
@@ -56,11 +57,11 @@ func clockOf(c Credential, now, asked time.Time) *Clock {
 
 // claimsOf are the claims of a JWT-SVID, of which nothing is checked; none where
 // it cannot be read.
-func claimsOf(c Credential) strictjson.Members {
-	if len(c.Assertion) > oauth.MaxJWT {
+func claimsOf(c credential.Credential) strictjson.Members {
+	if len(c.JWT) > oauth.MaxJWT {
 		return nil
 	}
-	token, err := jose.ParseCompact(c.Assertion)
+	token, err := jose.ParseCompact(c.JWT)
 	if err != nil {
 		return nil
 	}

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -55,17 +57,36 @@ func NewDecision(line []byte, rules []oauth.RuleInfo, s Situation) (Decision, er
 			d.What = r.What
 		}
 	}
-	if rec.Reason != "" {
-		about := subject{reason: rec.Reason, rule: rec.Rule, method: rec.Method, spiffeID: rec.SPIFFEID, clientID: rec.ClientID}
+	switch {
+	case rec.Reason == "":
+	case !judgedByCredential(rec.Reason):
+		d.Step = Step{Advice: rec.Reason.Next()}
+	default:
+		about := subject{reason: rec.Reason, rule: rec.Rule, method: rec.Method, spiffeID: rec.SPIFFEID, clientID: rec.ClientID, covering: s.covering(rec.SPIFFEID)}
 		if about.spiffeID == "" && about.clientID != "" {
 			about.near = nearClientID(s.Clients, nil, about.clientID)
 		}
-		d.Step = next(s, about, nil)
-		if !judgedByCredential(rec.Reason) {
-			d.Step = Step{Advice: rec.Reason.Next()}
-		}
+		d.Step = next(s, about, rec.clock())
 	}
 	return d, nil
+}
+
+// presentedTime is a time that had not come yet, as the rules on it present it.
+var presentedTime = regexp.MustCompile(`\b(iat|nbf|from) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`)
+
+// clock is what the record says of the issuer's clock; nil where that is nothing.
+func (rec recorded) clock() *Clock {
+	at, err := time.Parse(time.RFC3339, rec.Time)
+	if rec.Reason != oauth.ReasonNotYetValid || err != nil {
+		return nil
+	}
+	clock := &Clock{Now: at}
+	for _, found := range presentedTime.FindAllStringSubmatch(rec.Presented, -1) {
+		if t, err := time.Parse(time.RFC3339, found[2]); err == nil {
+			clock.IssuerAhead = max(clock.IssuerAhead, int64(t.Sub(at).Round(time.Second)/time.Second))
+		}
+	}
+	return clock
 }
 
 // judgedByCredential reports whether a reason is about an SVID or its client, so

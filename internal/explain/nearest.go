@@ -17,7 +17,7 @@ type Nearest struct {
 type Near struct {
 	Configured string      `json:"configured"`
 	Presented  string      `json:"presented"`
-	Difference *Difference `json:"difference,omitempty"` // nil when they are equal
+	Difference *Difference `json:"difference,omitempty"` // nil when they are equal, or the one configured stands for the other
 }
 
 // A NearClient is a client and how its spiffe_id, or client_id, differs.
@@ -91,11 +91,22 @@ func distance(a, b string) int {
 	return len(a) + len(b) - 2*end
 }
 
-// nearClient compares a SPIFFE ID with that of a client, the named one or the
-// nearest. A wildcard is compared with as much of the SPIFFE ID as it names.
-func nearClient(clients []Client, named, id string) *NearClient {
+// alike reports whether two names have half of their characters in common, at the
+// ends. Of others nobody took one for the other.
+func alike(a, b string) bool {
+	common := len(a) + len(b) - distance(strings.ToLower(a), strings.ToLower(b)) // of both
+	return common >= max(len(a), len(b))
+}
+
+// nearClient compares a SPIFFE ID with that of a client: the named one, one that it
+// belongs to, or the nearest. A wildcard is compared with as much of the SPIFFE ID
+// as it names.
+func nearClient(clients []Client, covering []string, named, id string) *NearClient {
 	if id == "" {
 		return nil
+	}
+	if _, known := (Situation{Clients: clients}).client(named); !known && len(covering) > 0 {
+		named = covering[0]
 	}
 	best, least := -1, 0
 	for i, c := range clients {
@@ -117,7 +128,10 @@ func nearClient(clients []Client, named, id string) *NearClient {
 	base, reached := fitted(c.SPIFFEID, id)
 	n := &NearClient{ClientID: part(c.ID), SPIFFEID: c.SPIFFEID, Compared: "spiffe_id", Near: *compare(base, reached)}
 	n.Configured, n.Presented = c.SPIFFEID, part(id)
-	if n.Difference == nil && base != c.SPIFFEID { // the wildcard stands for something else
+	switch {
+	case slices.Contains(covering, c.ID): // it is refused for something else
+		n.Difference = nil
+	case n.Difference == nil && base != c.SPIFFEID: // the wildcard stands for something else
 		n.Difference = &Difference{"depth below " + base, "as many segments as the client allows", part(strings.TrimPrefix(id, base))}
 	}
 	return n
@@ -148,7 +162,7 @@ func nearClientID(clients []Client, covering []string, named string) *NearClient
 		ids = append(ids, c.ID)
 	}
 	i := nearest(ids, named)
-	if i < 0 {
+	if i < 0 || len(covering) == 0 && !alike(ids[i], named) {
 		return nil
 	}
 	return &NearClient{ClientID: part(clients[i].ID), SPIFFEID: clients[i].SPIFFEID, Compared: "client_id", Near: *compare(clients[i].ID, named)}

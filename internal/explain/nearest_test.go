@@ -18,13 +18,13 @@ func TestNearestClient(t *testing.T) {
 		{"another trust domain", "", "spiffe://example.com/billing", "spiffe://example.org/billing", "trust domain"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := nearClient(clients, c.named, c.id)
+			n := nearClient(clients, nil, c.named, c.id)
 			if n == nil || n.ClientID != c.client || n.Difference == nil || n.Difference.Where != c.where {
 				t.Errorf("%+v", n)
 			}
 		})
 	}
-	if nearClient(nil, "", "spiffe://example.org/a") != nil || nearClient(clients, "", "") != nil {
+	if nearClient(nil, nil, "", "spiffe://example.org/a") != nil || nearClient(clients, nil, "", "") != nil {
 		t.Error("a nearest of nothing")
 	}
 	if n := nearClientID(clients, nil, "Fleet"); n == nil || n.ClientID != "fleet" || n.Difference.Where != "case of name" {

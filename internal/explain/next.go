@@ -1,13 +1,14 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -16,6 +17,8 @@ type Step struct {
 	Advice string `json:"advice,omitempty"`
 	// Edit is what to write into the configuration before Next.
 	Edit *Edit `json:"edit,omitempty"`
+	// Where is the place to run Next in, unless that is here.
+	Where string `json:"where,omitempty"`
 	// Next is a command line, complete as it stands.
 	Next string `json:"next"`
 }
@@ -46,6 +49,21 @@ func trustDomainOf(id string) string {
 
 // next chooses the command by what refused and where it was judged.
 func next(s Situation, about subject, clock *Clock) Step {
+	step := s.choose(about, clock)
+	if id := cmp.Or(about.spiffeID, about.clientID); step.Edit != nil && oauth.Shown(id) != id {
+		step.Edit = nil
+		step.Advice = strings.TrimSuffix(step.Advice, ":") + ". The identifier is too long, or too much like a token, to be written out here."
+	}
+	switch program, rest, _ := strings.Cut(step.Next, " "); {
+	case program == "svidgate" && strings.HasPrefix(rest, "token "), program == "spire-agent":
+		step.Where = "where the workload runs"
+	case program == "spire-server":
+		step.Where = "where SPIRE's server runs"
+	}
+	return step
+}
+
+func (s Situation) choose(about subject, clock *Clock) Step {
 	step := Step{Advice: about.reason.Next()}
 	td := trustDomainOf(about.spiffeID)
 	switch about.reason {
@@ -53,6 +71,11 @@ func next(s Situation, about subject, clock *Clock) Step {
 		step.Advice = "It would be accepted now."
 		if about.open {
 			step.Advice = "The SVID itself would be accepted now."
+		}
+		owner, can := s.owner(about)
+		if about.open && len(about.covering) > 0 && !can {
+			s.allowMethod(&step, about, owner)
+			break
 		}
 		if step.Next = s.tokenCommand(about); s.By == ByBundle {
 			step.Advice = "A server that trusts this bundle would accept the SVID. See whether yours does:"
@@ -69,7 +92,7 @@ func next(s Situation, about subject, clock *Clock) Step {
 	case oauth.ReasonNotYetValid:
 		s.forgiveClock(&step, about, clock, td)
 	case oauth.ReasonLifetimeTooLong:
-		step.Next = "spire-server entry show -spiffeID " + quoted(about.spiffeID)
+		step.Next = entryCommand(about.spiffeID)
 	case oauth.ReasonClientNotFound, oauth.ReasonClientIDMismatch, oauth.ReasonMethodNotAllowed:
 		s.mendClient(&step, about)
 	default:
@@ -88,12 +111,12 @@ func (s Situation) tokenCommand(about subject) string {
 	if about.method != "" {
 		args = append(args, "--method", string(about.method))
 	}
-	if about.spiffeID != "" {
+	if id := about.spiffeID; id != "" && oauth.Shown(id) == id {
 		args = append(args, "--spiffe-id", quoted(about.spiffeID))
 	}
 	clientID := about.clientID
-	if clientID == "" && len(about.covering) > 0 && !slices.Contains(about.covering, about.spiffeID) {
-		clientID = about.covering[0]
+	if owner, can := s.owner(about); clientID == "" && can {
+		clientID = owner.ID
 	}
 	if clientID != "" && clientID != about.spiffeID {
 		args = append(args, "--client-id", quoted(clientID))
@@ -134,7 +157,7 @@ func (s Situation) addTrustDomain(step *Step, td string) {
 	step.Advice = "If workloads of " + td + " are meant to come here, put its bundle beside the configuration " +
 		"(on its SPIRE server: spire-server bundle show -format spiffe > " + td + ".json), or name its bundle endpoint, and reload. " +
 		"Otherwise find out why the workload belongs to that trust domain."
-	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains", Write: fmt.Sprintf("%s: {bundle_file: %s}", td, quotedYAML(filepath.Base(td+".json")))}
+	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains", Write: fmt.Sprintf("%s: {bundle_file: %s}", quotedYAML(td), quotedYAML(filepath.Base(td+".json")))}
 	step.Next = s.reloadCommand()
 }
 
@@ -143,14 +166,17 @@ const maxLeeway = 300 * time.Second
 
 // forgiveClock is for an SVID from the future.
 func (s Situation) forgiveClock(step *Step, about subject, clock *Clock, td string) {
-	ahead := time.Duration(clock.ahead()) * time.Second
+	ahead := seconds(clock.ahead())
 	leeway := (ahead + 30*time.Second).Round(30 * time.Second)
 	step.Next = "date -u"
-	if ahead <= 0 || about.method != oauth.MethodJWT || leeway > maxLeeway || s.By == ByBundle {
+	if ahead > 0 {
+		step.Advice = fmt.Sprintf("Compare the clocks: the one of the machine that issued the SVID is at least %s ahead of this one. Set the wrong one right.", spoken.Duration(ahead))
+	}
+	if ahead <= 0 || td == "" || about.method != oauth.MethodJWT || leeway > maxLeeway || s.By == ByBundle {
 		return
 	}
-	step.Advice = fmt.Sprintf("Compare the clocks: the one of the machine that issued the SVID is at least %s ahead of this one. Set the wrong one right; until that is done, forgive it:", ahead)
-	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains, at " + td, Write: fmt.Sprintf("svid: {leeway: %s}", seconds(leeway))}
+	step.Advice = strings.TrimSuffix(step.Advice, ".") + "; until that is done, forgive it:"
+	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains, at " + td, Write: fmt.Sprintf("svid: {leeway: %ds}", leeway/time.Second)}
 	step.Next = s.reloadCommand()
 }
 
@@ -160,8 +186,6 @@ func (c *Clock) ahead() int64 {
 	}
 	return c.IssuerAhead
 }
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int64(d/time.Second)) }
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9._:/@%+=,-]+$`)
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -43,7 +44,7 @@ type Rule struct {
 }
 
 // New lays out what was found.
-func New(c Credential, v Verdict, s Situation, asked time.Time) Report {
+func New(c credential.Credential, v Verdict, s Situation, asked time.Time) Report {
 	r := Report{
 		Accepted: v.Refusal == nil, Method: v.Method, SPIFFEID: v.Subject, ClientID: v.ClientID,
 		JudgedBy: s.By, Issuer: s.Issuer, Clock: clockOf(c, s.Now, asked), Notes: slices.Clone(c.Notes),
@@ -64,18 +65,18 @@ func New(c Credential, v Verdict, s Situation, asked time.Time) Report {
 	if e := v.Refusal; e != nil {
 		r.Reason, r.Rule, r.Cause = string(e.Reason), e.Rule, e.Reason.Cause()
 		if e.Err != nil && e.Reason != oauth.ReasonTDUnknown { // of that it says the same again
-			r.Detail = oauth.Shown(e.Err.Error())
+			r.Detail = oauth.ShownError(e.Err).Error()
 		}
 	}
 	r.compare(c, v, s, refused)
 	r.remark(c, v, s)
-	r.Step = next(s, subjectOf(r, v), r.Clock)
+	r.Step = next(s, subjectOf(r, v, s), r.Clock)
 	return r
 }
 
 // compare looks for the nearest names where a rule about names refused.
-func (r *Report) compare(c Credential, v Verdict, s Situation, refused map[string]bool) {
-	audiences := r.audiences(c)
+func (r *Report) compare(c credential.Credential, v Verdict, s Situation, refused map[string]bool) {
+	audiences := audiencesOf(c)
 	if len(audiences) == 1 && (refused["CJ-6"] || refused["EC-4"]) {
 		accepted := []string{s.Issuer}
 		if s.EndpointURL != "" {
@@ -89,36 +90,31 @@ func (r *Report) compare(c Credential, v Verdict, s Situation, refused map[strin
 	if refused["JS-13"] {
 		r.Nearest.TrustDomain = nearTrustDomain(s.TrustDomains, trustDomainOf(r.SPIFFEID))
 	}
+	covering := s.covering(r.SPIFFEID)
 	switch {
 	case refused["CA-2"] && r.ClientID != "" && r.ClientID != r.SPIFFEID:
-		r.Nearest.Client = nearClientID(s.Clients, v.Covering, r.ClientID)
+		r.Nearest.Client = nearClientID(s.Clients, covering, r.ClientID)
 	case refused["CA-9"] || refused["MD-20"] || refused["CX-3"]:
-		r.Nearest.Client = nearClient(s.Clients, r.ClientID, r.SPIFFEID)
+		r.Nearest.Client = nearClient(s.Clients, covering, r.ClientID, r.SPIFFEID)
 	case refused["CJ-10"] || refused["CA-2"]:
-		r.Nearest.Client = nearClient(s.Clients, "", r.SPIFFEID)
+		r.Nearest.Client = nearClient(s.Clients, covering, "", r.SPIFFEID)
 	case refused["SI-1"] || refused["SI-10"] || refused["SI-4"] || refused["SI-7"]: // almost a SPIFFE ID, in another case perhaps
 		if v, ok := claimsOf(c).Get("sub"); ok {
 			sub, _ := v.Text()
-			r.Nearest.Client = nearClient(s.Clients, "", sub)
+			r.Nearest.Client = nearClient(s.Clients, nil, "", sub)
 		}
 	}
 }
 
-func (r *Report) audiences(c Credential) []string {
-	v, ok := claimsOf(c).Get("aud")
-	if !ok {
-		return nil
-	}
-	if text, ok := v.Text(); ok {
-		return []string{text}
-	}
-	texts, _ := v.Texts()
-	return texts
+func audiencesOf(c credential.Credential) []string {
+	v, _ := claimsOf(c).Get("aud")
+	all, _ := v.Audience()
+	return all
 }
 
-func subjectOf(r Report, v Verdict) subject {
+func subjectOf(r Report, v Verdict, s Situation) subject {
 	return subject{
 		reason: oauth.Reason(r.Reason), rule: r.Rule, method: r.Method, spiffeID: r.SPIFFEID, clientID: r.ClientID, open: v.ClientIDOpen,
-		covering: v.Covering, near: r.Nearest.Client,
+		covering: s.covering(r.SPIFFEID), near: r.Nearest.Client,
 	}
 }

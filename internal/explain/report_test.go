@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -37,14 +38,14 @@ func golden(t *testing.T, name string, got []byte) {
 var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 // unsigned is a JWT with these claims; nothing here looks at its signature.
-func unsigned(t testing.TB, claims map[string]any) Credential {
+func unsigned(t testing.TB, claims map[string]any) credential.Credential {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		t.Fatal(err)
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	return Credential{Assertion: encode([]byte(`{"alg":"ES256"}`)) + "." + encode(payload) + "." + encode([]byte("a signature nobody looks at"))}
+	return credential.Credential{JWT: encode([]byte(`{"alg":"ES256"}`)) + "." + encode(payload) + "." + encode([]byte("a signature nobody looks at"))}
 }
 
 func example() Situation {
@@ -117,7 +118,7 @@ func TestReportTexts(t *testing.T) {
 
 // What the JSON form promises (PRODUCT, Commands).
 func TestReportMembers(t *testing.T) {
-	r := New(Credential{}, refusedBy(oauth.Refuse(oauth.InvalidClient, oauth.ReasonExpired, "CJ-5", "later", "earlier"), ""), example(), noon)
+	r := New(credential.Credential{}, refusedBy(oauth.Refuse(oauth.InvalidClient, oauth.ReasonExpired, "CJ-5", "later", "earlier"), ""), example(), noon)
 	data, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +145,7 @@ func TestEveryReasonHasANextCommand(t *testing.T) {
 			s := example()
 			s.By = by
 			v := refusedBy(oauth.Refuse(oauth.InvalidClient, text.Reason, "CJ-10", "", ""), "spiffe://example.org/ns/ci/1")
-			r := New(Credential{}, v, s, noon)
+			r := New(credential.Credential{}, v, s, noon)
 			if r.Next == "" || r.Advice == "" {
 				t.Errorf("%s, %s: next %q, advice %q", by, text.Reason, r.Next, r.Advice)
 			}

@@ -1,12 +1,17 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/svidgate/svidgate/oauth"
 )
+
+// ErrNoCertificates is why an X.509-SVID cannot be judged where none can be shown.
+var ErrNoCertificates = errors.New("no listener of this server asks for client certificates: see listen.mtls and public_client_certificates")
 
 // Who judged.
 const (
@@ -29,8 +34,13 @@ type Situation struct {
 	// EndpointAudience says that the trust domain's profile wants the endpoint's
 	// URL as audience and not the issuer.
 	EndpointAudience bool
-	ConfigFile       string // empty offline
-	Socket           string // administration socket, empty without one
+	// Certificates says that a listener asks for client certificates.
+	Certificates bool
+	// Covering are the ids of the clients that a SPIFFE ID belongs to; nil where no
+	// client is known.
+	Covering   func(spiffeID string) []string
+	ConfigFile string // empty offline
+	Socket     string // administration socket, empty without one
 }
 
 // A TrustDomain is a configured one.
@@ -47,7 +57,12 @@ type Client struct {
 	ID       string
 	SPIFFEID string // a pattern
 	Methods  []oauth.AuthMethod
+	// Permits are the methods that the configuration lets it have: check-config
+	// refuses any other.
+	Permits []oauth.AuthMethod
 }
+
+func (c Client) mayUse(m oauth.AuthMethod) bool { return slices.Contains(c.Methods, m) }
 
 // A Resource is a configured API.
 type Resource struct {
@@ -58,7 +73,7 @@ type Resource struct {
 // A Question is what is asked of whoever judges. It goes through the
 // administration socket as JSON; nobody logs it.
 type Question struct {
-	Credential string  `json:"credential"`          // as for Read
+	Credential string  `json:"credential"`          // as for credential.Read, in text
 	ClientID   *string `json:"client_id,omitempty"` // nil: not told
 	Listener   string  `json:"listener,omitempty"`  // public or mtls; empty is public for a JWT-SVID, mtls for certificates
 	// Asked is the clock of whoever asks.
@@ -73,7 +88,14 @@ type Verdict struct {
 	oauth.Explanation
 	ClientID     string // whose it is, empty if unknown
 	ClientIDOpen bool   // client_id was not told, and matters
-	Covering     []string
+}
+
+// covering is Covering, for those who have none, too.
+func (s Situation) covering(spiffeID string) []string {
+	if s.Covering == nil || spiffeID == "" {
+		return nil
+	}
+	return s.Covering(spiffeID)
 }
 
 func (s Situation) client(id string) (Client, bool) {

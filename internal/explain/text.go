@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -91,7 +92,10 @@ func (r Report) writeRule(b *strings.Builder, rule Rule) {
 func (r Report) writeNearest(field func(string, string, ...any)) {
 	near := func(what string, n *Near) {
 		text := what + " " + n.Configured
-		if n.Difference != nil {
+		switch {
+		case n.Difference == nil && n.Configured != n.Presented:
+			text += "; it stands for the SPIFFE ID presented"
+		case n.Difference != nil:
 			text += "; first difference: " + n.Difference.String()
 		}
 		field("nearest", "%s", text)
@@ -117,7 +121,7 @@ func (r Report) writeClock(field func(string, string, ...any)) {
 	}
 	var times []string
 	for _, m := range r.Clock.Times {
-		times = append(times, m.Name+" "+spoken(m.Seconds))
+		times = append(times, m.Name+" "+spoken.Since(-seconds(m.Seconds)))
 	}
 	text := r.Clock.Now.Format(time.RFC3339)
 	if len(times) > 0 {
@@ -125,34 +129,17 @@ func (r Report) writeClock(field func(string, string, ...any)) {
 	}
 	field("clock", "%s", text)
 	if ahead := r.Clock.IssuerAhead; ahead > 0 {
-		field("", "the clock of the issuer is at least %s ahead of the one here", duration(ahead))
+		field("", "the clock of the issuer is at least %s ahead of the one here", spoken.Duration(seconds(ahead)))
 	}
 	switch offset := r.Clock.OffsetSeconds; {
 	case offset > 0:
-		field("", "the server's clock is %s ahead of this machine's", duration(offset))
+		field("", "the server's clock is %s ahead of this machine's", spoken.Duration(seconds(offset)))
 	case offset < 0:
-		field("", "the server's clock is %s behind this machine's", duration(-offset))
+		field("", "the server's clock is %s behind this machine's", spoken.Duration(seconds(-offset)))
 	}
 }
 
-// spoken says how far a time lies from now.
-func spoken(seconds int64) string {
-	switch {
-	case seconds > 0:
-		return duration(seconds) + " ahead"
-	case seconds < 0:
-		return duration(-seconds) + " ago"
-	}
-	return "now"
-}
-
-func duration(seconds int64) string {
-	d := time.Duration(seconds) * time.Second
-	if d >= 48*time.Hour {
-		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
-	}
-	return d.String()
-}
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
 func (s Step) write(b *strings.Builder, field func(string, string, ...any)) {
 	if s.Advice != "" {
@@ -165,6 +152,9 @@ func (s Step) write(b *strings.Builder, field func(string, string, ...any)) {
 		}
 		field("", "in %s, under %s, write", file, e.Under)
 		field("", "  %s", e.Write)
+	}
+	if s.Where != "" {
+		field("", "%s:", s.Where)
 	}
 	if s.Next != "" {
 		fmt.Fprintf(b, "\n    %s\n", s.Next)

@@ -2,8 +2,6 @@ package inspect
 
 import (
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,45 +10,6 @@ import (
 	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
-
-// mostCertificates is how many certificates are read. A trust store of a whole
-// system has a few hundred.
-const mostCertificates = 20
-
-func inspectPEM(text []byte, now time.Time) (*Report, error) {
-	var certs []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("there is a PEM block of the type %s, which inspect does not read", oauth.Shown(block.Type))
-		}
-		if len(certs) == mostCertificates {
-			return nil, fmt.Errorf("there are more than %d certificates", mostCertificates)
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d does not parse: %s", len(certs)+1, oauth.Shown(err.Error()))
-		}
-		certs = append(certs, cert)
-	}
-	if len(certs) == 0 {
-		return nil, errors.New("this begins like PEM and no block of it can be read: was it cut off?")
-	}
-	return inspectChain(certs, now), nil
-}
-
-// inspectDER reads what the Workload API hands out: certificates one after the
-// other.
-func inspectDER(der []byte, now time.Time) (*Report, error) {
-	certs, err := x509.ParseCertificates(der)
-	if err != nil || len(certs) == 0 || len(certs) > mostCertificates {
-		return nil, errors.New("this is binary and no certificate in DER form")
-	}
-	return inspectChain(certs, now), nil
-}
 
 func inspectChain(certs []*x509.Certificate, now time.Time) *Report {
 	r := recogniseCertificate(certs[0])

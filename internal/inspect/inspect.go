@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -15,43 +16,35 @@ import (
 // (BE-9). A token may have oauth.MaxJWT.
 const MaxInput = 1 << 20
 
-// ErrPrivateKey is returned for whatever holds a private or symmetric key.
-var ErrPrivateKey = errors.New("this holds a private key, and inspect shows none of it: give it the certificate, the token or the public key alone")
-
 // ErrUnknown is the cause when a document is nothing that this package reads.
 var ErrUnknown = errors.New("this is no JWT, no PEM certificate, and no JSON document of a kind that inspect knows")
 
 // Inspect says what a document is and what it says. Surrounding space and a
-// leading "Authorization: Bearer" do not matter. An error says why the document
-// cannot be read, and repeats nothing of it.
+// leading "Authorization: Bearer" do not matter, nor does what SPIRE's command
+// prints around a JWT. An error says why the document cannot be read, and repeats
+// nothing of it; it is credential.ErrPrivateKey for what holds a private or
+// symmetric key.
 func Inspect(document []byte, now time.Time) (*Report, error) {
 	if len(document) > MaxInput {
 		return nil, fmt.Errorf("this is longer than the %d bytes that inspect reads", MaxInput)
 	}
-	text := bytes.TrimSpace(document)
-	switch {
-	case len(text) == 0:
-		return nil, errors.New("there is nothing to look at")
-	case bytes.Contains(text, []byte("PRIVATE KEY-----")):
-		return nil, ErrPrivateKey
-	case bytes.Contains(text, []byte("-----BEGIN ")):
-		return inspectPEM(text, now)
-	case document[0] == 0x30: // ASN.1
-		return inspectDER(document, now)
-	case text[0] == '{':
+	if text := bytes.TrimSpace(document); len(text) > 0 && text[0] == '{' {
 		return inspectJSON(text, now)
 	}
-	return inspectToken(bare(string(text)), now)
-}
-
-// bare is a token without the header that it may have been copied with.
-func bare(text string) string {
-	for _, prefix := range []string{"authorization:", "bearer "} {
-		if len(text) > len(prefix) && strings.EqualFold(text[:len(prefix)], prefix) {
-			text = strings.TrimSpace(text[len(prefix):])
-		}
+	c, err := credential.Read(document)
+	switch {
+	case err == credential.ErrUnknown:
+		return nil, ErrUnknown
+	case err != nil:
+		return nil, err
+	case c.JWT != "":
+		return inspectToken(c.JWT, now)
 	}
-	return text
+	r := inspectChain(c.Certificates, now)
+	for _, note := range c.Notes {
+		r.Because += "; " + note
+	}
+	return r, nil
 }
 
 // inspectJSON tells documents apart by the members that each of them must have.
@@ -60,8 +53,8 @@ func inspectJSON(text []byte, now time.Time) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("this looks like JSON and cannot be read: %w (GL-11)", err)
 	}
-	if private(members) {
-		return nil, ErrPrivateKey
+	if credential.Private(members) {
+		return nil, credential.ErrPrivateKey
 	}
 	has := func(name string) bool { _, ok := members.Get(name); return ok }
 	switch {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/devca"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -29,6 +30,7 @@ func TestKinds(t *testing.T) {
 		{"JWT-SVID", jwtSVID(t, a), JWTSVID, []string{"SPIFFE ID = spiffe://example.org/billing", "trust domain = example.org", "audience = " + audience,
 			"issued = 2026-07-01T12:00:00Z (0s ago)", "expires = 2026-07-01T12:05:00Z (in 5m)", "life = 5m", "signature = 64 bytes, not shown"}},
 		{"JWT-SVID from a header", "Authorization: Bearer " + jwtSVID(t, a) + "\n", JWTSVID, nil},
+		{"what SPIRE's command prints", "token(spiffe://example.org/billing):\n\t" + jwtSVID(t, a) + "\nbundle(spiffe://example.org):\n\t" + string(a.Bundle()) + "\n", JWTSVID, nil},
 		{"WIT-SVID", witSVID(t, a), WITSVID, []string{"bound to = key EC P-256, thumbprint ", "trust domain = example.org"}},
 		{"access token", accessToken(t), AccessToken, []string{"client = billing", "scope = read", "issued = 2026-07-01T11:59:00Z (1m ago)", "expires = 2026-07-01T12:04:00Z (in 4m)", "bound to = certificate bwcK0esc"}},
 		{"token response", `{"access_token":"` + accessToken(t) + `","token_type":"Bearer"}`, AccessToken, []string{"token response"}},
@@ -195,13 +197,15 @@ func TestPrivateKeys(t *testing.T) {
 		"JWK":                      jwk,
 		"symmetric JWK":            `{"kty":"oct","k":"` + secret + `"}`,
 		"JWK Set":                  `{"keys":[` + jwk + `]}`,
+		"in an array":              `[` + jwk + `]`,
+		"beside a token":           "token(a):\n\t" + jwtSVID(t, a) + "\n" + jwk + "\n",
 		"confirmation of a token":  witSVID(t, a, func(_, c map[string]any) { c["cnf"] = map[string]any{"jwk": json.RawMessage(jwk)} }),
 		"key file of a server":     `{"version":2,"keys":[{"kid":"a","private_key":"` + secret + `"}]}`,
 		"what an agent prints":     `{"svids":[{"x509_svid":"AA","x509_svid_key":"` + secret + `"}]}`,
 		"somewhere inside":         `{"issuer":"https://a.example","x":[{"y":` + jwk + `}]}`,
 	} {
 		r, err := Inspect([]byte(in), noon)
-		if !errors.Is(err, ErrPrivateKey) || r != nil || strings.Contains(err.Error(), secret) {
+		if !errors.Is(err, credential.ErrPrivateKey) || r != nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v, %v", name, r, err)
 		}
 	}
@@ -221,9 +225,10 @@ func TestUnreadable(t *testing.T) {
 	token := jwtSVID(t, authority(t))
 	parts := strings.Split(token, ".")
 	for _, row := range []struct{ name, in, want string }{
-		{"nothing", " \n", "nothing to look at"},
+		{"nothing", " \n", "is empty"},
 		{"an opaque token", "s3cr3t-token", "no JWT"},
 		{"too long", strings.Repeat("a", MaxInput+1), "longer than"},
+		{"two tokens", token + "\n" + token, "more than one JWT"},
 		{"a JWT too long", "ey" + strings.Repeat("a", oauth.MaxJWT), "GL-8"},
 		{"an unsigned JWT", parts[0] + "." + parts[1] + ".", "without a signature"},
 		{"half a JWT", parts[0] + "." + parts[1], "2 parts"},

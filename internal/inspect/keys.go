@@ -11,6 +11,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/internal/strictjson"
@@ -156,7 +157,7 @@ func keySection(title string, raw []byte) Section {
 
 func inspectKey(members strictjson.Members, raw []byte) (*Report, error) {
 	if text(members, "kty") == "oct" {
-		return nil, ErrPrivateKey
+		return nil, credential.ErrPrivateKey
 	}
 	return &Report{Kind: Key, Name: "public key (JWK)", Because: "it has kty and no private member", Sections: []Section{keySection("", raw)}}, nil
 }

@@ -3,10 +3,10 @@ package inspect
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/internal/strictid"
@@ -28,8 +28,8 @@ func inspectToken(raw string, now time.Time) (*Report, error) {
 	if err != nil {
 		return nil, unreadable(raw, err)
 	}
-	if private(compact.Header) || private(compact.Payload) {
-		return nil, ErrPrivateKey
+	if credential.Private(compact.Header) || credential.Private(compact.Payload) {
+		return nil, credential.ErrPrivateKey
 	}
 	t := &token{raw, compact, now}
 	r := t.recognise()
@@ -51,8 +51,6 @@ func unreadable(raw string, err error) error {
 		return errors.New("this is an encrypted JWT of five parts: only its recipient can read it, and no SVID is one (JS-1)")
 	case len(parts) == 3 && parts[2] == "":
 		return errors.New("this is a JWT without a signature, which nobody should accept (JS-1)")
-	case strings.ContainsAny(raw, " \t\r\n"):
-		return errors.New("this is a JWT with space inside, perhaps wrapped over lines: put it on one (JS-1)")
 	case len(parts) != 3:
 		return fmt.Errorf("this begins like a JWT and has %d parts instead of three: was it cut off? (JS-1)", len(parts))
 	}
@@ -162,9 +160,6 @@ func keyText(raw []byte) string {
 // audiences are the values of aud.
 func (t *token) audiences() []string {
 	v, _ := t.Payload.Get("aud")
-	if one, ok := v.Text(); ok {
-		return []string{one}
-	}
-	several, _ := v.Texts()
-	return slices.Clone(several)
+	all, _ := v.Audience()
+	return all
 }

@@ -126,7 +126,7 @@ var claimRules = []judge.Rule[*claiming]{
 		Presented: func(s *claiming) string { return shownClientID(s.claim.clientID) },
 	},
 	{
-		ID: "CX-1", Source: "draft section 3.2", What: "a client of spiffe_x509 that sends no assertion shows a certificate", Needs: factSaid,
+		ID: "CX-1", Source: "draft section 3.2", What: "a request without an assertion has a certificate, where its client is of spiffe_x509", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
 			if s.bare() && s.methodOf() == oauth.MethodX509 && !s.certificate {
 				return oauth.ReasonCertMissing
@@ -153,7 +153,7 @@ var claimRules = []judge.Rule[*claiming]{
 		},
 	},
 	{
-		ID: "CX-2", Source: "draft section 3.2", What: "client_id stands beside a certificate", Needs: factSaid,
+		ID: "CX-2", Source: "draft section 3.2", What: "a request by certificate has client_id", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
 			if s.bare() && s.certificate && s.claim.clientID == "" {
 				return oauth.ReasonClientIDMissing

@@ -49,7 +49,7 @@ func (r *Registry) Settle(asked Asked, id spiffeid.ID) Asked {
 	a := newAssociation(r.claim(asked), id)
 	required := a.profile.ClientIDRequired(asked.Method)
 	switch {
-	case len(r.Covering(id)) == 0:
+	case !r.covered(id):
 		if asked.Said = true; required {
 			asked.ClientID = id.String()
 		}
@@ -59,15 +59,14 @@ func (r *Registry) Settle(asked Asked, id spiffeid.ID) Asked {
 	return asked
 }
 
-// Covering are the clients that an identity belongs to, in no order.
-func (r *Registry) Covering(id spiffeid.ID) []Client {
-	var all []Client
+// covered reports whether an identity belongs to any client.
+func (r *Registry) covered(id spiffeid.ID) bool {
 	for _, c := range r.byID {
 		if c.pattern.Match(id) {
-			all = append(all, *c)
+			return true
 		}
 	}
-	return all
+	return false
 }
 
 // ExplainClaim judges what is asked of a request before its credential. A nil

@@ -101,6 +101,15 @@ func (v Value) Texts() ([]string, bool) {
 	return texts, true
 }
 
+// Audience is the value of an aud claim: a string, or an array of strings (RFC
+// 7519 section 4.1.3), as the list it stands for; false otherwise.
+func (v Value) Audience() ([]string, bool) {
+	if one, ok := v.Text(); ok {
+		return []string{one}, true
+	}
+	return v.Texts()
+}
+
 // Items are the values of an array; false for every other kind.
 func (v Value) Items() ([]Value, bool) {
 	if v.Kind() != '[' {

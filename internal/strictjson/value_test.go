@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -157,6 +158,21 @@ func TestIntegers(t *testing.T) {
 		if n, ok := v.Uint64(); ok != c.isUint || ok && n != c.unsigned {
 			t.Errorf("%s is the uint64 %d, %v", c.text, n, ok)
 		}
+	}
+}
+
+// RFC 7519 4.1.3: one string stands for a list of it.
+func TestAudience(t *testing.T) {
+	for text, want := range map[string][]string{
+		`"a"`: {"a"}, `["a","b"]`: {"a", "b"}, `[]`: {}, `""`: {""}, // accepted
+		`["a",1]`: nil, `1`: nil, `null`: nil, `{"a":"b"}`: nil,
+	} {
+		if got, ok := value(t, text).Audience(); ok != (want != nil) || ok && !slices.Equal(got, want) {
+			t.Errorf("%s: %q, %t", text, got, ok)
+		}
+	}
+	if _, ok := strictjson.Value("").Audience(); ok {
+		t.Error("an absent member is an audience")
 	}
 }
 

@@ -1,4 +1,4 @@
-package inspect
+package credential
 
 import (
 	"slices"
@@ -19,9 +19,34 @@ var keyMembers = []string{"kty", "crv", "n"}
 // and without underscores.
 var holders = []string{"privatekey", "x509svidkey", "svidkey", "pkcs8"}
 
-// private reports whether a key with private members lies anywhere in an object:
+// privatePEM ends the first line of a private key of whatever kind.
+const privatePEM = "PRIVATE KEY-----"
+
+// privateText reports whether text is JSON with a private key, whole or in one of
+// its lines. JSON that cannot be read is no credential either.
+func privateText(text string) bool {
+	if privateJSON(text) {
+		return true
+	}
+	for line := range strings.Lines(text) {
+		if privateJSON(strings.TrimSpace(line)) {
+			return true
+		}
+	}
+	return false
+}
+
+func privateJSON(text string) bool {
+	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
+		return false
+	}
+	members, err := strictjson.ObjectText(`{"":` + text + "}") // an array is none by itself
+	return err == nil && Private(members)
+}
+
+// Private reports whether a key with private members lies anywhere in an object:
 // in a set, in a confirmation claim, or in a file of another program.
-func private(members strictjson.Members) bool {
+func Private(members strictjson.Members) bool {
 	key := slices.ContainsFunc(members, func(m strictjson.Member) bool { return slices.Contains(keyMembers, m.Name) })
 	return slices.ContainsFunc(members, func(m strictjson.Member) bool {
 		switch {
@@ -39,7 +64,7 @@ func privateValue(v strictjson.Value) bool {
 	switch v.Kind() {
 	case '{':
 		members, err := v.Object()
-		return err == nil && private(members)
+		return err == nil && Private(members)
 	case '[':
 		items, _ := v.Items()
 		return slices.ContainsFunc(items, privateValue)

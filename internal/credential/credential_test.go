@@ -1,8 +1,9 @@
-package explain
+package credential
 
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -60,6 +61,20 @@ func TestRead(t *testing.T) {
 		{"a key of another kind", "-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n", false, 0, "", ErrPrivateKey},
 		{"a key without an end", "-----BEGIN RSA PRIVATE KEY-----\nAA", false, 0, "", ErrPrivateKey},
 		{"a JWK with a private part", `{"kty":"EC", "d" : "AAAA"}`, false, 0, "", ErrPrivateKey},
+		{"a JWK with a private part, and its name escaped", `{"kty":"EC","\u0064":"AAAA"}`, false, 0, "", ErrPrivateKey},
+		{"an RSA key", `{"kty":"RSA","n":"AA","p":"AAAA"}`, false, 0, "", ErrPrivateKey},
+		{"a symmetric key", `{"kty":"oct","k":"AAAA"}`, false, 0, "", ErrPrivateKey},
+		{"keys in an array", `[{"kty":"EC","d":"AAAA"}]`, false, 0, "", ErrPrivateKey},
+		{"a set of keys behind a JWT", someJWT + "\n{\"keys\":[{\"kty\":\"EC\",\"d\":\"AAAA\"}]}\n", false, 0, "", ErrPrivateKey},
+		{"a public key is no credential", `{"kty":"EC"}`, false, 0, "", ErrUnknown},
+		{"a private key in a JWT", "eyJhbGciOiJFUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"cnf":{"jwk":{"kty":"EC","d":"AA"}}}`)) + ".AAAA", false, 0, "", ErrPrivateKey},
+		{"a claim of that name", "eyJhbGciOiJFUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"d":"AA"}`)) + ".AAAA", true, 0, "", nil},
+		{"a header", "Authorization: Bearer " + someJWT, true, 0, "Bearer", nil},
+		{"a JWT over two lines", "eyJhbGciOiJFUzI1NiJ9.\n" + someJWT[21:], false, 0, "", ErrWrapped},
+		{"a JWT in a word of digits", "0.1.2", true, 0, "", nil},
+		{"a chain in DER", string(der(chain)), false, 2, "", nil},
+		{"no DER", "\x30\x03abc", false, 0, "", ErrBinary},
+		{"PEM cut off", "-----BEGIN CERTIFICATE-----\nAA", false, 0, "", ErrCutOff},
 		{"two JWTs", someJWT + "\n" + someJWT + "\n", false, 0, "", ErrSeveral},
 		{"a sentence", "this is no SVID", false, 0, "", ErrUnknown},
 		{"one word", "SVID", false, 0, "", ErrUnknown},
@@ -67,19 +82,35 @@ func TestRead(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Read([]byte(c.input))
-			if !errors.Is(err, c.err) || (got.Assertion != "") != c.assertion || len(got.Certificates) != c.certs {
-				t.Fatalf("assertion %t, %d certificates, %v", got.Assertion != "", len(got.Certificates), err)
+			if !errors.Is(err, c.err) || (got.JWT != "") != c.assertion || len(got.Certificates) != c.certs {
+				t.Fatalf("assertion %t, %d certificates, %v", got.JWT != "", len(got.Certificates), err)
 			}
 			if notes := strings.Join(got.Notes, "; "); !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
 				t.Errorf("notes %q, want %q", notes, c.note)
 			}
-			if c.assertion && strings.ContainsAny(got.Assertion, " \r\n\t") {
-				t.Errorf("white space was left: %q", got.Assertion)
+			if c.assertion && strings.ContainsAny(got.JWT, " \r\n\t") {
+				t.Errorf("white space was left: %q", got.JWT)
 			}
 		})
 	}
 	if c, err := Read(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("no DER")})); err == nil || !strings.Contains(err.Error(), "certificate 1") {
 		t.Errorf("%v, %v", c, err)
+	}
+}
+
+func der(chain []byte) (all []byte) {
+	for block, rest := pem.Decode(chain); block != nil; block, rest = pem.Decode(rest) {
+		all = append(all, block.Bytes...)
+	}
+	return all
+}
+
+// A chain survives its own PEM form.
+func TestPEM(t *testing.T) {
+	chain, _ := chainPEM(t)
+	c, err := Read(der(chain))
+	if err != nil || !bytes.Equal(c.PEM(), chain) {
+		t.Errorf("%v: %s", err, c.PEM())
 	}
 }
 
@@ -103,7 +134,7 @@ func TestCredentialDoesNotPrint(t *testing.T) {
 // never taken, and what is taken is one credential.
 func FuzzRead(f *testing.F) {
 	chain, key := chainPEM(f)
-	for _, seed := range [][]byte{[]byte(someJWT), []byte("Bearer " + someJWT), chain, key, append(bytes.Clone(chain), key...), []byte("token(x):\n\t" + someJWT), []byte("-----BEGIN "), nil} {
+	for _, seed := range [][]byte{[]byte(someJWT), []byte("Bearer " + someJWT), chain, key, append(bytes.Clone(chain), key...), der(chain), []byte(`{"kty":"EC","d":"A"}`), []byte("token(x):\n\t" + someJWT), []byte("-----BEGIN "), nil} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -116,7 +147,7 @@ func FuzzRead(f *testing.F) {
 			}
 			return
 		}
-		if (c.Assertion == "") == (len(c.Certificates) == 0) {
+		if (c.JWT == "") == (len(c.Certificates) == 0) {
 			t.Error("not one credential")
 		}
 		if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
