@@ -26,7 +26,7 @@ func (p *patient) trustDomain() string {
 	return ""
 }
 
-const noAdmin = "there is no --admin-socket and no SVIDGATE_SOCKET"
+const noAdmin = "there is no --admin-socket and no SVIDGATE_SOCKET: run it beside the server, as the server's user, with what the log line 'ready' has as admin"
 
 // serverBundle looks at what the server verifies this workload's SVIDs with.
 func serverBundle(ctx context.Context, p *patient) verdict {

@@ -39,6 +39,9 @@ type Config struct {
 	Method         oauth.AuthMethod
 	Resource       string
 	Scope          string
+	// EndpointAudience asks for a JWT-SVID whose audience is the token endpoint, for
+	// a server with the profile seed (CJ-7).
+	EndpointAudience bool
 
 	// AdminSocket is the server's administration socket, StatusURL its status
 	// listener: http, on loopback.
@@ -59,6 +62,7 @@ type patient struct {
 	x509     *x509svid.SVID
 	anchors  []string // SHA-256 of those of its trust domain, as the Workload API has them
 	jwt      *jose.Compact
+	given    string // what jwt was read from
 	document metadata
 	keys     *resource.KeySet
 	jwks     []byte
@@ -66,6 +70,7 @@ type patient struct {
 	// date is what the server's clock said when ours said dated.
 	date, dated time.Time
 
+	faults   int // checks that failed so far
 	attempts map[oauth.AuthMethod]*attempt
 }
 

@@ -3,7 +3,9 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,7 +13,7 @@ import (
 )
 
 const (
-	noStatus = "there is no --status"
+	noStatus = "there is no --status: it is what the log line 'ready' of a server on this machine has as status"
 	// maxStatus bounds what is read of the status listener.
 	maxStatus = 8 << 20
 )
@@ -45,8 +47,8 @@ func serverReady(ctx context.Context, p *patient) verdict {
 	if json.Unmarshal(body, &state) != nil {
 		return failed("check the address of the status listener", "/readyz answers %d with something else than a server's state", code)
 	}
-	for name, td := range state.TrustDomains {
-		if !td.Ready {
+	for _, name := range slices.Sorted(maps.Keys(state.TrustDomains)) {
+		if td := state.TrustDomains[name]; !td.Ready {
 			return failed("mend the source of its bundle", "the trust domain %s is not ready: %s", oauth.Shown(name), oauth.Shown(td.Error))
 		}
 	}

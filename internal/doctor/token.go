@@ -61,7 +61,7 @@ func (p *patient) try(ctx context.Context, method oauth.AuthMethod) *attempt {
 	// Every SVID that is at hand, as the library does by default: the certificate
 	// binds the token.
 	c, err := client.New(ctx, client.Config{
-		Issuer: p.Issuer, ClientID: p.ClientID, Credentials: p.credentials(), Method: method, RootCAs: p.RootCAs, Timeout: perCheck, Now: p.Now,
+		Issuer: p.Issuer, ClientID: p.ClientID, Credentials: p.credentials(), Method: method, EndpointAudience: p.EndpointAudience || p.olderAudience(), RootCAs: p.RootCAs, Timeout: perCheck, Now: p.Now,
 	})
 	if err != nil {
 		return &attempt{verdict: failed("mend what the checks above found", "%s", shownError(err))}

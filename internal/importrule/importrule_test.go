@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 	"client/workload":  {"client", "oauth"},
 	"internal/spoken":  {},
 	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
-	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/inspect", "internal/jose", "internal/keys",
+	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/explain", "internal/inspect", "internal/jose", "internal/keys",
 		"internal/spoken", "internal/strictjson"},
 	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
 
