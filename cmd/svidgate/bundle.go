@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/admin"
+	"github.com/svidgate/svidgate/internal/spoken"
 )
 
 func newBundle() *cobra.Command {
@@ -54,7 +55,7 @@ func printBundles(w io.Writer, all []admin.Bundle) error {
 	for _, b := range all {
 		confirmed := "-"
 		if b.Generation > 0 {
-			confirmed = short(time.Duration(b.AgeSeconds) * time.Second)
+			confirmed = spoken.Duration(time.Duration(b.AgeSeconds) * time.Second)
 		}
 		rows = append(rows, []string{
 			b.TrustDomain, stateOf(b), confirmed, sequence(b.Sequence),
@@ -160,9 +161,9 @@ func printBundle(w io.Writer, b admin.Bundle, now time.Time) error {
 	if b.Generation > 0 {
 		limit := "no limit"
 		if b.MaxAgeSeconds > 0 {
-			limit = "too old at " + short(time.Duration(b.MaxAgeSeconds)*time.Second)
+			limit = "too old at " + spoken.Duration(time.Duration(b.MaxAgeSeconds)*time.Second)
 		}
-		confirmed := fmt.Sprintf("%s ago (%s)", short(time.Duration(b.AgeSeconds)*time.Second), limit)
+		confirmed := fmt.Sprintf("%s ago (%s)", spoken.Duration(time.Duration(b.AgeSeconds)*time.Second), limit)
 		if b.KeptFromDisk {
 			confirmed += ", kept over a restart and not confirmed since"
 		}

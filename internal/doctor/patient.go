@@ -16,6 +16,7 @@ import (
 	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/loopback"
 	"github.com/svidgate/svidgate/oauth"
 	"github.com/svidgate/svidgate/resource"
 )
@@ -97,7 +98,7 @@ func newPatient(c Config) (*patient, error) {
 	}
 	if c.StatusURL != "" {
 		u, err := url.Parse(c.StatusURL)
-		if err != nil || u.Scheme != "http" || !loopback(u.Hostname()) {
+		if err != nil || u.Scheme != "http" || !loopback.Host(u.Hostname()) {
 			faults = append(faults, fmt.Errorf("the status address %q is not an http URL on loopback", oauth.Shown(c.StatusURL)))
 		}
 	}
@@ -146,9 +147,4 @@ func (p *patient) close() {
 	if p.source != nil {
 		p.source.Close()
 	}
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -55,7 +56,7 @@ func serverReady(ctx context.Context, p *patient) verdict {
 	if code != http.StatusOK || !state.Ready {
 		return failed("look at the server's log", "/readyz answers %d", code)
 	}
-	return passed("ready, with %s", count(len(state.TrustDomains), "trust domain"))
+	return passed("ready, with %s", spoken.Count(len(state.TrustDomains), "trust domain"))
 }
 
 const legacyUse = "svidgate_profile_legacy_use_total"

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -68,6 +69,9 @@ func inspectBundle(members strictjson.Members, entries []strictjson.Value, docum
 			break
 		}
 		s := Section{Title: fmt.Sprintf("%s, %s", e.Use, e.Type)}
+		if at := indexOf(entries, e); at >= 0 {
+			s.Title = fmt.Sprintf("keys[%d]: %s", at, s.Title)
+		}
 		if e.KeyID != "" {
 			s.add("kid", oauth.Shown(e.KeyID))
 		}
@@ -91,6 +95,26 @@ func inspectBundle(members strictjson.Members, entries []strictjson.Value, docum
 		r.remark(n.Rule, where+": "+n.Why)
 	}
 	return r
+}
+
+// indexOf is where in the document an entry stands, which the bundle has in an order
+// of its own; -1 beyond those that are shown.
+func indexOf(entries []strictjson.Value, e bundle.Entry) int {
+	return slices.IndexFunc(entries[:min(len(entries), mostMembers)], func(entry strictjson.Value) bool {
+		fields, err := entry.Object()
+		if err != nil || text(fields, "use") != string(e.Use) || oauth.Shown(text(fields, "kid")) != e.KeyID && e.Use != bundle.UseX509 {
+			return false
+		}
+		var der []byte
+		if e.Use == bundle.UseX509 {
+			if jwk, err := jose.ParseCertificateJWK([]byte(entry)); err == nil {
+				der = jwk.Certificate.Raw
+			}
+		} else if jwk, err := jose.ParseJWK([]byte(entry)); err == nil {
+			der, _ = x509.MarshalPKIXPublicKey(jwk.Key) // what cannot be marshalled is in no bundle
+		}
+		return der != nil && fmt.Sprintf("%x", sha256.Sum256(der)) == e.Fingerprint
+	})
 }
 
 // trustDomainOf is the trust domain of the first anchor that bears one, so that
