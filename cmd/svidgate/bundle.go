@@ -225,8 +225,9 @@ func newBundleDiff() *cobra.Command {
 		Use:   "diff TRUST-DOMAIN [FILE|-]",
 		Short: "Compare the bundle in use with what its source has now, or with a file",
 		Long: `Compare the bundle in use with what its source has now, or with a bundle document
-in a file, which has to be a SPIFFE bundle. Nothing is taken into use. Lines with + are keys that the other one has
-and the bundle in use has not; lines with - are the reverse.`,
+in a file, which has to be a SPIFFE bundle. Nothing is taken into use. Lines with +
+are keys that the other one has and the bundle in use has not; lines with - are the
+reverse.`,
 		Example: `  svidgate bundle diff example.org
   svidgate bundle diff example.org new-bundle.json`,
 		Args:              cobra.RangeArgs(1, 2),

@@ -28,7 +28,7 @@ name the rule by which a server or an API would refuse it. Signatures are left
 out, and a private key is refused. Mind that a token on a command line can be seen
 by others on the machine: give it in a file or by a pipe.`,
 		Example: `  svidgate inspect jwt_svid.token
-  svidgate inspect -  what comes through a pipe
+  svidgate token --issuer https://as.example.com | svidgate inspect -
   svidgate inspect --json svid.pem`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
