@@ -127,10 +127,14 @@ func (p *patient) judge(ctx context.Context, ch check) Finding {
 		v = notJudged("the time given was over")
 	case lacks != 0:
 		for _, m := range missing {
-			if lacks&m.fact != 0 {
-				v = notJudged("%s", m.why)
-				break
+			if lacks&m.fact == 0 {
+				continue
 			}
+			v = notJudged("%s", m.why)
+			if m.fact == factJWT && p.Method == oauth.MethodX509 {
+				v = p.notAsked()
+			}
+			break
 		}
 	default:
 		ctx, cancel := context.WithTimeout(ctx, perCheck)

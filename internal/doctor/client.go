@@ -42,7 +42,8 @@ func clientMatch(ctx context.Context, p *patient) verdict {
 	found := strings.Join(said, "; ")
 	switch {
 	case len(by[otherClient]) > 0:
-		return failed(mending(by[otherClient][0]), "%s", found)
+		r := by[otherClient][0]
+		return failed(mending(r), "%s%s", found, nearest(r))
 	case len(by[badSVID]) > 0 && p.faults > 0:
 		return notJudged("%s; mend what the checks above found", found)
 	case len(by[badSVID]) > 0:
@@ -112,16 +113,25 @@ func (p *patient) questions() (all []explain.Question) {
 	return all
 }
 
-// matched is what became of one method.
+// matched is what became of one method, in words.
 func matched(r explain.Report) string {
 	if r.Accepted {
 		return fmt.Sprintf("%s: %s is client %s", r.Method, oauth.Shown(r.SPIFFEID), oauth.Shown(r.ClientID))
 	}
-	text := fmt.Sprintf("%s: %s would be refused, %s (%s)", r.Method, oauth.Shown(r.SPIFFEID), oauth.Shown(r.Reason), oauth.Shown(r.Rule))
-	if near := r.Nearest.Client; near != nil && near.Difference != nil {
-		text += fmt.Sprintf(", the nearest client is %s: %s differs in %s", oauth.Shown(near.ClientID), oauth.Shown(near.Compared), near.Difference)
+	what := oauth.Shown(r.SPIFFEID) + " would be refused"
+	if matchOf(r) == otherMethod {
+		what = "no method of client " + oauth.Shown(r.ClientID)
 	}
-	return text
+	return fmt.Sprintf("%s: %s, %s (%s)", r.Method, what, oauth.Shown(r.Reason), oauth.Shown(r.Rule))
+}
+
+// nearest is the client that may have been meant.
+func nearest(r explain.Report) string {
+	near := r.Nearest.Client
+	if near == nil || near.Difference == nil {
+		return ""
+	}
+	return fmt.Sprintf("; the nearest client is %s, whose %s differs in %s", oauth.Shown(near.ClientID), oauth.Shown(near.Compared), near.Difference)
 }
 
 // mending is the step that the server advises, in one line.

@@ -58,12 +58,12 @@ func TestClientMatch(t *testing.T) {
 		outcome     oauth.Outcome
 		found, next string
 	}{
-		{"its own", func(*Config) {}, oauth.Passed, "spiffe_jwt: " + devenv.Billing + " is client " + devenv.Billing + "; spiffe_x509: " + devenv.Billing + " would be refused, method_not_allowed", ""},
+		{"its own", func(*Config) {}, oauth.Passed, "spiffe_jwt: " + devenv.Billing + " is client " + devenv.Billing + "; spiffe_x509: no method of client " + devenv.Billing + ", method_not_allowed (CA-7)", ""},
 		{"by certificate", func(c *Config) { c.Hint = "orders" }, oauth.Passed, "spiffe_x509: " + devenv.Orders + " is client " + devenv.Orders, ""},
 		{"by that method alone", func(c *Config) { c.Hint, c.Method = "orders", oauth.MethodX509 }, oauth.Passed, "spiffe_x509: " + devenv.Orders + " is client", ""},
-		{"by the other alone", func(c *Config) { c.Hint, c.Method = "orders", oauth.MethodJWT }, Failed, "spiffe_jwt: " + devenv.Orders + " would be refused, method_not_allowed (CA-7)", "under clients, at " + devenv.Orders},
+		{"by the other alone", func(c *Config) { c.Hint, c.Method = "orders", oauth.MethodJWT }, Failed, "spiffe_jwt: no method of client " + devenv.Orders + ", method_not_allowed (CA-7)", "under clients, at " + devenv.Orders},
 		{"another's", func(c *Config) { c.ClientID = devenv.Orders }, Failed, "client_id_mismatch (CA-9)", "run `svidgate token --issuer "},
-		{"nobody's", func(c *Config) { c.ClientID = "bil" }, Failed, "client_not_found (CA-2)", "run `svidgate token"},
+		{"nobody's", func(c *Config) { c.ClientID = "bil" }, Failed, "client_not_found (CA-2); the nearest client is " + devenv.Billing + ", whose client_id differs in ", "run `svidgate token"},
 		{"without the socket", func(c *Config) { c.AdminSocket = "" }, oauth.NotJudged, "run it beside the server", ""},
 		{"with a socket that is none", func(c *Config) { c.AdminSocket = "/nowhere/admin.sock" }, oauth.NotJudged, "there is no socket", ""},
 		{"without an SVID", func(c *Config) { c.Socket = "unix:///nowhere" }, oauth.NotJudged, "no SVID", ""},
@@ -87,7 +87,9 @@ func TestOneMethod(t *testing.T) {
 	if f := fails(by); f != "" {
 		t.Errorf("failed: %s", f)
 	}
-	wants(t, by, "jwt_svid", oauth.NotJudged, "only spiffe_x509 was asked for", "")
+	for _, check := range []string{"jwt_svid", "issuer_audience", "token_jwt"} {
+		wants(t, by, check, oauth.NotJudged, "only spiffe_x509 was asked for", "")
+	}
 	wants(t, examine(t, sound), "jwt_svid", oauth.Passed, devenv.Orders, "")
 }
 

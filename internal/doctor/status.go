@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	noStatus = "there is no --status: it is what the log line 'ready' of a server on this machine has as status"
+	noStatus = "there is no --status: give what the log line 'ready' of a server on this machine has as status, behind http://"
 	// maxStatus bounds what is read of the status listener.
 	maxStatus = 8 << 20
 )

@@ -42,6 +42,11 @@ func (p *patient) token(ctx context.Context, method oauth.AuthMethod) verdict {
 	return a.verdict
 }
 
+// notAsked is for what only the other method needs.
+func (p *patient) notAsked() verdict {
+	return notJudged("only %s was asked for (--method)", p.Method)
+}
+
 func (p *patient) attempt(ctx context.Context, method oauth.AuthMethod) *attempt {
 	if p.attempts[method] == nil {
 		p.attempts[method] = p.try(ctx, method)
@@ -54,7 +59,7 @@ func (p *patient) attempt(ctx context.Context, method oauth.AuthMethod) *attempt
 func (p *patient) try(ctx context.Context, method oauth.AuthMethod) *attempt {
 	switch {
 	case p.Method != "" && p.Method != method:
-		return &attempt{verdict: notJudged("only %s was asked for (--method)", p.Method)}
+		return &attempt{verdict: p.notAsked()}
 	case p.document.methods != nil && !slices.Contains(p.document.methods, string(method)):
 		return &attempt{verdict: notJudged("the server does not offer it")}
 	}

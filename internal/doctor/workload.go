@@ -123,7 +123,7 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 	audience := p.Issuer
 	switch {
 	case p.Method == oauth.MethodX509:
-		return notJudged("only %s was asked for (--method)", p.Method)
+		return p.notAsked()
 	case p.Issuer == "":
 		return notJudged("there is no --issuer to ask it for")
 	case p.EndpointAudience && p.document.tokenEndpoint == "":

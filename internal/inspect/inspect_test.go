@@ -272,7 +272,7 @@ func TestBundleEntriesByIndex(t *testing.T) {
 	for _, s := range r.Sections[1:] {
 		titles = append(titles, s.Title)
 	}
-	if got, want := strings.Join(titles, "; "), "keys[3]: jwt-svid, EC P-256; keys[2]: wit-svid, EC P-256; keys[1]: x509-svid, EC P-256"; got != want {
+	if got, want := strings.Join(titles, "; "), "keys[1]: x509-svid, EC P-256; keys[2]: wit-svid, EC P-256; keys[3]: jwt-svid, EC P-256"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if len(r.Remarks) != 1 || !strings.HasPrefix(r.Remarks[0].Text, "keys[0] ") {

@@ -1,7 +1,7 @@
 package inspect
 
 import (
-	"crypto/sha256"
+	"cmp"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -64,14 +64,14 @@ func inspectBundle(members strictjson.Members, entries []strictjson.Value, docum
 	}
 	top.add("trust domain", "a bundle does not name its own", "BU-18")
 	r.Sections = append(r.Sections, top)
-	for i, e := range snapshot.Entries() {
+	at := placesOf(entries)
+	usable := snapshot.Entries()
+	slices.SortStableFunc(usable, func(a, b bundle.Entry) int { return cmp.Compare(at[placeOf(a)], at[placeOf(b)]) })
+	for i, e := range usable {
 		if i == mostMembers {
 			break
 		}
-		s := Section{Title: fmt.Sprintf("%s, %s", e.Use, e.Type)}
-		if at := indexOf(entries, e); at >= 0 {
-			s.Title = fmt.Sprintf("keys[%d]: %s", at, s.Title)
-		}
+		s := Section{Title: fmt.Sprintf("keys[%d]: %s, %s", at[placeOf(e)], e.Use, e.Type)}
 		if e.KeyID != "" {
 			s.add("kid", oauth.Shown(e.KeyID))
 		}
@@ -95,26 +95,6 @@ func inspectBundle(members strictjson.Members, entries []strictjson.Value, docum
 		r.remark(n.Rule, where+": "+n.Why)
 	}
 	return r
-}
-
-// indexOf is where in the document an entry stands, which the bundle has in an order
-// of its own; -1 beyond those that are shown.
-func indexOf(entries []strictjson.Value, e bundle.Entry) int {
-	return slices.IndexFunc(entries[:min(len(entries), mostMembers)], func(entry strictjson.Value) bool {
-		fields, err := entry.Object()
-		if err != nil || text(fields, "use") != string(e.Use) || oauth.Shown(text(fields, "kid")) != e.KeyID && e.Use != bundle.UseX509 {
-			return false
-		}
-		var der []byte
-		if e.Use == bundle.UseX509 {
-			if jwk, err := jose.ParseCertificateJWK([]byte(entry)); err == nil {
-				der = jwk.Certificate.Raw
-			}
-		} else if jwk, err := jose.ParseJWK([]byte(entry)); err == nil {
-			der, _ = x509.MarshalPKIXPublicKey(jwk.Key) // what cannot be marshalled is in no bundle
-		}
-		return der != nil && fmt.Sprintf("%x", sha256.Sum256(der)) == e.Fingerprint
-	})
 }
 
 // trustDomainOf is the trust domain of the first anchor that bears one, so that
