@@ -33,7 +33,8 @@ func TestQueriesFitTheMetrics(t *testing.T) {
 	_, body := w.status(t, "/metrics")
 	exposed := scraped(body)
 	used := map[string]bool{}
-	for _, q := range append(dashboardQueries(t), alertQueries(t)...) {
+	panels := dashboardQueries(t)
+	for i, q := range append(panels, alertQueries(t)...) {
 		selectors, groups := q.taken()
 		if len(selectors) == 0 {
 			t.Errorf("%s asks for no metric: %s", q.where, q.expr)
@@ -46,6 +47,9 @@ func TestQueriesFitTheMetrics(t *testing.T) {
 				continue
 			}
 			used[family(s.metric)] = true
+			if i < len(panels) && !strings.HasPrefix(q.where, "variable ") && slices.Contains(has, "trust_domain") && !slices.Contains(s.labels, "trust_domain") {
+				t.Errorf("%s: %s does not follow the choice of trust domains", q.where, s.metric)
+			}
 			for _, label := range append(slices.Clone(s.labels), groups...) {
 				if !slices.Contains(has, label) {
 					t.Errorf("%s: %s has no label %s", q.where, s.metric, label)
@@ -101,6 +105,10 @@ func TestDashboardLayout(t *testing.T) {
 	var variables []string
 	for _, v := range d.Templating.List {
 		variables = append(variables, v.Name)
+		// Requests that named no trust domain of ours are refusals too.
+		if v.Name == "trust_domain" && v.AllValue != ".*" {
+			t.Errorf("all trust domains are %q", v.AllValue)
+		}
 	}
 	if !slices.Equal(variables, []string{"datasource", "job", "instance", "trust_domain"}) {
 		t.Errorf("variables %v", variables)

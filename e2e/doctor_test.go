@@ -144,7 +144,7 @@ func TestDoctor(t *testing.T) {
 
 	t.Run("in order", func(t *testing.T) {
 		d, code := run(t)
-		if names, texts := d.failed(); code != 0 || !d.Healthy || names != "" || d.Passed != 13 || d.NotJudged != 1 {
+		if names, texts := d.failed(); code != 0 || !d.Healthy || names != "" || d.Passed != 14 || d.NotJudged != 1 {
 			t.Fatalf("code %d, %d passed, failed: %s\n%s", code, d.Passed, names, texts)
 		}
 		i := slices.IndexFunc(d.Checks, func(c checked) bool { return c.Check == "token_jwt" })
@@ -169,11 +169,11 @@ func TestDoctor(t *testing.T) {
 		failed, says string
 	}{
 		{"the wrong authority", []string{"--ca-file", other}, "tls", "other.pem"},
-		{"the wrong issuer", []string{"--issuer", iss + "/"}, "metadata issuer_audience", "slash at the end"},
+		{"the wrong issuer", []string{"--issuer", iss + "/"}, "metadata issuer_audience", "trailing slash"},
 		{"a server that is down", []string{"--issuer", "https://" + vacant(t)}, "tls", "start the server"},
 		{"no identity", []string{"--socket", "unix://" + denied}, "x509_svid", "register this workload"},
 		{"no agent", []string{"--socket", "unix://" + filepath.Join(s.dir, "none")}, "workload_socket", "start the agent"},
-		{"another client", []string{"--client-id", "spiffe://example.org/orders"}, "token_jwt token_x509", "svidgate explain --request-id "},
+		{"another client", []string{"--client-id", "spiffe://example.org/orders"}, "client_match token_jwt token_x509", "svidgate explain --request-id "},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			d, code := run(t, row.changes...)
@@ -209,7 +209,7 @@ func TestDoctorWithoutBundle(t *testing.T) {
 	ca := filepath.Join(s.dir, "ca.pem")
 	beside, code := diagnose(t, s.dir, "--issuer", iss, "--ca-file", ca, "--socket", td.SocketAddr(), "--admin-socket", s.socket(t), "--status", "http://"+s.addresses["status"])
 	names, texts := beside.failed()
-	if code != 1 || names != "token_jwt token_x509 server_bundle server_ready" || !strings.Contains(texts, "td_not_ready") || !strings.Contains(texts, "svidgate bundle status example.org") {
+	if code != 1 || names != "client_match token_jwt token_x509 server_bundle server_ready" || !strings.Contains(texts, "td_not_ready") || !strings.Contains(texts, "svidgate bundle status example.org") {
 		t.Errorf("code %d, failed: %s\n%s", code, names, texts)
 	}
 	s.settle(t, 2)

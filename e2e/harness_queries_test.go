@@ -43,7 +43,7 @@ type dashboard struct {
 	UID, Title string
 	Panels     []panel
 	Templating struct {
-		List []struct{ Name, Type, Definition string }
+		List []struct{ Name, Type, Definition, AllValue string }
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/svidgate/svidgate/internal/reasonexample"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -210,7 +211,7 @@ run by hand, ` + "`svidgate doctor`" + ` looks at its whole way.
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", stage.title, stage.intro)
 		for _, text := range texts[:end] {
-			example := text.Reason.Example()
+			example := reasonexample.Of(text.Reason)
 			presented := example.Presented
 			if presented == "" {
 				presented = "(nothing)"

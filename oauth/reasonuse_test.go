@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/svidgate/svidgate/internal/reasonexample"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -88,7 +89,7 @@ var ruleID = regexp.MustCompile(`^[A-Z]{2}-[0-9]{1,2}$`)
 // An example names a rule and fits a line of the document and of a log.
 func TestEveryReasonHasAnExample(t *testing.T) {
 	for _, text := range oauth.ReasonTexts() {
-		e := text.Reason.Example()
+		e := reasonexample.Of(text.Reason)
 		if !ruleID.MatchString(e.Rule) || e.Expected == "" {
 			t.Errorf("%s has no example: %+v", text.Reason, e)
 		}
@@ -98,7 +99,7 @@ func TestEveryReasonHasAnExample(t *testing.T) {
 			}
 		}
 	}
-	if e := oauth.Reason("nobody_has_this").Example(); e != (oauth.ReasonExample{}) {
+	if e := reasonexample.Of("nobody_has_this"); e != (reasonexample.Example{}) {
 		t.Errorf("a reason that is none has the example %+v", e)
 	}
 }

@@ -82,9 +82,13 @@ func run(n, passes, core int) error {
 			return err
 		}
 		const different = 100 // tokens that a busy API sees again and again
+		seen := fresh[:min(different, n)]
+		if _, err := measure(ctx, v, as, seen); err != nil { // of so many first ones they may be forgotten
+			return err
+		}
 		again := make([]string, n)
 		for i := range again {
-			again[i] = fresh[i%min(different, n)]
+			again[i] = seen[i%len(seen)]
 		}
 		repeated, err := measure(ctx, v, as, again)
 		if err != nil {

@@ -2,7 +2,7 @@
 // prints the table as Markdown.
 //
 //	go run ./bench/table              # all of it, about ten minutes on two cores
-//	go run ./bench/table -quick       # a look, in one or two
+//	go run ./bench/table -quick       # a look, in two or three
 //	go run ./bench/table -only jwt    # rows by their id, a regular expression
 //
 // Servers and the generator get a core each. What is compared is measured in

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/admin"
+	"github.com/svidgate/svidgate/internal/spoken"
 )
 
 func newBundle() *cobra.Command {
@@ -53,7 +54,7 @@ func printBundles(w io.Writer, all []admin.Bundle) error {
 	for _, b := range all {
 		confirmed := "-"
 		if b.Generation > 0 {
-			confirmed = short(time.Duration(b.AgeSeconds) * time.Second)
+			confirmed = spoken.Duration(time.Duration(b.AgeSeconds) * time.Second)
 		}
 		rows = append(rows, []string{
 			b.TrustDomain, stateOf(b), confirmed, sequence(b.Sequence),
@@ -159,9 +160,9 @@ func printBundle(w io.Writer, b admin.Bundle, now time.Time) error {
 	if b.Generation > 0 {
 		limit := "no limit"
 		if b.MaxAgeSeconds > 0 {
-			limit = "too old at " + short(time.Duration(b.MaxAgeSeconds)*time.Second)
+			limit = "too old at " + spoken.Duration(time.Duration(b.MaxAgeSeconds)*time.Second)
 		}
-		confirmed := fmt.Sprintf("%s ago (%s)", short(time.Duration(b.AgeSeconds)*time.Second), limit)
+		confirmed := fmt.Sprintf("%s ago (%s)", spoken.Duration(time.Duration(b.AgeSeconds)*time.Second), limit)
 		if b.KeptFromDisk {
 			confirmed += ", kept over a restart and not confirmed since"
 		}
@@ -223,8 +224,9 @@ func newBundleDiff() *cobra.Command {
 		Use:   "diff TRUST-DOMAIN [FILE|-]",
 		Short: "Compare the bundle in use with what its source has now, or with a file",
 		Long: `Compare the bundle in use with what its source has now, or with a bundle document
-in a file, which has to be a SPIFFE bundle. Nothing is taken into use. Lines with + are keys that the other one has
-and the bundle in use has not; lines with - are the reverse.`,
+in a file, which has to be a SPIFFE bundle. Nothing is taken into use. Lines with +
+are keys that the other one has and the bundle in use has not; lines with - are the
+reverse.`,
 		Example: `  svidgate bundle diff example.org
   svidgate bundle diff example.org new-bundle.json`,
 		Args:              cobra.RangeArgs(1, 2),

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -66,6 +67,11 @@ func TestHelp(t *testing.T) {
 					t.Errorf("--%s is not explained", f.Name)
 				}
 			})
+			for line := range strings.Lines(c.Long) {
+				if utf8.RuneCountInString(strings.TrimSpace(line)) > 88 {
+					t.Errorf("longer than the rest: %q", line)
+				}
+			}
 			for line := range strings.Lines(stdout) {
 				if strings.ContainsAny(line, "\t\x1b") {
 					t.Errorf("a tab or an escape in %q", line)
@@ -80,7 +86,10 @@ func TestExamplesAreTrue(t *testing.T) {
 	n := 0
 	for _, c := range every(newRoot()) {
 		for line := range strings.Lines(c.Example) {
-			check(t, strings.Split(strings.TrimSpace(line), "  ")[0]) // what follows two spaces is said of it
+			line, _, _ = strings.Cut(strings.TrimSpace(line), "  ") // what follows two spaces is said of it
+			for one := range strings.SplitSeq(line, " | ") {
+				check(t, one)
+			}
 			n++
 		}
 	}

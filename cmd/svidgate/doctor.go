@@ -34,22 +34,27 @@ one live token by each method, verified as an API would. Run it as the user, and
 the container, that the workload runs in.
 
 Beside the server it looks further: with --admin-socket (or SVIDGATE_SOCKET) at the
-age of the bundle and at the signing keys, with --status at readiness and at the use
-of older forms.
+client that the SPIFFE ID belongs to, the age of the bundle and the signing keys, with
+--status at readiness and at the use of older forms. Mind the two sockets: --socket is
+the Workload API's here, --admin-socket the server's, which other commands take as
+--socket. --status takes http on loopback only.
 
 Each check is a line: ✓ is in order, ✗ is not, and says what to do next, – could not
 be judged, and says why. The exit code is 0 when nothing failed, 1 when something
-did, and 2 when there was nothing to check. No key and no token is shown. Live tokens
-are in the server's audit record like any other.`,
+did, and 2 when there was nothing to check or the flags were wrong. No key and no
+token is shown. Live tokens are in the server's audit record like any other.`,
 		Example: `  svidgate doctor --issuer https://as.example.com
   svidgate doctor --issuer https://as.example.com --resource https://api.example.com/ --json
   svidgate doctor --admin-socket /run/svidgate/svidgate-admin.sock --status http://127.0.0.1:8445`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error { return asNotJudged(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if (files.chain == "") != (files.key == "") {
+				return asNotJudged(errors.New("--x509-svid-file and --x509-key-file go together"))
+			}
 			c.Method = oauth.AuthMethod(method)
 			c.AdminSocket = cmp.Or(c.AdminSocket, os.Getenv("SVIDGATE_SOCKET"))
 			if c.RootCAs, err = rootsFrom(c.CAFile); err != nil {
-				return err
+				return asNotJudged(err)
 			}
 			files.give(&c)
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
@@ -66,15 +71,16 @@ are in the server's audit record like any other.`,
 	flags.StringVar(&files.jwt, "jwt-svid-file", "", "file that holds a JWT-SVID whose audience is the issuer, in place of the Workload API")
 	flags.StringVar(&files.chain, "x509-svid-file", "", "PEM file of the X.509-SVID and its intermediates, in place of the Workload API")
 	flags.StringVar(&files.key, "x509-key-file", "", "PEM file of the X.509-SVID's private key")
+	flags.BoolVar(&c.EndpointAudience, "endpoint-audience", false, "ask for a JWT-SVID whose audience is the token endpoint, for servers with profile seed")
 	flags.StringVar(&c.ClientID, "client-id", "", "client identifier (default: the SPIFFE ID)")
 	flags.StringVar(&method, "method", "", "spiffe_jwt or spiffe_x509, to try that one only (default: each)")
 	flags.StringVar(&c.Resource, "resource", "", "API that the live token is for (default: the client's only one)")
 	flags.StringVar(&c.Scope, "scope", "", "scope of the live token, separated by spaces (default: all that the client may have)")
-	flags.StringVar(&c.AdminSocket, "admin-socket", "", "administration socket of the server (default: SVIDGATE_SOCKET)")
-	flags.StringVar(&c.StatusURL, "status", "", "address of the server's status listener, such as http://127.0.0.1:8445")
+	flags.StringVar(&c.AdminSocket, "admin-socket", "", "administration socket of the server, which must be on this machine (default: SVIDGATE_SOCKET)")
+	flags.StringVar(&c.StatusURL, "status", "", "address of the server's status listener: http on loopback, such as http://127.0.0.1:8445")
 	flags.BoolVar(&asJSON, "json", false, "print JSON, when all is done")
 	flags.DurationVar(&timeout, "timeout", 60*time.Second, "judge no further check after this time")
-	cmd.MarkFlagsRequiredTogether("x509-svid-file", "x509-key-file")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asNotJudged(err) })
 	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file"} {
 		cmd.MarkFlagFilename(name)
 	}
@@ -134,8 +140,8 @@ func runDoctor(ctx context.Context, out io.Writer, c doctor.Config, asJSON bool)
 		told = nil
 	}
 	findings, err := doctor.Examine(ctx, c, told)
-	if err != nil {
-		return err
+	if err != nil { // the flags make no sense
+		return asNotJudged(err)
 	}
 	d := diagnosis{Checks: findings}
 	for _, f := range findings {
@@ -160,7 +166,7 @@ func runDoctor(ctx context.Context, out io.Writer, c doctor.Config, asJSON bool)
 	case d.Failed > 0:
 		return errSilent
 	case d.Passed == 0:
-		return &exitError{2, errors.New("there was nothing to check: give --issuer, and run it where the workload runs")}
+		return asNotJudged(errors.New("there was nothing to check: give --issuer, and run it where the workload runs"))
 	}
 	return nil
 }

@@ -53,7 +53,11 @@ func TestDoctorExitCodes(t *testing.T) {
 		{"in order", []string{"--socket", d.SocketAddr()}, 0},
 		{"a check failed", []string{"--socket", "unix:///nowhere/agent.sock"}, 1},
 		{"nothing to check", nil, 2},
-		{"a flag that makes no sense", []string{"--issuer", "http://a.example"}, 1},
+		{"a flag that makes no sense", []string{"--issuer", "http://a.example"}, 2},
+		{"a flag that there is not", []string{"--issue", "https://a.example"}, 2},
+		{"an argument", []string{"https://a.example"}, 2},
+		{"a chain without its key", []string{"--x509-svid-file", "svid.pem"}, 2},
+		{"no ca-file there", []string{"--ca-file", "/nowhere/ca.pem"}, 2},
 	} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"doctor"}, row.args...)...)
 		cmd.Env = append(os.Environ(), asProgram+"=1", "SPIFFE_ENDPOINT_SOCKET=", "SVIDGATE_SOCKET=")

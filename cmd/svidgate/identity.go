@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,11 +98,10 @@ func identityOf(v *workload.View, audience string, now time.Time) (identity, err
 
 func x509IdentityOf(svid *x509svid.SVID, first bool) x509Identity {
 	leaf := svid.Certificates[0] // go-spiffe has looked
-	sum := sha256.Sum256(leaf.Raw)
 	return x509Identity{
 		SPIFFEID: svid.ID.String(), Hint: oauth.Shown(svid.Hint), Default: first,
 		NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
 		Issuer: oauth.Shown(leaf.Issuer.String()), Serial: fmt.Sprintf("%x", leaf.SerialNumber),
-		Certificates: len(svid.Certificates), Thumbprint: base64.RawURLEncoding.EncodeToString(sum[:]),
+		Certificates: len(svid.Certificates), Thumbprint: inspect.Thumbprint(leaf.Raw),
 	}
 }

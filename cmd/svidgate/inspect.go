@@ -15,17 +15,17 @@ func newInspect() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [FILE|-]",
 		Short: "Say what a token, certificate, bundle or metadata document is, and what it says",
-		Long: `Say what a document is and what it says: a JWT-SVID, a WIT-SVID, an access token or
-any other JWT, and what spire-agent api fetch jwt prints; an X.509-SVID with its chain, or a CA certificate, in PEM or DER; a
-SPIFFE bundle or a JWK Set; the metadata of an authorization server or of an API.
-Without FILE, or with -, it reads standard input.
+		Long: `Say what a document is and what it says: a JWT-SVID, a WIT-SVID, an access token
+or any other JWT, and what spire-agent api fetch jwt prints; an X.509-SVID with
+its chain, or a CA certificate, in PEM or DER; a SPIFFE bundle or a JWK Set; the
+metadata of an authorization server or of an API. Without FILE, or with -, it reads standard input.
 
 Nothing is verified: what is shown is what the document says of itself. Remarks
 name the rule by which a server or an API would refuse it. Signatures are left
 out, and a private key is refused. Mind that a token on a command line can be seen
 by others on the machine: give it in a file or by a pipe.`,
 		Example: `  svidgate inspect jwt_svid.token
-  svidgate inspect -  what comes through a pipe
+  svidgate token --issuer https://as.example.com | svidgate inspect -
   svidgate inspect --json svid.pem`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

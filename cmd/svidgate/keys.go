@@ -10,6 +10,7 @@ import (
 
 	"github.com/svidgate/svidgate/internal/admin"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/spoken"
 )
 
 func newKeys() *cobra.Command {
@@ -69,7 +70,7 @@ func due(now, t time.Time) string {
 	if !t.After(now) {
 		return "now"
 	}
-	return "in " + short(t.Sub(now))
+	return "in " + spoken.Duration(t.Sub(now))
 }
 
 func newKeysRotate() *cobra.Command {

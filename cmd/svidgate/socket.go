@@ -73,6 +73,3 @@ func age(now time.Time, t *time.Time) string {
 	}
 	return spoken.Since(now.Sub(*t))
 }
-
-// short is a duration in at most two units.
-func short(d time.Duration) string { return spoken.Duration(d) }

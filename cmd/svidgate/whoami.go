@@ -79,7 +79,7 @@ func (who identity) print(w io.Writer, now time.Time) {
 			end = "EXPIRED " + spoken.Since(now.Sub(svid.NotAfter))
 		}
 		fmt.Fprintf(w, "    issued %s, %s (%s)\n", spoken.Since(now.Sub(svid.NotBefore)), end, svid.NotAfter.Format(time.RFC3339))
-		fmt.Fprintf(w, "    by %s, %s\n", svid.Issuer, howMany(svid.Certificates, "certificate"))
+		fmt.Fprintf(w, "    by %s, %s\n", svid.Issuer, spoken.Count(svid.Certificates, "certificate"))
 		fmt.Fprintf(w, "    x5t#S256 %s\n", svid.Thumbprint)
 	}
 	fmt.Fprintln(w, "\nTrust bundles")
@@ -88,11 +88,11 @@ func (who identity) print(w io.Writer, now time.Time) {
 		if !b.Own {
 			marks = []string{"federated"}
 		}
-		keys := howMany(len(b.JWTKeyIDs), "JWT key")
+		keys := spoken.Count(len(b.JWTKeyIDs), "JWT key")
 		if len(b.JWTKeyIDs) > 0 {
 			keys += ": kid " + strings.Join(b.JWTKeyIDs, ", ")
 		}
-		fmt.Fprintf(w, "  %s\n    %s, %s\n", withMarks(b.TrustDomain, marks), howMany(b.X509, "X.509 anchor"), keys)
+		fmt.Fprintf(w, "  %s\n    %s, %s\n", withMarks(b.TrustDomain, marks), spoken.Count(b.X509, "X.509 anchor"), keys)
 	}
 	if len(who.Bundles) == 0 {
 		fmt.Fprintln(w, "  none")
@@ -119,11 +119,4 @@ func withMarks(name string, marks []string) string {
 		return name
 	}
 	return name + "  (" + strings.Join(marks, ", ") + ")"
-}
-
-func howMany(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -22,6 +22,9 @@ import (
 
 const trustDomain = "name of the trust domain"
 
+// timeout bounds each call, a profile by as much beyond the time it is taken over.
+const timeout = time.Minute
+
 // A Client asks the server behind an administration socket.
 type Client struct {
 	path string
@@ -34,7 +37,6 @@ func Dial(path string) *Client {
 	path = strings.TrimPrefix(path, "unix://")
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &Client{path: path, http: &http.Client{
-		Timeout: MaxProfile + time.Minute,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -122,6 +124,8 @@ func (c *Client) Profile(ctx context.Context, kind string, over time.Duration, o
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, over+timeout)
+	defer cancel()
 	response, err := c.ask(ctx, http.MethodGet, fmt.Sprintf("/profiles/%s?seconds=%d", kind, over/time.Second), nil)
 	if err != nil {
 		return err
@@ -177,6 +181,8 @@ func part(what, name string) (string, error) {
 const maxAnswer = 16 << 20
 
 func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	response, err := c.ask(ctx, method, path, body)
 	if err != nil {
 		return err
@@ -195,7 +201,8 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 	return nil
 }
 
-// ask sends one request. The body of the answer is the caller's to close.
+// ask sends one request, which the caller bounds in time. The body of the answer is
+// the caller's to close.
 func (c *Client) ask(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://svidgate"+path, bytes.NewReader(body))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -14,7 +15,7 @@ const ProfileCPU = "cpu"
 
 // Profiles are what a server can show of itself, in the format of go tool pprof.
 // None of them holds a value that a request carried: they count functions.
-var Profiles = []string{ProfileCPU, "heap", "allocs", "goroutine"}
+func Profiles() []string { return []string{ProfileCPU, "heap", "allocs", "goroutine"} }
 
 const (
 	// MaxProfile is the longest CPU profile.
@@ -31,7 +32,7 @@ func (s *Server) profile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := pprof.Lookup(kind)
-	if p == nil || kind != "heap" && kind != "allocs" && kind != "goroutine" {
+	if p == nil || !slices.Contains(Profiles(), kind) {
 		fail(w, http.StatusNotFound, errors.New("there is no such profile"))
 		return
 	}

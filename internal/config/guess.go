@@ -4,6 +4,8 @@ import "strings"
 
 // nearest returns the name that a slip of the pen most likely meant, or nothing
 // when none is near. Case and the choice between - and _ do not count.
+// Package explain has another: among very many long identifiers it wants the nearest
+// in any case, and so counts only what stands between a common beginning and end.
 func nearest(written string, names []string) string {
 	const longest = 40 // no key is longer, and the work grows with the square
 	if len(written) > longest {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/loopback"
 	"github.com/svidgate/svidgate/internal/policy"
 )
 
@@ -176,7 +177,7 @@ func readSVID(t *table, otherwise SVID) SVID {
 }
 
 func checkListeners(t, listen *table, cfg *Config) {
-	if host, _, err := net.SplitHostPort(cfg.Listen.Status); err == nil && !loopback(host) {
+	if host, _, err := net.SplitHostPort(cfg.Listen.Status); err == nil && !loopback.Host(host) {
 		cfg.Listen.StatusTLS = true
 		if !t.has("tls") {
 			t.r.fault(listen.place("status"), "listen.status is not on loopback and so needs TLS, but there is no tls")
@@ -227,7 +228,7 @@ func readURLs(t *table, cfg *Config) {
 	case cfg.MTLSURL != "" && strings.TrimSuffix(cfg.MTLSURL, "/") == strings.TrimSuffix(issuer, "/"):
 		// One address cannot both ask for a certificate and not ask.
 		t.r.fault(t.place("mtls_url"), "mtls_url must differ from the issuer: it is the address of another listener")
-	case mtls && !t.has("mtls_url") && !t.slips["mtls_url"] && u != nil && !loopback(u.Hostname()):
+	case mtls && !t.has("mtls_url") && !t.slips["mtls_url"] && u != nil && !loopback.Host(u.Hostname()):
 		t.r.fault(t.sub("listen", "listen").place("mtls"), "listen.mtls needs mtls_url, the URL by which clients reach it, because the issuer is not on loopback")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/svidgate/svidgate/internal/loopback"
 )
 
 // Tracing is which requests are followed through their stages, and where that is
@@ -42,7 +44,7 @@ func (t *table) collectorURL(key string) string {
 	switch {
 	case !printable(raw) || err != nil || !strings.HasPrefix(raw, "https://") && !strings.HasPrefix(raw, "http://") || badAuthority(u):
 		t.mustBe(key, want)
-	case strings.HasPrefix(raw, "http://") && !loopback(u.Hostname()):
+	case strings.HasPrefix(raw, "http://") && !loopback.Host(u.Hostname()):
 		t.mustBe(key, want)
 	case strings.ContainsAny(raw, "?#") || oddPath(u, raw):
 		t.mustBe(key, "a URL without query and fragment, whose path has no dot segment, no empty segment and no percent-encoding")

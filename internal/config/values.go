@@ -202,16 +202,6 @@ func goodPort(port string) bool {
 	return err == nil && len(port) <= 5
 }
 
-// loopback reports whether host names this machine and nothing else: localhost
-// by its name, 127.0.0.0/8 and ::1.
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
 // maxURI is the longest URI and client identifier read from a configuration.
 const maxURI = 2048
 

@@ -1,12 +1,11 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/build"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/internal/trace/otlp"
@@ -20,11 +19,7 @@ func openTracing(cfg *config.Config, log *slog.Logger) (*otlp.Exporter, error) {
 	if cfg.Tracing.Endpoint == "" {
 		return nil, nil
 	}
-	version := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-	}
-	return otlp.New(otlp.Config{Endpoint: cfg.Tracing.Endpoint, Version: cmp.Or(version, "unknown"), Log: log})
+	return otlp.New(otlp.Config{Endpoint: cfg.Tracing.Endpoint, Version: build.Read().Version, Log: log})
 }
 
 // tracer follows requests as a configuration wants; nil follows none.

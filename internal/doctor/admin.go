@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ func (p *patient) trustDomain() string {
 	return ""
 }
 
-const noAdmin = "there is no --admin-socket and no SVIDGATE_SOCKET"
+const noAdmin = "there is no --admin-socket and no SVIDGATE_SOCKET: run it beside the server, as the server's user, with what the log line 'ready' has as admin"
 
 // serverBundle looks at what the server verifies this workload's SVIDs with.
 func serverBundle(ctx context.Context, p *patient) verdict {
@@ -65,7 +64,7 @@ func serverBundle(ctx context.Context, p *patient) verdict {
 		return failed("run `svidgate bundle refresh "+b.TrustDomain+"`, and check that "+b.Source+" is the trust domain's own",
 			"the bundle of %s, confirmed %s ago, does not verify this workload: %s", b.TrustDomain, span(b.AgeSeconds), why)
 	}
-	return passed("%s, confirmed %s ago (%s at most), %s, %s", b.TrustDomain, span(b.AgeSeconds), oldest(b), count(b.Keys["x509-svid"], "X.509 anchor"), count(b.Keys["jwt-svid"], "JWT key"))
+	return passed("%s, confirmed %s ago (%s at most), %s, %s", b.TrustDomain, span(b.AgeSeconds), oldest(b), spoken.Count(b.Keys["x509-svid"], "X.509 anchor"), spoken.Count(b.Keys["jwt-svid"], "JWT key"))
 }
 
 // unverifiable compares what the workload has with the entries of the server's
@@ -120,13 +119,6 @@ func faulty(b admin.Bundle) (v verdict, bad bool) {
 	return verdict{}, false
 }
 
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 func span(seconds int64) string { return spoken.Duration(time.Duration(seconds) * time.Second) }
 
 func oldest(b admin.Bundle) string {
@@ -154,5 +146,5 @@ func signingKeys(ctx context.Context, p *patient) verdict {
 	if p.keys != nil && !slices.Contains(p.keys.KeyIDs(), kid) {
 		return failed("check for a cache or another server behind the issuer's address", "the key that signs, kid %s, is not among those at %s", kid, oauth.Shown(p.document.jwksURI))
 	}
-	return passed("%s, the one that signs has kid %s", count(len(all), "key"), kid)
+	return passed("%s, the one that signs has kid %s", spoken.Count(len(all), "key"), kid)
 }

@@ -57,9 +57,10 @@ func TestAdministrationAlone(t *testing.T) {
 	wants(t, by, "signing_keys", oauth.Passed, "1 key", "")
 	one.AdminSocket = other.AdminSocket
 	by = examine(t, one)
-	if f := fails(by); f != "server_bundle signing_keys" {
+	if f := fails(by); f != "client_match server_bundle signing_keys" {
 		t.Errorf("failed: %s", f)
 	}
+	wants(t, by, "client_match", Failed, "kid_unknown_after_refresh (JS-15)", "run `svidgate bundle refresh dev.test --socket "+other.AdminSocket)
 	wants(t, by, "server_bundle", Failed, "it has not the key ", "svidgate bundle refresh dev.test")
 	wants(t, by, "signing_keys", Failed, "is not among those at", "another server")
 }

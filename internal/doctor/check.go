@@ -86,12 +86,13 @@ const perCheck = 10 * time.Second
 var checks = []check{
 	{"workload_socket", "Workload API", 0, workloadSocket},
 	{"x509_svid", "X.509-SVID", factSocket, x509SVID},
-	{"jwt_svid", "JWT-SVID for the issuer", factWorkload, jwtSVID},
 	{"tls", "TLS to the issuer", 0, serverTLS},
 	{"metadata", "metadata of the issuer", factTLS, serverMetadata},
 	{"jwks", "keys of the issuer", factMetadata, serverKeys},
+	{"jwt_svid", "JWT-SVID for the issuer", factWorkload, jwtSVID},
 	{"issuer_audience", "issuer and audience", factJWT | factMetadata, issuerAudience},
 	{"clock", "clocks", 0, clocks},
+	{"client_match", "client of the SPIFFE ID", 0, clientMatch},
 	{"token_jwt", "token by spiffe_jwt", factJWT | factMetadata | factIssuer | factKeys, tokenByJWT},
 	{"token_x509", "token by spiffe_x509", factX509 | factMetadata | factIssuer | factKeys, tokenByX509},
 	{"server_bundle", "bundle at the server", 0, serverBundle},
@@ -126,10 +127,14 @@ func (p *patient) judge(ctx context.Context, ch check) Finding {
 		v = notJudged("the time given was over")
 	case lacks != 0:
 		for _, m := range missing {
-			if lacks&m.fact != 0 {
-				v = notJudged("%s", m.why)
-				break
+			if lacks&m.fact == 0 {
+				continue
 			}
+			v = notJudged("%s", m.why)
+			if m.fact == factJWT && p.Method == oauth.MethodX509 {
+				v = p.notAsked()
+			}
+			break
 		}
 	default:
 		ctx, cancel := context.WithTimeout(ctx, perCheck)
@@ -139,6 +144,7 @@ func (p *patient) judge(ctx context.Context, ch check) Finding {
 	f.Outcome, f.Found, f.Next = v.outcome, v.found, v.next
 	if f.Outcome == oauth.Refused {
 		f.Outcome = Failed
+		p.faults++
 	}
 	return f
 }

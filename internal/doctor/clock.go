@@ -23,16 +23,6 @@ func (p *patient) claim(name string) strictjson.Value {
 	return v
 }
 
-// audience is the only one of the JWT-SVID, or all of them with commas.
-func (p *patient) audience() string {
-	v := p.claim("aud")
-	if one, ok := v.Text(); ok {
-		return one
-	}
-	several, _ := v.Texts()
-	return strings.Join(several, ", ")
-}
-
 // clocks compares this host's with the server's, and with that of whoever signs
 // SVIDs.
 func clocks(_ context.Context, p *patient) verdict {

@@ -1,7 +1,8 @@
 // Package doctor looks at the whole way of a workload to a token, one check after
 // the other: the Workload API and its SVIDs, TLS to the authorization server, its
 // metadata and keys, the clocks, one live token, and, where an operator lets it ask,
-// the server's bundles, signing keys and use of older forms.
+// the client that the server takes it for, its bundles, signing keys and use of older
+// forms.
 //
 // Each check is a value in one list. It names the facts that it builds on, which
 // earlier checks have established; where one is missing it is not judged, and says

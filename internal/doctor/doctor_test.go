@@ -32,7 +32,7 @@ func TestEnvironment(t *testing.T) {
 	for check, found := range map[string]string{
 		"workload_socket": "answers", "x509_svid": devenv.Billing, "jwt_svid": e.Issuer, "tls": "TLS 1.3", "metadata": "spiffe_jwt, spiffe_x509, mutual TLS at",
 		"jwks": "1 at ", "issuer_audience": "byte for byte", "clock": "agree", "token_jwt": "bound to the certificate; an API accepts it",
-		"server_bundle": "1 X.509 anchor, 1 JWT key", "signing_keys": "1 key", "server_ready": "1 trust domain", "older_forms": "none",
+		"client_match": "spiffe_jwt: " + devenv.Billing + " is client " + devenv.Billing + "; spiffe_x509: ", "server_bundle": "1 X.509 anchor, 1 JWT key", "signing_keys": "1 key", "server_ready": "1 trust domain", "older_forms": "none",
 	} {
 		wants(t, by, check, oauth.Passed, found, "")
 	}
@@ -49,13 +49,13 @@ func TestEnvironment(t *testing.T) {
 		{"no authority", func(c *Config) { c.RootCAs, c.CAFile = elsewhere.Pool(), "" }, "tls", "tls", "vouches", "--ca-file"},
 		{"a server that is down", func(c *Config) { c.Issuer = "https://" + closedPort(t) }, "tls", "tls", "nobody answers", "start the server"},
 		{"a host that is not there", func(c *Config) { c.Issuer = "https://nobody.invalid" }, "tls", "tls", "nobody.invalid", ""},
-		{"a slash too many", func(c *Config) { c.Issuer += "/" }, "metadata issuer_audience", "metadata", "slash at the end", "--issuer " + e.Issuer},
+		{"a slash too many", func(c *Config) { c.Issuer += "/" }, "metadata issuer_audience", "metadata", "trailing slash (expected none, presented one)", "--issuer " + e.Issuer},
 		{"a path that is not there", func(c *Config) { c.Issuer += "/tenant" }, "metadata", "metadata", "answers 404", "path"},
 		{"an identity that is not offered", func(c *Config) { c.Hint = "nobody" }, "x509_svid", "x509_svid", devenv.Billing + ", " + devenv.Orders, "svidgate whoami"},
-		{"a client that is not registered", func(c *Config) { c.ClientID = "nobody" }, "token_jwt token_x509", "token_jwt", "client nobody is refused: 401 invalid_client, Request-Id ", "svidgate explain --request-id "},
+		{"a client that is not registered", func(c *Config) { c.ClientID = "nobody" }, "client_match token_jwt token_x509", "token_jwt", "client nobody is refused: 401 invalid_client, Request-Id ", "svidgate explain --request-id "},
 		{"a resource that is not registered", func(c *Config) { c.Resource = "https://nobody.example/" }, "token_jwt", "token_jwt", "400 invalid_target", "svidgate explain --request-id "},
 		{"a scope that is not granted", func(c *Config) { c.Scope = "write" }, "token_jwt", "token_jwt", "400 invalid_scope", "--socket " + sound.AdminSocket},
-		{"the method that it is not registered for", func(c *Config) { c.Method = oauth.MethodX509 }, "token_x509", "token_x509", "invalid_client", "explain"},
+		{"the method that it is not registered for", func(c *Config) { c.Method = oauth.MethodX509 }, "client_match token_x509", "client_match", "method_not_allowed", "svidgate reload"},
 		{"a clock that is ahead", func(c *Config) { c.Now = func() time.Time { return time.Now().Add(90 * time.Second) } }, "clock", "clock", "ahead of the server", "NTP"},
 		{"a clock that is behind", func(c *Config) { c.Now = func() time.Time { return time.Now().Add(-45 * time.Second) } }, "x509_svid tls clock", "clock", "ahead of this host", "NTP"},
 		{"no administration socket there", func(c *Config) { c.AdminSocket = "/nowhere/admin.sock" }, "server_bundle signing_keys", "server_bundle", "there is no socket", "admin"},

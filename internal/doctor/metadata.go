@@ -71,7 +71,7 @@ func serverMetadata(ctx context.Context, p *patient) verdict {
 	p.facts |= factMetadata
 	if p.document.issuer != p.Issuer {
 		return failed(fmt.Sprintf("use the issuer as the server writes it: --issuer %s", oauth.Shown(p.document.issuer)),
-			"the document is for %s, not for %s: %s (AM-2)", oauth.Shown(p.document.issuer), oauth.Shown(p.Issuer), difference(p.Issuer, p.document.issuer))
+			"the document is for %s, not for %s; %s (AM-2)", oauth.Shown(p.document.issuer), oauth.Shown(p.Issuer), difference(p.document.issuer, p.Issuer))
 	}
 	p.facts |= factIssuer
 	if v, bad := odd(oauth.Shown(at), inspect.ServerRemarks(members), "look at the server's configuration"); bad {
@@ -118,31 +118,6 @@ func (p *patient) misplaced(ctx context.Context, at string, status int) verdict 
 		}
 	}
 	return failed("check the issuer's host, port and path", "%s answers %d, not 200", oauth.Shown(at), status)
-}
-
-// difference is where two identifiers part that should be the same bytes.
-func difference(want, got string) string {
-	switch {
-	case strings.TrimSuffix(want, "/") == strings.TrimSuffix(got, "/"):
-		return "they differ in the slash at the end"
-	case strings.EqualFold(want, got):
-		return "they differ in upper and lower case"
-	}
-	i := 0
-	for i < min(len(want), len(got)) && want[i] == got[i] {
-		i++
-	}
-	return fmt.Sprintf("they part at byte %d, behind %s", i, oauth.Shown(want[:i]))
-}
-
-// issuerAudience is the commonest mistake: a JWT-SVID for another audience than the
-// server's name for itself (CJ-6).
-func issuerAudience(_ context.Context, p *patient) verdict {
-	if aud := p.audience(); aud != p.document.issuer {
-		return failed(fmt.Sprintf("fetch JWT-SVIDs for the audience %s", oauth.Shown(p.document.issuer)),
-			"the JWT-SVID is for %s, the server calls itself %s: %s (CJ-6)", oauth.Shown(aud), oauth.Shown(p.document.issuer), difference(aud, p.document.issuer))
-	}
-	return passed("both are %s, byte for byte", oauth.Shown(p.document.issuer))
 }
 
 func serverKeys(ctx context.Context, p *patient) verdict {

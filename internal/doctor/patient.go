@@ -16,6 +16,7 @@ import (
 	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/loopback"
 	"github.com/svidgate/svidgate/oauth"
 	"github.com/svidgate/svidgate/resource"
 )
@@ -39,6 +40,9 @@ type Config struct {
 	Method         oauth.AuthMethod
 	Resource       string
 	Scope          string
+	// EndpointAudience asks for a JWT-SVID whose audience is the token endpoint, for
+	// a server with the profile seed (CJ-7).
+	EndpointAudience bool
 
 	// AdminSocket is the server's administration socket, StatusURL its status
 	// listener: http, on loopback.
@@ -59,6 +63,7 @@ type patient struct {
 	x509     *x509svid.SVID
 	anchors  []string // SHA-256 of those of its trust domain, as the Workload API has them
 	jwt      *jose.Compact
+	given    string // what jwt was read from
 	document metadata
 	keys     *resource.KeySet
 	jwks     []byte
@@ -66,6 +71,7 @@ type patient struct {
 	// date is what the server's clock said when ours said dated.
 	date, dated time.Time
 
+	faults   int // checks that failed so far
 	attempts map[oauth.AuthMethod]*attempt
 }
 
@@ -92,7 +98,7 @@ func newPatient(c Config) (*patient, error) {
 	}
 	if c.StatusURL != "" {
 		u, err := url.Parse(c.StatusURL)
-		if err != nil || u.Scheme != "http" || !loopback(u.Hostname()) {
+		if err != nil || u.Scheme != "http" || !loopback.Host(u.Hostname()) {
 			faults = append(faults, fmt.Errorf("the status address %q is not an http URL on loopback", oauth.Shown(c.StatusURL)))
 		}
 	}
@@ -141,9 +147,4 @@ func (p *patient) close() {
 	if p.source != nil {
 		p.source.Close()
 	}
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

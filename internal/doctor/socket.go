@@ -11,6 +11,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 
+	"github.com/svidgate/svidgate/internal/loopback"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -38,7 +39,7 @@ func workloadSocket(ctx context.Context, p *patient) verdict {
 		if v, bad := socketFile(u.Path); bad {
 			return v
 		}
-	} else if !loopback(u.Hostname()) {
+	} else if !loopback.Host(u.Hostname()) {
 		return failed("use the agent's Unix socket, or its address on loopback",
 			"%s is not on this machine, and the Workload API has no protection of its own on the way", oauth.Shown(p.Socket))
 	}

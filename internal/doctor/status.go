@@ -3,15 +3,18 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 const (
-	noStatus = "there is no --status"
+	noStatus = "there is no --status: give what the log line 'ready' of a server on this machine has as status, behind http://"
 	// maxStatus bounds what is read of the status listener.
 	maxStatus = 8 << 20
 )
@@ -45,15 +48,15 @@ func serverReady(ctx context.Context, p *patient) verdict {
 	if json.Unmarshal(body, &state) != nil {
 		return failed("check the address of the status listener", "/readyz answers %d with something else than a server's state", code)
 	}
-	for name, td := range state.TrustDomains {
-		if !td.Ready {
+	for _, name := range slices.Sorted(maps.Keys(state.TrustDomains)) {
+		if td := state.TrustDomains[name]; !td.Ready {
 			return failed("mend the source of its bundle", "the trust domain %s is not ready: %s", oauth.Shown(name), oauth.Shown(td.Error))
 		}
 	}
 	if code != http.StatusOK || !state.Ready {
 		return failed("look at the server's log", "/readyz answers %d", code)
 	}
-	return passed("ready, with %s", count(len(state.TrustDomains), "trust domain"))
+	return passed("ready, with %s", spoken.Count(len(state.TrustDomains), "trust domain"))
 }
 
 const legacyUse = "svidgate_profile_legacy_use_total"

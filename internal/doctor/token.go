@@ -42,6 +42,11 @@ func (p *patient) token(ctx context.Context, method oauth.AuthMethod) verdict {
 	return a.verdict
 }
 
+// notAsked is for what only the other method needs.
+func (p *patient) notAsked() verdict {
+	return notJudged("only %s was asked for (--method)", p.Method)
+}
+
 func (p *patient) attempt(ctx context.Context, method oauth.AuthMethod) *attempt {
 	if p.attempts[method] == nil {
 		p.attempts[method] = p.try(ctx, method)
@@ -54,14 +59,14 @@ func (p *patient) attempt(ctx context.Context, method oauth.AuthMethod) *attempt
 func (p *patient) try(ctx context.Context, method oauth.AuthMethod) *attempt {
 	switch {
 	case p.Method != "" && p.Method != method:
-		return &attempt{verdict: notJudged("only %s was asked for (--method)", p.Method)}
+		return &attempt{verdict: p.notAsked()}
 	case p.document.methods != nil && !slices.Contains(p.document.methods, string(method)):
 		return &attempt{verdict: notJudged("the server does not offer it")}
 	}
 	// Every SVID that is at hand, as the library does by default: the certificate
 	// binds the token.
 	c, err := client.New(ctx, client.Config{
-		Issuer: p.Issuer, ClientID: p.ClientID, Credentials: p.credentials(), Method: method, RootCAs: p.RootCAs, Timeout: perCheck, Now: p.Now,
+		Issuer: p.Issuer, ClientID: p.ClientID, Credentials: p.credentials(), Method: method, EndpointAudience: p.EndpointAudience || p.olderAudience(), RootCAs: p.RootCAs, Timeout: perCheck, Now: p.Now,
 	})
 	if err != nil {
 		return &attempt{verdict: failed("mend what the checks above found", "%s", shownError(err))}

@@ -120,8 +120,16 @@ func odd(what string, remarks []inspect.Remark, next string) (v verdict, bad boo
 
 // jwtSVID asks for what the client would send.
 func jwtSVID(ctx context.Context, p *patient) verdict {
-	if p.Issuer == "" {
+	audience := p.Issuer
+	switch {
+	case p.Method == oauth.MethodX509:
+		return p.notAsked()
+	case p.Issuer == "":
 		return notJudged("there is no --issuer to ask it for")
+	case p.EndpointAudience && p.document.tokenEndpoint == "":
+		return notJudged("the token endpoint, which is to be its audience (--endpoint-audience), is not known")
+	case p.EndpointAudience:
+		audience = p.endpoint()
 	}
 	var source client.JWTSource = p.source
 	next := "look at the agent's log, and whether the workload is registered for JWT-SVIDs"
@@ -129,9 +137,9 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 		if source = p.JWTSource; source == nil {
 			return notJudged("there is no file with one")
 		}
-		next = "have the file written with a JWT-SVID for the audience " + oauth.Shown(p.Issuer)
+		next = "have the file written with a JWT-SVID for the audience " + oauth.Shown(audience)
 	}
-	raw, err := source.FetchJWTSVID(ctx, p.Issuer)
+	raw, err := source.FetchJWTSVID(ctx, audience)
 	if err != nil {
 		return failed(next, "%s", shownError(err))
 	}
@@ -143,7 +151,7 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 	if err != nil { // cannot be: inspect has read it
 		return failed(next, "%s", oauth.Shown(err.Error()))
 	}
-	p.jwt = token
+	p.jwt, p.given = token, raw
 	p.facts |= factJWT
 	sub, _ := p.claim("sub").Text()
 	if v, bad := odd(oauth.Shown(sub), r.Remarks, "have the trust domain issue SVIDs without this fault, and compare the clocks"); bad {

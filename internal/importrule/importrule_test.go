@@ -22,6 +22,8 @@ var allowed = map[string][]string{
 	"internal/strictid":    {},
 	"internal/regularfile": {},
 	"internal/proven":      {},
+	"internal/loopback":    {},
+	"internal/build":       {},
 	"internal/filelock":    {"internal/regularfile"},
 	"internal/jose":        {"internal/strictjson"},
 	"internal/judge":       {"oauth"},
@@ -41,24 +43,25 @@ var allowed = map[string][]string{
 	"internal/mint":         {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy", "internal/strictjson"},
 	"internal/audit":        {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
-		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/ratelimit", "internal/strictjson", "internal/trace"},
+		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
+		"internal/strictjson", "internal/trace"},
 	"internal/trace":      {},
 	"internal/trace/otlp": {"oauth", "internal/trace"},
 
 	"internal/credential": {"oauth", "internal/jose", "internal/strictjson"},
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
-	"internal/config":     {"", "oauth", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
+	"internal/config":     {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server",
-		"internal/trace", "internal/trace/otlp"},
+		"internal/build", "internal/trace", "internal/trace/otlp"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
 	"internal/spoken":  {},
 	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
-	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/inspect", "internal/jose", "internal/keys",
-		"internal/spoken", "internal/strictjson"},
+	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/explain", "internal/inspect", "internal/jose", "internal/keys",
+		"internal/loopback", "internal/spoken", "internal/strictjson"},
 	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
 
 	"internal/devca":     {"internal/jose", "internal/strictid"},
@@ -67,10 +70,11 @@ var allowed = map[string][]string{
 		"internal/devca", "internal/devdomain"},
 	"internal/testidentity": {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration",
 		"internal/clientauth"}, // imported by tests only
-	"internal/vectors":      {},
-	"internal/mutate":       {},
-	"internal/importrule":   {},
-	"internal/requirements": {},
+	"internal/reasonexample": {"oauth"}, // imported by tests only
+	"internal/vectors":       {},
+	"internal/mutate":        {},
+	"internal/importrule":    {},
+	"internal/requirements":  {},
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle

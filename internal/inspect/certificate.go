@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"strings"
@@ -73,8 +74,8 @@ func certificateSection(cert *x509.Certificate, now time.Time) Section {
 			identifier(&s, uri)
 		}
 	}
-	s.add("subject", oauth.Shown(or(cert.Subject.String(), "(empty)")))
-	s.add("issuer", oauth.Shown(or(cert.Issuer.String(), "(empty)")))
+	s.add("subject", oauth.Shown(cmp.Or(cert.Subject.String(), "(empty)")))
+	s.add("issuer", oauth.Shown(cmp.Or(cert.Issuer.String(), "(empty)")))
 	s.add("serial", oauth.Shown(fmt.Sprintf("%x", cert.SerialNumber)))
 	s.moment("not before", cert.NotBefore, now)
 	s.end("not after", cert.NotAfter, now)
@@ -86,14 +87,7 @@ func certificateSection(cert *x509.Certificate, now time.Time) Section {
 	if len(cert.DNSNames) > 0 {
 		s.add("DNS names", oauth.Shown(strings.Join(cert.DNSNames, ", ")))
 	}
-	s.add("x5t#S256", thumbprint(cert.Raw))
-	return s
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
+	s.add("x5t#S256", Thumbprint(cert.Raw))
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestKinds(t *testing.T) {
 		{"WIT-SVID", witSVID(t, a), WITSVID, []string{"bound to = key EC P-256, thumbprint ", "trust domain = example.org"}},
 		{"access token", accessToken(t), AccessToken, []string{"client = billing", "scope = read", "issued = 2026-07-01T11:59:00Z (1m ago)", "expires = 2026-07-01T12:04:00Z (in 4m)", "bound to = certificate bwcK0esc"}},
 		{"token response", `{"access_token":"` + accessToken(t) + `","token_type":"Bearer"}`, AccessToken, []string{"token response"}},
-		{"X.509-SVID", string(s.ChainPEM()), X509SVID, []string{"Certificate 1 of 2", "SPIFFE ID = spiffe://example.org/billing", "key usage = digitalSignature", "x5t#S256 = " + thumbprint(s.Leaf().Raw), "not after = 2026-07-01T13:00:00Z (in 1h)"}},
+		{"X.509-SVID", string(s.ChainPEM()), X509SVID, []string{"Certificate 1 of 2", "SPIFFE ID = spiffe://example.org/billing", "key usage = digitalSignature", "x5t#S256 = " + Thumbprint(s.Leaf().Raw), "not after = 2026-07-01T13:00:00Z (in 1h)"}},
 		{"X.509-SVID in DER", string(s.ChainDER()), X509SVID, []string{"Certificate 2 of 2"}},
 		{"CA", string(pemOf(a.Roots()[0].Raw)), CACertificate, []string{"CA = yes", "key usage = keyCertSign"}},
 		{"bundle", string(a.Bundle()), Bundle, []string{"spiffe_sequence = 1", "jwt-svid, EC P-256", "wit-svid, EC P-256", "x509-svid, EC P-256"}},
@@ -249,5 +250,37 @@ func TestUnreadable(t *testing.T) {
 				t.Errorf("%v, want %q", err, row.want)
 			}
 		})
+	}
+}
+
+// A bundle's sections are named as its remarks name its entries, by where they
+// stand in the document.
+func TestBundleEntriesByIndex(t *testing.T) {
+	a := authority(t)
+	var document struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	if err := json.Unmarshal(a.Bundle(), &document); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(document.Keys, func(a, b map[string]any) int { return strings.Compare(b["use"].(string), a["use"].(string)) })
+	document.Keys = append([]map[string]any{{"kty": "EC", "use": "jwt-svid"}}, document.Keys...)
+	text, err := json.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Inspect(text, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var titles []string
+	for _, s := range r.Sections[1:] {
+		titles = append(titles, s.Title)
+	}
+	if got, want := strings.Join(titles, "; "), "keys[1]: x509-svid, EC P-256; keys[2]: wit-svid, EC P-256; keys[3]: jwt-svid, EC P-256"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if len(r.Remarks) != 1 || !strings.HasPrefix(r.Remarks[0].Text, "keys[0] ") {
+		t.Errorf("%+v", r.Remarks)
 	}
 }

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -64,11 +65,14 @@ func inspectBundle(members strictjson.Members, entries []strictjson.Value, docum
 	}
 	top.add("trust domain", "a bundle does not name its own", "BU-18")
 	r.Sections = append(r.Sections, top)
-	for i, e := range snapshot.Entries() {
+	at := placesOf(entries)
+	usable := snapshot.Entries()
+	slices.SortStableFunc(usable, func(a, b bundle.Entry) int { return cmp.Compare(at[placeOf(a)], at[placeOf(b)]) })
+	for i, e := range usable {
 		if i == mostMembers {
 			break
 		}
-		s := Section{Title: fmt.Sprintf("%s, %s", e.Use, e.Type)}
+		s := Section{Title: fmt.Sprintf("keys[%d]: %s, %s", at[placeOf(e)], e.Use, e.Type)}
 		if e.KeyID != "" {
 			s.add("kid", oauth.Shown(e.KeyID))
 		}

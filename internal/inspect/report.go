@@ -96,8 +96,8 @@ func (r *Report) open(prefix string, n int, text string) {
 	r.remark(fmt.Sprintf("%s-%d", prefix, n), text)
 }
 
-// thumbprint is the value of x5t#S256 for a certificate (MT-1).
-func thumbprint(der []byte) string {
+// Thumbprint is the value of x5t#S256 for a certificate in DER (MT-1).
+func Thumbprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"strings"
@@ -28,7 +29,7 @@ func keyUsage(usage x509.KeyUsage) string {
 			names = append(names, u.name)
 		}
 	}
-	return or(strings.Join(names, ", "), "none")
+	return cmp.Or(strings.Join(names, ", "), "none")
 }
 
 var extKeyUsages = map[x509.ExtKeyUsage]string{
@@ -47,12 +48,12 @@ func extKeyUsage(cert *x509.Certificate) string {
 		if i == mostItems {
 			break
 		}
-		names = append(names, or(extKeyUsages[u], "another"))
+		names = append(names, cmp.Or(extKeyUsages[u], "another"))
 	}
 	if n := len(cert.UnknownExtKeyUsage); n > 0 {
 		names = append(names, fmt.Sprintf("%d unknown", n))
 	}
-	return or(strings.Join(names, ", "), "none, so any")
+	return cmp.Or(strings.Join(names, ", "), "none, so any")
 }
 
 func caText(cert *x509.Certificate) string {

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +10,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/build"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -85,14 +85,10 @@ func newMetrics(c *Config) *metrics {
 		Name: "svidgate_audit_write_duration_seconds", Help: "Time until the event of a request was recorded, or could not be.",
 		Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
 	})
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-	}
-	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version},
+	built := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build.Read().Version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, build, bundleState{bundles}, keyState{ring},
+	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring},
 		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if c.Sightings != nil {

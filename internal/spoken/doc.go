@@ -1,3 +1,3 @@
-// Package spoken says lengths of time as people say them, for output that is read
-// and not parsed. It knows no clock.
+// Package spoken says lengths of time, and how many there are of a thing, as people
+// say them, for output that is read and not parsed. It knows no clock.
 package spoken

@@ -40,3 +40,11 @@ func Since(d time.Duration) string {
 	}
 	return Duration(d) + " ago"
 }
+
+// Count is how many there are of what, a word that takes an s for several.
+func Count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/svidgate/svidgate/internal/reasonexample"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -30,7 +31,7 @@ func TestReasonExamples(t *testing.T) {
 		t.Fatal("no vector refuses")
 	}
 	for _, text := range oauth.ReasonTexts() {
-		reason, e := text.Reason, text.Reason.Example()
+		reason, e := text.Reason, reasonexample.Of(text.Reason)
 		if reason == afterRefresh {
 			reason = oauth.ReasonKIDUnknown
 		}
