@@ -175,7 +175,8 @@ func (d *demo) refusal(ctx context.Context) error {
 	return d.explanation(ctx, assertion)
 }
 
-// explanation is what `svidgate explain` prints for the operator.
+// explanation is what `svidgate explain` prints for the operator, without the rules
+// that passed.
 func (d *demo) explanation(ctx context.Context, assertion string) error {
 	clientID := devenv.Billing
 	report, err := d.env.Daemon.Explain(ctx, explain.Question{Credential: assertion, ClientID: &clientID, Asked: time.Now()})
@@ -186,7 +187,16 @@ func (d *demo) explanation(ctx context.Context, assertion string) error {
 	if err := report.Write(&text); err != nil {
 		return err
 	}
+	passed := 0
 	for line := range strings.Lines(text.String()) {
+		if strings.HasPrefix(line, "  ✓ ") {
+			passed++
+			continue
+		}
+		if strings.HasPrefix(line, "\n") && passed > 0 {
+			fmt.Fprintf(d.out, "     ✓ … %d rules passed\n", passed)
+			passed = 0
+		}
 		fmt.Fprintln(d.out, strings.TrimRight("   "+line, " \n"))
 	}
 	return nil

@@ -18,7 +18,8 @@ func newInspect() *cobra.Command {
 		Long: `Say what a document is and what it says: a JWT-SVID, a WIT-SVID, an access token
 or any other JWT, and what spire-agent api fetch jwt prints; an X.509-SVID with
 its chain, or a CA certificate, in PEM or DER; a SPIFFE bundle or a JWK Set; the
-metadata of an authorization server or of an API. Without FILE, or with -, it reads standard input.
+metadata of an authorization server or of an API. Without FILE, or with -, it
+reads standard input.
 
 Nothing is verified: what is shown is what the document says of itself. Remarks
 name the rule by which a server or an API would refuse it. Signatures are left

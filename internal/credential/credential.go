@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 )
 
@@ -23,6 +24,9 @@ type Credential struct {
 
 // Format keeps the JWT out of whatever prints the credential (AU-2).
 func (c Credential) Format(f fmt.State, _ rune) { io.WriteString(f, "a credential") }
+
+// LogValue does the same for slog.
+func (c Credential) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
 // PEM are the certificates in PEM form.
 func (c Credential) PEM() []byte {

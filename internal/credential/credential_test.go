@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -125,8 +126,10 @@ func TestCredentialDoesNotPrint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintf("%v %+v %#v %s", c, c, c, &c); strings.Contains(got, "eyJ") {
-		t.Error(got)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("", "credential", c)
+	if fmt.Fprintf(&log, "%v %+v %#v %s", c, c, c, &c); strings.Contains(log.String(), "eyJ") {
+		t.Error(log.String())
 	}
 }
 

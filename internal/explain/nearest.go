@@ -144,11 +144,16 @@ func fitted(pattern, id string) (base, reached string) {
 	if !wildcard {
 		return pattern, id
 	}
-	reached = id
-	for strings.Count(reached, "/") > strings.Count(base, "/") {
-		reached = reached[:strings.LastIndexByte(reached, '/')]
+	slashes := strings.Count(base, "/")
+	for i := range len(id) { // one pass: a stranger's sub may be all slashes
+		if id[i] != '/' {
+			continue
+		}
+		if slashes--; slashes < 0 {
+			return base, id[:i]
+		}
 	}
-	return base, reached
+	return base, id
 }
 
 // nearClientID compares a client_id of nobody with the registered ones, or with

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -82,6 +83,9 @@ type Question struct {
 
 // Format keeps the credential out of whatever prints the question (AU-2).
 func (q Question) Format(f fmt.State, _ rune) { io.WriteString(f, "a question about a credential") }
+
+// LogValue does the same for slog.
+func (q Question) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(q)) }
 
 // Verdict is what judging the credential came to.
 type Verdict struct {
