@@ -118,8 +118,10 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	if err != nil {
 		return nil, err
 	}
+	kept := *cfg
+	kept.Clients = nil // the registry has them, with less for the garbage collector to look at
 	return &generation{
-		config: cfg, authenticator: authenticator, server: s,
+		config: &kept, authenticator: authenticator, server: s,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/credential"
 	"github.com/svidgate/svidgate/internal/explain"
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -21,7 +22,7 @@ import (
 // would for a request.
 func (d *Daemon) Explain(ctx context.Context, q explain.Question) (explain.Report, error) {
 	g := d.current.Load()
-	s := situation(g.config, d.now())
+	s := situation(g.config, g.authenticator.Clients.All(), d.now())
 	s.By, s.Socket = explain.ByServer, d.AdminSocket()
 	report, err := explained(ctx, g.authenticator, s, endpointsOf(g.config, d.mtlsURL), q)
 	if err == nil && !report.Accepted {
@@ -46,18 +47,18 @@ func (d *Daemon) noteSource(report *explain.Report) {
 
 // Decision finds a decision in this server's audit record.
 func (d *Daemon) Decision(ctx context.Context, requestID string) (explain.Decision, error) {
-	cfg := d.current.Load().config
-	s := situation(cfg, d.now())
+	g := d.current.Load()
+	s := situation(g.config, g.authenticator.Clients.All(), d.now())
 	s.By, s.Socket = explain.ByServer, d.AdminSocket()
-	return decision(ctx, cfg.Audit.File, requestID, s)
+	return decision(ctx, g.config.Audit.File, requestID, s)
 }
 
-// situation is a configuration as far as it helps to explain.
-func situation(cfg *config.Config, now time.Time) explain.Situation {
+// situation is a configuration and its clients as far as they help to explain.
+func situation(cfg *config.Config, clients []registration.Client, now time.Time) explain.Situation {
 	s := explain.Situation{
 		By: explain.ByConfig, Now: now, Issuer: cfg.Issuer, Socket: cfg.Admin.Socket,
 		Certificates: cfg.Listen.MTLS != "" || cfg.PublicClientCertificates,
-		Covering:     func(id string) []string { return covering(cfg.Clients, id) },
+		Covering:     func(id string) []string { return covering(clients, id) },
 	}
 	if len(cfg.Files) > 0 {
 		s.ConfigFile = cfg.Files[0]
@@ -65,12 +66,8 @@ func situation(cfg *config.Config, now time.Time) explain.Situation {
 	for _, td := range cfg.TrustDomains {
 		s.TrustDomains = append(s.TrustDomains, explain.TrustDomain{Name: td.Name.Name(), Federated: td.WorkloadAPI.Address != ""})
 	}
-	for _, c := range cfg.Clients {
-		client := explain.Client{ID: c.ClientID, SPIFFEID: c.SPIFFEID.String(), Methods: c.Methods, Permits: permits(c, s.Certificates)}
-		if c.SPIFFEID.IsZero() { // CA-9 (2)
-			client.SPIFFEID = c.ClientID
-		}
-		s.Clients = append(s.Clients, client)
+	for _, c := range clients {
+		s.Clients = append(s.Clients, explain.Client{ID: c.ID(), SPIFFEID: c.Pattern().String(), Methods: c.Methods(), Permits: permits(c, s.Certificates)})
 	}
 	for _, r := range cfg.Resources {
 		s.Resources = append(s.Resources, explain.Resource{Resource: r.Resource, Scopes: r.Scopes})
@@ -80,26 +77,26 @@ func situation(cfg *config.Config, now time.Time) explain.Situation {
 
 // covering are the clients that a SPIFFE ID belongs to, in the order of the
 // configuration.
-func covering(clients []config.Client, spiffeID string) (ids []string) {
+func covering(clients []registration.Client, spiffeID string) (ids []string) {
 	id, err := spiffeid.FromString(spiffeID)
 	if err != nil {
 		return nil
 	}
 	for _, c := range clients {
-		if c.SPIFFEID.Match(id) {
-			ids = append(ids, c.ClientID)
+		if c.Pattern().Match(id) {
+			ids = append(ids, c.ID())
 		}
 	}
 	return ids
 }
 
 // permits are the methods that a client could have and authenticate by.
-func permits(c config.Client, certificates bool) (methods []oauth.AuthMethod) {
+func permits(c registration.Client, certificates bool) (methods []oauth.AuthMethod) {
 	for _, m := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
 		switch {
 		case m == oauth.MethodX509 && !certificates:
-		case c.SPIFFEID.Wildcard() && !c.Profile.AllowsWildcard(m):
-		case c.Profile.ClientIDIsSPIFFEID(m) && c.ClientID != c.SPIFFEID.String(): // CX-3
+		case c.Pattern().Wildcard() && !c.Profile().AllowsWildcard(m):
+		case c.Profile().ClientIDIsSPIFFEID(m) && c.ID() != c.Pattern().String(): // CX-3
 		default:
 			methods = append(methods, m)
 		}

@@ -135,6 +135,15 @@ func TestExplainWhereCertificatesAreAskedFor(t *testing.T) {
 	}
 }
 
+func situationOf(t *testing.T, cfg *config.Config) explain.Situation {
+	t.Helper()
+	a, err := newAuthenticator(cfg, svidgate.Config{Bundles: &bundlesOnDisk{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return situation(cfg, a.Clients.All(), time.Now())
+}
+
 // What is offered as a client's methods is what check-config takes.
 func TestPermitsAreWhatTheConfigurationTakes(t *testing.T) {
 	p := newPlace(t)
@@ -150,7 +159,7 @@ func TestPermitsAreWhatTheConfigurationTakes(t *testing.T) {
 					if err != nil {
 						continue
 					}
-					s := situation(before, time.Now())
+					s := situationOf(t, before)
 					offered := slices.Contains(s.Clients[0].Permits, method)
 					_, err = config.Parse(p.path("svidgate.yaml"), []byte(p.text(listen, client, "{"+id+", profile: "+string(profile)+", auth_methods: [spiffe_jwt, spiffe_x509]")))
 					if offered && err != nil {
@@ -160,7 +169,7 @@ func TestPermitsAreWhatTheConfigurationTakes(t *testing.T) {
 			}
 		}
 	}
-	s := situation(p.config(t, anywhere), time.Now())
+	s := situationOf(t, p.config(t, anywhere))
 	if !slices.Contains(s.Clients[0].Permits, oauth.MethodX509) || !slices.Equal(s.Covering("spiffe://example.org/a"), []string{"spiffe://example.org/a"}) || s.Covering("spiffe://example.org/b") != nil || s.Covering("no ID") != nil {
 		t.Errorf("%+v", s.Clients)
 	}

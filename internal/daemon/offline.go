@@ -36,7 +36,7 @@ func ExplainByConfig(ctx context.Context, cfg *config.Config, now func() time.Ti
 	if err != nil {
 		return explain.Report{}, err
 	}
-	report, err := explained(ctx, authenticator, situation(cfg, d.now()), endpointsOf(cfg, mtlsURL), q)
+	report, err := explained(ctx, authenticator, situation(cfg, authenticator.Clients.All(), d.now()), endpointsOf(cfg, mtlsURL), q)
 	if err != nil {
 		return report, err
 	}
@@ -54,7 +54,11 @@ func DecisionByConfig(ctx context.Context, cfg *config.Config, file, requestID s
 	if file == "" {
 		file = cfg.Audit.File
 	}
-	return decision(ctx, file, requestID, situation(cfg, time.Now()))
+	authenticator, err := newAuthenticator(cfg, svidgate.Config{Bundles: &bundlesOnDisk{}})
+	if err != nil {
+		return explain.Decision{}, err
+	}
+	return decision(ctx, file, requestID, situation(cfg, authenticator.Clients.All(), time.Now()))
 }
 
 // bundlesOnDisk are those that need no source to be asked over a network.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/index"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -95,53 +96,75 @@ type Config struct {
 // A Table answers from a fixed configuration. It is safe for concurrent use.
 type Table struct {
 	resources    map[string]Resource
-	clients      map[string]entry
+	clients      *index.Index // their identifiers
+	termsOf      []int32      // of each client, by its number
+	terms        []terms      // each once: most clients have those of many others
 	trustDomains map[string]BindingMode
 	binding      BindingMode
 	lifetime     time.Duration
 }
 
-// An entry is what one client may have, and the id of the rule that says so.
-type entry struct {
-	Client
-	rule string
+// terms are what a client may have.
+type terms struct {
+	grantTypes []oauth.GrantType
+	resources  []string
+	scope      []string
+	binding    BindingMode
+}
+
+// key is the same for the same terms.
+func (t terms) key() string {
+	return fmt.Sprintf("%q %q %q %q", t.grantTypes, t.resources, t.scope, t.binding)
 }
 
 // New makes a table. Names that a client lists and no resource has are the
 // configuration's to refuse; here they simply never match.
 func New(c Config) *Table {
 	t := &Table{
-		resources: make(map[string]Resource, len(c.Resources)), clients: make(map[string]entry, len(c.Clients)),
+		resources:    make(map[string]Resource, len(c.Resources)),
 		trustDomains: c.TrustDomains, binding: c.Binding, lifetime: c.Lifetime,
 	}
 	for _, r := range c.Resources {
 		t.resources[r.Resource] = r
 	}
+	ids, known := make([]string, 0, len(c.Clients)), map[string]int32{}
 	for _, client := range c.Clients {
-		t.clients[client.ClientID] = entry{client, "client " + client.ClientID}
+		of := terms{client.GrantTypes, client.Resources, client.Scope, client.Binding}
+		key := of.key()
+		n, ok := known[key]
+		if !ok {
+			n = int32(len(t.terms))
+			known[key], t.terms = n, append(t.terms, of)
+		}
+		ids, t.termsOf = append(ids, client.ClientID), append(t.termsOf, n)
 	}
+	t.clients = index.New(ids)
 	return t
 }
 
 // Decide answers a question. The error is an *oauth.Error.
 func (t *Table) Decide(q Question) (Decision, error) {
-	client, ok := t.clients[q.ClientID]
-	if !ok || !slices.Contains(client.GrantTypes, q.GrantType) {
-		return Decision{}, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.GrantTypes), oauth.Shown(string(q.GrantType)))
+	var client terms
+	n, ok := t.clients.Find(q.ClientID)
+	if ok {
+		client = t.terms[t.termsOf[n]]
 	}
-	resource, err := t.resource(client.Client, q.Resources)
+	if !ok || !slices.Contains(client.grantTypes, q.GrantType) {
+		return Decision{}, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.grantTypes), oauth.Shown(string(q.GrantType)))
+	}
+	resource, err := t.resource(client, q.Resources)
 	if err != nil {
 		return Decision{}, err
 	}
-	scope, err := granted(client.Client, resource, q.Scope)
+	scope, err := granted(client, resource, q.Scope)
 	if err != nil {
 		return Decision{}, err
 	}
-	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: client.rule}
+	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: "client " + q.ClientID}
 	if resource.Lifetime > 0 {
 		d.lifetime = min(d.lifetime, resource.Lifetime)
 	}
-	if d.binding, err = t.bind(client.Client, resource, q); err != nil {
+	if d.binding, err = t.bind(client, resource, q); err != nil {
 		return Decision{}, err
 	}
 	if d.binding == oauth.BindingBearer {
@@ -151,7 +174,7 @@ func (t *Table) Decide(q Question) (Decision, error) {
 }
 
 // resource is CC-4 and AT-4: one resource, named or by default.
-func (t *Table) resource(client Client, asked []string) (Resource, error) {
+func (t *Table) resource(client terms, asked []string) (Resource, error) {
 	refuse := func(reason oauth.Reason, rule, expected, presented string) (Resource, error) {
 		return Resource{}, oauth.Refuse(oauth.InvalidTarget, reason, rule, oauth.Shown(expected), oauth.Shown(presented))
 	}
@@ -161,26 +184,26 @@ func (t *Table) resource(client Client, asked []string) (Resource, error) {
 		return refuse(oauth.ReasonResourceMultiple, "AT-4", "one resource", strings.Join(asked, " "))
 	case len(asked) == 1:
 		name = asked[0]
-	case len(client.Resources) == 1:
-		name = client.Resources[0]
+	case len(client.resources) == 1:
+		name = client.resources[0]
 	default:
-		return refuse(oauth.ReasonResourceMissing, "CC-4", "one of "+strings.Join(client.Resources, " "), "no resource")
+		return refuse(oauth.ReasonResourceMissing, "CC-4", "one of "+strings.Join(client.resources, " "), "no resource")
 	}
 	resource, ok := t.resources[name]
 	if !ok {
 		return refuse(oauth.ReasonResourceUnknown, "CC-4", "a configured resource", name)
 	}
-	if !slices.Contains(client.Resources, name) {
-		return refuse(oauth.ReasonResourceDenied, "CC-4", "one of "+strings.Join(client.Resources, " "), name)
+	if !slices.Contains(client.resources, name) {
+		return refuse(oauth.ReasonResourceDenied, "CC-4", "one of "+strings.Join(client.resources, " "), name)
 	}
 	return resource, nil
 }
 
 // granted is CC-2 and CC-4: what was asked for, if the client may have all of it
 // at this resource, or all that it may have when nothing was.
-func granted(client Client, resource Resource, asked []string) ([]string, error) {
+func granted(client terms, resource Resource, asked []string) ([]string, error) {
 	var allowed []string
-	for _, s := range client.Scope {
+	for _, s := range client.scope {
 		if slices.Contains(resource.Scopes, s) {
 			allowed = append(allowed, s)
 		}
@@ -200,8 +223,8 @@ func granted(client Client, resource Resource, asked []string) ([]string, error)
 // bind is CC-5 with the contract's modes: the strictest word of client,
 // resource, trust domain and server counts, except that a narrower "none" beats
 // a server-wide "auto".
-func (t *Table) bind(client Client, resource Resource, q Question) (oauth.Binding, error) {
-	modes := []BindingMode{client.Binding, resource.Binding, t.trustDomains[q.TrustDomain], t.binding}
+func (t *Table) bind(client terms, resource Resource, q Question) (oauth.Binding, error) {
+	modes := []BindingMode{client.binding, resource.Binding, t.trustDomains[q.TrustDomain], t.binding}
 	switch {
 	case slices.Contains(modes, BindRequired):
 		if !q.Certificate {

@@ -40,7 +40,7 @@ func (a *association) exact() []*Client {
 	if a.claim.registry == nil { // explain asks even then
 		return nil
 	}
-	return a.claim.registry.byExact[a.id]
+	return a.claim.registry.exactly(a.id)
 }
 
 // associationRules tie a proven identity to its client, in order (CA-16).

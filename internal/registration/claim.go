@@ -31,7 +31,7 @@ func (c Claim) Profile(id spiffeid.ID) svidgate.Profile {
 	if c.client != nil {
 		return c.client.profile
 	}
-	if exact := c.registry.byExact[id]; len(exact) == 1 {
+	if exact := c.registry.exactly(id); len(exact) == 1 {
 		return exact[0].profile
 	}
 	return ""
@@ -115,7 +115,7 @@ var claimRules = []judge.Rule[*claiming]{
 		ID: "CA-2", Source: "RFC 6749 2.3", What: "client_id, if there, names a registered client", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
 			if id := s.claim.clientID; id != "" {
-				if s.claim.client = s.claim.registry.byID[id]; s.claim.client == nil {
+				if s.claim.client = s.claim.registry.named(id); s.claim.client == nil {
 					return oauth.ReasonClientNotFound
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/index"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -48,23 +49,31 @@ func (c Client) Methods() []oauth.AuthMethod { return c.methods }
 // MayUse reports whether m is one of the client's methods.
 func (c Client) MayUse(m oauth.AuthMethod) bool { return slices.Contains(c.methods, m) }
 
+// Profile is the client's own profile; empty is its trust domain's.
+func (c Client) Profile() svidgate.Profile { return c.profile }
+
 // A Registry is an immutable set of clients.
 type Registry struct {
-	byID    map[string]*Client
-	byExact map[spiffeid.ID][]*Client
+	clients []Client     // in the order of the configuration
+	ids     *index.Index // their identifiers, by the same numbers
+	exact   *index.Index // the SPIFFE IDs of those without a wildcard, which never take part without client_id (CJ-10)
+	exactOf []int32      // the client of each of these
 	profile func(spiffeid.TrustDomain) svidgate.Profile
 }
 
 // New makes a registry and reports every fault at once. profile gives the
 // profile of a trust domain.
 func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile) (*Registry, error) {
-	r := &Registry{make(map[string]*Client, len(clients)), make(map[spiffeid.ID][]*Client, len(clients)), profile}
+	r := &Registry{clients: make([]Client, 0, len(clients)), exactOf: make([]int32, 0, len(clients)), profile: profile}
 	var faults []error
 	if profile == nil {
 		faults = append(faults, errors.New("the profiles of trust domains are missing"))
 	}
+	ids, exact := make([]string, 0, len(clients)), make([]string, 0, len(clients))
+	seen := make(map[string]bool, len(clients))
+	var methods [][]oauth.AuthMethod // each list once
 	for _, m := range clients {
-		c := &Client{id: m.ClientID, pattern: m.SPIFFEID, methods: slices.Clone(m.AuthMethods), profile: m.Profile}
+		c := Client{id: m.ClientID, pattern: m.SPIFFEID, profile: m.Profile}
 		if c.pattern.IsZero() { // CA-9 (2)
 			pattern, err := svidgate.ParsePattern(c.id)
 			if err != nil || pattern.Wildcard() {
@@ -73,22 +82,49 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 			}
 			c.pattern = pattern
 		}
-		if len(c.methods) == 0 {
+		if len(m.AuthMethods) == 0 {
 			faults = append(faults, fmt.Errorf("client %q has no authentication method (CA-7)", oauth.Shown(c.id)))
 			continue
 		}
-		if c.id == "" || r.byID[c.id] != nil {
+		if c.id == "" || seen[c.id] {
 			faults = append(faults, fmt.Errorf("client_id %q is empty or appears twice", oauth.Shown(c.id)))
 			continue
 		}
-		r.byID[c.id] = c
-		if !c.pattern.Wildcard() { // wildcards never take part without client_id (CJ-10)
-			id := spiffeid.RequireFromString(c.pattern.String())
-			r.byExact[id] = append(r.byExact[id], c)
+		same := slices.IndexFunc(methods, func(known []oauth.AuthMethod) bool { return slices.Equal(known, m.AuthMethods) })
+		if same < 0 {
+			same, methods = len(methods), append(methods, slices.Clone(m.AuthMethods))
 		}
+		c.methods = methods[same]
+		if !c.pattern.Wildcard() {
+			exact, r.exactOf = append(exact, c.pattern.String()), append(r.exactOf, int32(len(r.clients)))
+		}
+		seen[c.id] = true
+		ids, r.clients = append(ids, c.id), append(r.clients, c)
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
+	r.ids, r.exact = index.New(ids), index.New(exact)
 	return r, nil
+}
+
+// All are the clients in the order of the configuration. They must not be changed.
+func (r *Registry) All() []Client { return r.clients }
+
+// named is the client with this identifier; nil is none.
+func (r *Registry) named(id string) *Client {
+	i, ok := r.ids.Find(id)
+	if !ok {
+		return nil
+	}
+	return &r.clients[i]
+}
+
+// exactly are the clients registered with exactly this SPIFFE ID.
+func (r *Registry) exactly(id spiffeid.ID) []*Client {
+	var found []*Client
+	for i := range r.exact.All(id.String()) {
+		found = append(found, &r.clients[r.exactOf[i]])
+	}
+	return found
 }

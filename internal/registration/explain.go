@@ -25,7 +25,7 @@ type Asked struct {
 func (r *Registry) claim(asked Asked) Claim {
 	c := Claim{registry: r, clientID: asked.ClientID, method: asked.Method}
 	if r != nil {
-		c.client = r.byID[asked.ClientID]
+		c.client = r.named(asked.ClientID)
 	}
 	return c
 }
@@ -61,7 +61,7 @@ func (r *Registry) Settle(asked Asked, id spiffeid.ID) Asked {
 
 // covered reports whether an identity belongs to any client.
 func (r *Registry) covered(id spiffeid.ID) bool {
-	for _, c := range r.byID {
+	for _, c := range r.clients {
 		if c.pattern.Match(id) {
 			return true
 		}
