@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -282,7 +283,9 @@ func (d *domain) plan(now time.Time) {
 	wait := jitter(d.interval())
 	switch {
 	case d.local:
-		wait = localInterval
+		// Far apart from each other, or a thousand files are read in one moment of
+		// each second.
+		wait = localInterval/2 + rand.N(localInterval)
 	case d.current.Load() == nil:
 		wait = backOff(d.failures)
 	}

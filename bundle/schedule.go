@@ -11,7 +11,8 @@ const (
 	defaultMax  = time.Hour        // BU-16
 	smallestMin = time.Second
 
-	// localInterval is how often a document on this machine is looked at.
+	// localInterval is how often a document on this machine is looked at, half of it
+	// more or less.
 	localInterval = time.Second
 
 	// Between these, attempts back off while no bundle was ever loaded (BE-14), and

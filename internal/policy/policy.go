@@ -112,6 +112,10 @@ type terms struct {
 	binding    BindingMode
 }
 
+func (t terms) equal(other terms) bool {
+	return t.binding == other.binding && slices.Equal(t.grantTypes, other.grantTypes) && slices.Equal(t.resources, other.resources) && slices.Equal(t.scope, other.scope)
+}
+
 // key is the same for the same terms.
 func (t terms) key() string {
 	return fmt.Sprintf("%q %q %q %q", t.grantTypes, t.resources, t.scope, t.binding)
@@ -127,14 +131,15 @@ func New(c Config) *Table {
 	for _, r := range c.Resources {
 		t.resources[r.Resource] = r
 	}
-	ids, known := make([]string, 0, len(c.Clients)), map[string]int32{}
+	ids, known, n := make([]string, 0, len(c.Clients)), map[string]int32{}, int32(0)
 	for _, client := range c.Clients {
 		of := terms{client.GrantTypes, client.Resources, client.Scope, client.Binding}
-		key := of.key()
-		n, ok := known[key]
-		if !ok {
-			n = int32(len(t.terms))
-			known[key], t.terms = n, append(t.terms, of)
+		if len(t.terms) == 0 || !t.terms[n].equal(of) { // those of the client before, as a rule
+			key, ok := of.key(), false
+			if n, ok = known[key]; !ok {
+				n = int32(len(t.terms))
+				known[key], t.terms = n, append(t.terms, of)
+			}
 		}
 		ids, t.termsOf = append(ids, client.ClientID), append(t.termsOf, n)
 	}

@@ -70,7 +70,6 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 		faults = append(faults, errors.New("the profiles of trust domains are missing"))
 	}
 	ids, exact := make([]string, 0, len(clients)), make([]string, 0, len(clients))
-	seen := make(map[string]bool, len(clients))
 	var methods [][]oauth.AuthMethod // each list once
 	for _, m := range clients {
 		c := Client{id: m.ClientID, pattern: m.SPIFFEID, profile: m.Profile}
@@ -86,8 +85,8 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 			faults = append(faults, fmt.Errorf("client %q has no authentication method (CA-7)", oauth.Shown(c.id)))
 			continue
 		}
-		if c.id == "" || seen[c.id] {
-			faults = append(faults, fmt.Errorf("client_id %q is empty or appears twice", oauth.Shown(c.id)))
+		if c.id == "" {
+			faults = append(faults, errors.New("a client_id is empty"))
 			continue
 		}
 		same := slices.IndexFunc(methods, func(known []oauth.AuthMethod) bool { return slices.Equal(known, m.AuthMethods) })
@@ -98,13 +97,17 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 		if !c.pattern.Wildcard() {
 			exact, r.exactOf = append(exact, c.pattern.String()), append(r.exactOf, int32(len(r.clients)))
 		}
-		seen[c.id] = true
 		ids, r.clients = append(ids, c.id), append(r.clients, c)
+	}
+	r.ids, r.exact = index.New(ids), index.New(exact)
+	for i, id := range ids {
+		if first, _ := r.ids.Find(id); first != i {
+			faults = append(faults, fmt.Errorf("client_id %q appears twice", oauth.Shown(id)))
+		}
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	r.ids, r.exact = index.New(ids), index.New(exact)
 	return r, nil
 }
 
