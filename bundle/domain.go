@@ -285,7 +285,7 @@ func (d *domain) plan(now time.Time) {
 	case d.local:
 		// Far apart from each other, or a thousand files are read in one moment of
 		// each second.
-		wait = localInterval/2 + rand.N(localInterval)
+		wait = localInterval - rand.N(localInterval/2)
 	case d.current.Load() == nil:
 		wait = backOff(d.failures)
 	}

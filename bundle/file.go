@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/svidgate/svidgate/internal/regularfile"
 )
@@ -16,6 +17,30 @@ type File struct {
 	path string
 	read func(path string) ([]byte, error)
 	busy chan struct{} // holds a value while the file is being read
+	last *fileRead     // guarded by busy; nil when the last read failed
+}
+
+// A fileRead is what was read, and what the file looked like just before.
+type fileRead struct {
+	data []byte
+	info os.FileInfo
+	at   time.Time
+}
+
+const (
+	// fileSettled is how old a modification must be for the next one to have another
+	// time, on any file system.
+	fileSettled = 2 * time.Second
+	// fileReread is how long a file that looks the same is taken for the same.
+	fileReread = 10 * time.Second
+)
+
+// holds reports whether the file still is what was read, by all that it looks
+// like. Somebody could write another content of the same length and set the time
+// back, so that counts for some seconds only.
+func (r *fileRead) holds(info os.FileInfo, now time.Time) bool {
+	return r != nil && os.SameFile(info, r.info) && info.Size() == r.info.Size() && info.ModTime().Equal(r.info.ModTime()) &&
+		r.at.Sub(info.ModTime()) > fileSettled && now.Sub(r.at) < fileReread
 }
 
 // NewFile makes the source for a path. The file need not exist yet.
@@ -29,9 +54,8 @@ func NewFile(path string) (*File, error) {
 // Origin is the path.
 func (f *File) Origin() string { return f.path }
 
-// Fetch reads the file, at most 1 MiB of it. It reads all of it each time: a
-// modification time may stay the same over two writes, and one read a second
-// costs nothing.
+// Fetch reads the file, at most 1 MiB of it. One that looks as it did is read again
+// after ten seconds only: it is asked every second, and there may be a thousand.
 func (f *File) Fetch(ctx context.Context) (Document, error) {
 	document := Document{Local: true}
 	data, err := f.readUntil(ctx)
@@ -61,7 +85,7 @@ func (f *File) readUntil(ctx context.Context) ([]byte, error) {
 	}
 	ended := make(chan result, 1)
 	go func() {
-		data, err := f.read(f.path)
+		data, err := f.look()
 		<-f.busy
 		ended <- result{data, err}
 	}()
@@ -71,6 +95,24 @@ func (f *File) readUntil(ctx context.Context) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("the read has not ended: %w", ctx.Err())
 	}
+}
+
+// look reads the file unless it is what was read before. Its caller holds busy.
+func (f *File) look() ([]byte, error) {
+	now := time.Now()
+	info, err := os.Stat(f.path)
+	if err == nil && f.last.holds(info, now) {
+		return f.last.data, nil
+	}
+	f.last = nil
+	data, readErr := f.read(f.path)
+	if readErr != nil {
+		return nil, readErr
+	}
+	if err == nil {
+		f.last = &fileRead{data, info, now}
+	}
+	return data, nil
 }
 
 func readFile(path string) ([]byte, error) {

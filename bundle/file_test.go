@@ -75,6 +75,64 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// A file that looks as it did is not read again, for a while; whatever changes is.
+func TestFileIsReadWhenItChanges(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "bundle.json"), filepath.Join(dir, "other.json")
+	old := time.Now().Add(-time.Hour)
+	write := func(path, content string, at time.Time) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if !at.IsZero() {
+			if err := os.Chtimes(path, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f, err := NewFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := 0
+	f.read = func(path string) ([]byte, error) {
+		reads++
+		return readFile(path)
+	}
+	for _, step := range []struct {
+		name   string
+		change func()
+		want   string // empty: an error
+		read   bool
+	}{
+		{"the first time", func() { write(path, "one", old) }, "one", true},
+		{"as it was", func() {}, "one", false},
+		{"another content", func() { write(path, "two", time.Time{}) }, "two", true},
+		{"written just now, so it may be written again in the same moment", func() {}, "two", true},
+		{"older again", func() { write(path, "two", old.Add(time.Second)) }, "two", true},
+		{"as it was", func() {}, "two", false},
+		{"another file in its place, with its length and time", func() {
+			write(other, "six", old.Add(time.Second))
+			if err := os.Rename(other, path); err != nil {
+				t.Fatal(err)
+			}
+		}, "six", true},
+		{"as it was", func() {}, "six", false},
+		{"gone", func() { os.Remove(path) }, "", true},
+		{"there again", func() { write(path, "six", old.Add(time.Second)) }, "six", true},
+		{"as it was", func() {}, "six", false},
+		{"long ago", func() { f.last.at = f.last.at.Add(-fileReread) }, "six", true},
+	} {
+		step.change()
+		before := reads
+		document, err := f.Fetch(t.Context())
+		if string(document.Bytes) != step.want || (err == nil) != (step.want != "") || (reads > before) != step.read {
+			t.Errorf("%s: %q, %v, read %t, want %q, read %t", step.name, document.Bytes, err, reads > before, step.want, step.read)
+		}
+	}
+}
+
 // A mounted file system that is gone holds a read for ever. Neither the attempt
 // nor the end of Run waits for it, and only one such read is ever under way.
 func TestFileHangs(t *testing.T) {

@@ -32,6 +32,9 @@ const (
 // what for (BE-18). A file is looked at every second, so of a file only what is
 // new is logged.
 func (s *Set) logFetch(ctx context.Context, d *domain, f *fetched, repeated bool) {
+	if f.document.Local && repeated && f.after != nil && f.before != nil && f.warning == "" && !f.changed() {
+		return // as every second
+	}
 	log := s.logOf(d, f)
 	if !f.document.Local || !repeated {
 		s.logOutcome(ctx, log, f)

@@ -11,8 +11,8 @@ const (
 	defaultMax  = time.Hour        // BU-16
 	smallestMin = time.Second
 
-	// localInterval is how often a document on this machine is looked at, half of it
-	// more or less.
+	// localInterval is the longest time between two looks at a document on this
+	// machine.
 	localInterval = time.Second
 
 	// Between these, attempts back off while no bundle was ever loaded (BE-14), and
