@@ -276,8 +276,8 @@ func (d *domain) record(f *fetched) (repeated bool) {
 	return repeated
 }
 
-// plan sets the time of the next poll.
-func (d *domain) plan(now time.Time) {
+// plan sets the time of the next poll. local is that of a document on this machine.
+func (d *domain) plan(now time.Time, local time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	wait := jitter(d.interval())
@@ -285,7 +285,7 @@ func (d *domain) plan(now time.Time) {
 	case d.local:
 		// Far apart from each other, or a thousand files are read in one moment of
 		// each second.
-		wait = localInterval - rand.N(localInterval/2)
+		wait = local - rand.N(local/2)
 	case d.current.Load() == nil:
 		wait = backOff(d.failures)
 	}

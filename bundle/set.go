@@ -274,7 +274,7 @@ func (s *Set) waitForTurn(ctx context.Context, d *domain) bool {
 func (s *Set) attempt(ctx context.Context, d *domain, options FetchOptions) (fetched, error) {
 	f, err := s.fetch(ctx, d, options)
 	if f.recorded {
-		d.plan(s.now())
+		d.plan(s.now(), s.localInterval())
 	}
 	return f, err
 }
