@@ -86,17 +86,14 @@ func (v Value) Text() (string, bool) {
 
 // Texts is the value of an array that holds only strings; false otherwise.
 func (v Value) Texts() ([]string, bool) {
-	items, ok := v.Items()
-	if !ok {
-		return nil, false
-	}
-	texts := make([]string, 0, len(items))
-	for _, item := range items {
+	texts := make([]string, 0, 1) // as aud is, mostly
+	only := v.each(func(item Value) bool {
 		text, ok := item.Text()
-		if !ok {
-			return nil, false
-		}
 		texts = append(texts, text)
+		return ok
+	})
+	if !only {
+		return nil, false
 	}
 	return texts, true
 }
@@ -112,11 +109,21 @@ func (v Value) Audience() ([]string, bool) {
 
 // Items are the values of an array; false for every other kind.
 func (v Value) Items() ([]Value, bool) {
+	var items []Value
+	ok := v.each(func(item Value) bool {
+		items = append(items, item)
+		return true
+	})
+	return items, ok
+}
+
+// each walks an array until it is told to stop, and reports whether it came to the
+// end of one.
+func (v Value) each(take func(Value) bool) bool {
 	if v.Kind() != '[' {
-		return nil, false
+		return false
 	}
 	s := scanner{data: string(v), at: 1}
-	var items []Value
 	for s.space(); s.peek() != ']'; s.space() {
 		if s.peek() == ',' {
 			s.at++
@@ -124,11 +131,13 @@ func (v Value) Items() ([]Value, bool) {
 		}
 		start := s.at
 		if err := s.value(1); err != nil { // cannot be: v was scanned before
-			return nil, false
+			return false
 		}
-		items = append(items, Value(s.data[start:s.at]))
+		if !take(Value(s.data[start:s.at])) {
+			return false
+		}
 	}
-	return items, true
+	return true
 }
 
 // Object reads the value as an object; see the function Object.
