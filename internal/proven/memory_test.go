@@ -1,6 +1,7 @@
 package proven
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"testing"
@@ -94,17 +95,16 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	type key struct {
-		a, b [32]byte
-		n    uint64
-	}
+	type key [104]byte // as long as that of a signature
+	keys := make([]key, 10_000)
 	m := New[key, struct{}](1<<16, 1<<16)
-	for i := range 10_000 {
-		m.Put("a.test", key{n: uint64(i)}, struct{}{})
+	for i := range keys {
+		binary.LittleEndian.PutUint64(keys[i][:], uint64(i))
+		m.Put("a.test", keys[i], struct{}{})
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if _, ok := m.Get("a.test", key{n: uint64(i % 10_000)}); !ok {
+		if _, ok := m.Get("a.test", keys[i%len(keys)]); !ok {
 			b.Fatal("not found")
 		}
 	}
