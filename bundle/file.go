@@ -55,7 +55,7 @@ func NewFile(path string) (*File, error) {
 func (f *File) Origin() string { return f.path }
 
 // Fetch reads the file, at most 1 MiB of it. One that looks as it did is read again
-// after ten seconds only: it is asked every second, and there may be a thousand.
+// after ten seconds only: it is asked all the time, and there may be a thousand.
 func (f *File) Fetch(ctx context.Context) (Document, error) {
 	document := Document{Local: true}
 	data, err := f.readUntil(ctx)

@@ -29,11 +29,11 @@ const (
 )
 
 // logFetch writes what an operator needs afterwards to see who was asked, and
-// what for (BE-18). A file is looked at every second, so of a file only what is
+// what for (BE-18). A file is looked at all the time, so of a file only what is
 // new is logged.
 func (s *Set) logFetch(ctx context.Context, d *domain, f *fetched, repeated bool) {
 	if f.document.Local && repeated && f.after != nil && f.before != nil && f.warning == "" && !f.changed() {
-		return // as every second
+		return // as nearly every time
 	}
 	log := s.logOf(d, f)
 	if !f.document.Local || !repeated {

@@ -44,7 +44,7 @@ type Document struct {
 	// Redirects are the URLs that were followed after Origin, without queries.
 	Redirects []string
 	// Local marks a document that the operator keeps on this machine. It is
-	// looked at every second whatever its refresh hint, a lower sequence in it is
+	// looked at every second or so whatever its refresh hint, a lower sequence in it is
 	// an update by hand, not a roll-back (BU-14), and it is not kept a second
 	// time (BE-15).
 	Local bool
