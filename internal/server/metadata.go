@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -20,7 +19,7 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		Issuer:                            c.Issuer,
 		TokenEndpoint:                     base + oauth.PathToken,
 		JWKSURI:                           base + oauth.PathJWKS,
-		GrantTypesSupported:               grant.Types(),
+		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: c.Methods,
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
