@@ -36,7 +36,7 @@ var tables = map[string][]key{
 		{name: "access_token"},
 		{name: "binding"},
 		{name: "limits"},
-		{name: "login", refused: later},
+		{name: "login"},
 		{name: "trust_domains"},
 		{name: "resources"},
 		{name: "clients"},
@@ -51,6 +51,22 @@ var tables = map[string][]key{
 	"svid":         svidKeys,
 	"access_token": {{name: "lifetime"}, {name: "alg"}},
 	"limits":       {{name: "failures_per_source"}, {name: "requests_per_client"}},
+
+	"login": {{name: "local"}, {name: "oidc"}},
+	"login.oidc[]": {
+		{name: "name", required: true},
+		{name: "title"},
+		{name: "issuer", required: true},
+		{name: "client_id", required: true},
+		{name: "client_secret_file"},
+		{name: "client_secret", refused: "does not stand in a configuration; put it into a file and name that as client_secret_file"},
+		{name: "ca_file"},
+		{name: "scopes"},
+		{name: "claims"},
+		{name: "allow"},
+	},
+	"login.oidc[].claims":  {{name: "user"}, {name: "name"}},
+	"login.oidc[].allow[]": {{name: "claim", required: true}, {name: "values", required: true}},
 
 	"admin": {
 		{name: "socket"},
