@@ -67,6 +67,16 @@ const (
 	ReasonResourceMultiple Reason = "resource_multiple"
 	ReasonBindingRequired  Reason = "binding_required"
 
+	ReasonPasswordWrong       Reason = "password_wrong"
+	ReasonLoginExpired        Reason = "login_expired"
+	ReasonCrossOrigin         Reason = "cross_origin"
+	ReasonProviderUnavailable Reason = "provider_unavailable"
+	ReasonProviderAnswerBad   Reason = "provider_answer_bad"
+	ReasonProviderRefused     Reason = "provider_refused"
+	ReasonIDTokenBad          Reason = "id_token_bad"
+	ReasonUserNotAllowed      Reason = "user_not_allowed"
+	ReasonConsentDenied       Reason = "consent_denied"
+
 	ReasonTokenMissing     Reason = "token_missing"
 	ReasonTokenMalformed   Reason = "token_malformed"
 	ReasonIssuerMismatch   Reason = "issuer_mismatch"

@@ -47,7 +47,9 @@ var allowed = map[string][]string{
 		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
 		"internal/strictjson", "internal/trace"},
 	"internal/store":        {"oauth"},
-	"internal/store/sqlite": {"internal/filelock", "internal/store"},
+	"internal/store/sqlite": {"internal/filelock", "internal/login", "internal/store"},
+	"internal/login":        {"oauth", "internal/regularfile", "internal/store"},
+	"internal/page":         {},
 	"internal/trace":        {},
 	"internal/trace/otlp":   {"oauth", "internal/trace"},
 

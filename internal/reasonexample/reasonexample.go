@@ -76,6 +76,16 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonResourceMultiple: {"AT-4", "one resource", "https://api.example.com/ https://books.example.com/"},
 	oauth.ReasonBindingRequired:  {"CC-5", "a certificate: binding is required", "none"},
 
+	oauth.ReasonPasswordWrong:       {"AZ-12", "the password of alice", "another"},
+	oauth.ReasonLoginExpired:        {"AZ-12", "a sign-in that this browser began within 10m0s", "none"},
+	oauth.ReasonCrossOrigin:         {"AZ-12", "a form of this server", "one of another site"},
+	oauth.ReasonProviderUnavailable: {"AZ-12", "the metadata of https://login.example.com", "https://login.example.com"},
+	oauth.ReasonProviderAnswerBad:   {"AZ-12", "metadata of https://login.example.com", "that of https://other.example.com"},
+	oauth.ReasonProviderRefused:     {"AZ-12", "somebody who is signed in there", "error access_denied"},
+	oauth.ReasonIDTokenBad:          {"AZ-12", "the nonce of this sign-in", "another, or none"},
+	oauth.ReasonUserNotAllowed:      {"AZ-12", "a claim that login.oidc.allow names", "corp:4711"},
+	oauth.ReasonConsentDenied:       {"AZ-12", "the consent of the person", "a refusal"},
+
 	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},
 	oauth.ReasonIssuerMismatch: {"GL-14", "iss https://as.example.com or https://down.example.com or https://other.example.com", "iss https://as.example.com/"},
