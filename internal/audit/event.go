@@ -8,6 +8,15 @@ import (
 // EventToken is the event of a decision at the token endpoint.
 const EventToken = "token"
 
+// Events of a person: what they decided, and what was decided of them.
+const (
+	EventAuthorize       = "authorize"        // a client gets a code, or is told why not
+	EventLogin           = "login"            // somebody signs in
+	EventConsent         = "consent"          // somebody lets a client in, or does not
+	EventConsentWithdraw = "consent_withdraw" // and takes that back
+	EventLogout          = "logout"           // somebody signs out
+)
+
 // Events of what an operator changed. Source says who: the administration socket
 // with the user at its other end, a signal, or a file that changed.
 const (
@@ -64,6 +73,7 @@ type Event struct {
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string
 
+	Provider   string // where a person signs in: local, or the name of a provider
 	GrantType  string
 	Resource   string
 	Scope      string

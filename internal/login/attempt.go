@@ -9,9 +9,9 @@ const (
 	// AttemptMost is how long signing in at a provider may take.
 	AttemptMost = 10 * time.Minute
 	// MaxAttempts is how many are kept at once, so that a flood fills no disk.
-	MaxAttempts = 20_000
+	MaxAttempts = 10_000
 	// maxKept bounds what an attempt is for.
-	maxKept = 8 << 10
+	maxKept = 17 << 10
 )
 
 // An Attempt is somebody who was sent to a provider and has not come back. The

@@ -66,12 +66,12 @@ func (d *Desk) Local() bool { return d.config.Local }
 // Providers are the names and titles of the providers, in order.
 func (d *Desk) Providers() []ProviderConfig { return d.config.Providers }
 
-// Title is how pages call a provider; empty for one that is not configured.
-func (d *Desk) Title(name string) string {
-	if p := d.provider(name); p != nil {
-		return p.config.Title
+// Known is the name of a provider, and empty for one that is not configured.
+func (d *Desk) Known(name string) string {
+	if d.provider(name) == nil {
+		return ""
 	}
-	return ""
+	return name
 }
 
 func (d *Desk) provider(name string) *provider {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/svidgate/svidgate/internal/strictjson"
@@ -17,6 +18,12 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // refuse is the one door through which a refusal leaves. Inside: the audit line,
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
+	writeRefusal(w, rec, s.refused(r, rec, e))
+}
+
+// refused is the inside of it. It returns the refusal that is to be told, which is
+// another one where this one could not be recorded.
+func (s *Server) refused(r *http.Request, rec *record, e *oauth.Error) *oauth.Error {
 	s.failed(rec, e)
 	rec.span.Refused(string(e.Reason), e.Rule)
 	rec.span.Stage(trace.Record)
@@ -34,7 +41,7 @@ func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Erro
 		level = slog.LevelError
 	}
 	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
-	writeRefusal(w, rec, e)
+	return e
 }
 
 func writeRefusal(w http.ResponseWriter, rec *record, e *oauth.Error) {
@@ -118,9 +125,7 @@ func cached(keep func() time.Duration, document func() []byte) handler {
 }
 
 func methodNotAllowed(w *response, allow string) {
-	if allow == http.MethodGet {
-		allow = "GET, HEAD"
-	}
+	allow = strings.Replace(allow, http.MethodGet, "GET, HEAD", 1)
 	w.Header().Set("Allow", allow)
 	w.Header()["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusMethodNotAllowed)
