@@ -46,10 +46,11 @@ var allowed = map[string][]string{
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
 		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
 		"internal/strictjson", "internal/trace"},
-	"internal/store":        {"oauth"},
-	"internal/store/sqlite": {"internal/filelock", "internal/store"},
-	"internal/trace":        {},
-	"internal/trace/otlp":   {"oauth", "internal/trace"},
+	"internal/store":           {"oauth"},
+	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys"},
+	"internal/store/storetest": {"internal/store", "internal/keys"}, // imported by tests only
+	"internal/trace":           {},
+	"internal/trace/otlp":      {"oauth", "internal/trace"},
 
 	"internal/credential": {"oauth", "internal/jose", "internal/strictjson"},
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
@@ -57,7 +58,7 @@ var allowed = map[string][]string{
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server",
-		"internal/build", "internal/trace", "internal/trace/otlp"},
+		"internal/build", "internal/store/sqlite", "internal/trace", "internal/trace/otlp"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
