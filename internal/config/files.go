@@ -27,7 +27,11 @@ func checkFiles(t *table, cfg *Config) {
 	for _, p := range cfg.Login.Providers {
 		named = append(named, p.files()...)
 	}
+	if cfg.Keys.EncryptionKeyFile != "" {
+		named = append(named, claim{path: cfg.Keys.EncryptionKeyFile, what: "keys.encryption_key_file"})
+	}
 	for _, w := range []claim{
+		{cfg.Store.File, "store", t.place("store")},
 		{cfg.Keys.File, "keys.file", keys.place("file")},
 		{cfg.Audit.File, "audit.file", audit.place("file")},
 		{cfg.Admin.Socket, "admin.socket", admin.place("socket")},
