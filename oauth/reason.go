@@ -81,7 +81,6 @@ const (
 	ReasonRefreshTokenReused      Reason = "refresh_token_reused"
 	ReasonGrantNotYours           Reason = "grant_not_yours"
 	ReasonGrantRevoked            Reason = "grant_revoked"
-	ReasonStoreUnavailable        Reason = "store_unavailable"
 
 	ReasonTokenMissing     Reason = "token_missing"
 	ReasonTokenMalformed   Reason = "token_malformed"

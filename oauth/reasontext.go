@@ -99,7 +99,6 @@ var reasonTexts = []ReasonText{
 	{ReasonRefreshTokenReused, "The refresh token was replaced before, so the whole grant is revoked.", "Find out who else has the token: either two instances share it, or it was stolen. refresh_token.grace forgives a lost answer."},
 	{ReasonGrantNotYours, "The code or refresh token belongs to another client, another workload or another key.", "Redeem it with the client and the SPIFFE ID that it was given to."},
 	{ReasonGrantRevoked, "What the person granted was revoked.", "Sign in again."},
-	{ReasonStoreUnavailable, "The store could not be read or written, so nothing was given.", "Look at cause in the log line with this request_id: the disk may be full."},
 	{ReasonTokenMissing, "There is no access token in the request.", "Send Authorization: Bearer with a token for this resource."},
 	{ReasonTokenMalformed, "The access token is not one compact JWS with the claims of RFC 9068.", "Check that the header holds the token whole and nothing else."},
 	{ReasonIssuerMismatch, "The access token is not by an issuer that this resource trusts.", "Compare iss with the configured issuers, letter for letter."},

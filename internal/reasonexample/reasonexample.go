@@ -90,7 +90,6 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonRefreshTokenReused:      {"RT-3", "the latest refresh token of the grant", "one that was replaced"},
 	oauth.ReasonGrantNotYours:           {"AZ-6", "client app", "client other"},
 	oauth.ReasonGrantRevoked:            {"RT-3", "a grant in force", "a revoked one"},
-	oauth.ReasonStoreUnavailable:        {"GL-15", "a store that reads and writes", "none"},
 
 	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/keys"
@@ -35,10 +36,15 @@ type Config struct {
 
 	Authenticator *clientauth.Authenticator
 	Grants        *grant.Grants
-	Policy        *policy.Table
-	Keys          *keys.Ring
-	Audit         *audit.Log
-	Bundles       *bundle.Set
+	// Requests are the authorization requests that clients push and browsers bring;
+	// nil when no client has the authorization code grant.
+	Requests *authorization.Requests
+	// SignIn says that people can sign in, so that there is an authorization endpoint.
+	SignIn  bool
+	Policy  *policy.Table
+	Keys    *keys.Ring
+	Audit   *audit.Log
+	Bundles *bundle.Set
 
 	// Sightings are told of by the verifier of the Authenticator, and show in the
 	// metrics. Nil leaves those out.
