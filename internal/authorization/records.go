@@ -89,6 +89,12 @@ type RefreshState struct {
 	ExpiresAt time.Time // when all of them end (RT-6)
 }
 
+// Forgives reports whether a token that was replaced may be presented again now,
+// for the same successor: the answer with that may have been lost (RT-4).
+func (s RefreshState) Forgives(token Digest, grace time.Duration, now time.Time) bool {
+	return grace > 0 && s.Previous == token && token != (Digest{}) && s.Salt != ([sha256.Size]byte{}) && !now.After(s.RotatedAt.Add(grace))
+}
+
 // Format keeps every verb of fmt from it.
 func (RefreshState) Format(f fmt.State, _ rune) { io.WriteString(f, "refresh token") }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -97,7 +98,7 @@ func (a *Requests) readPushed(ctx context.Context, sent parameters) (Request, er
 	case errors.Is(err, ErrNotFound):
 		return Request{}, &Fault{refusal: oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestURIUnknown, "PA-2", expected, "another")}
 	case err != nil:
-		return Request{}, &Fault{refusal: unavailable(err)}
+		return Request{}, &Fault{refusal: store.Refuse(err)}
 	case pushed.ClientID != clientID:
 		return Request{}, &Fault{refusal: oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestURIUnknown, "PA-2", expected, "one of another client")}
 	}
@@ -187,7 +188,7 @@ func (a *Requests) Grant(ctx context.Context, r Request, by Subject, scope []str
 	case errors.Is(err, ErrCompleted): // PA-4; the client had its answer
 		return "", &Fault{refusal: oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestURIUnknown, "PA-4", "a pushed request that is not completed", "another")}
 	case err != nil:
-		refusal := unavailable(err)
+		refusal := store.Refuse(err)
 		return "", &Fault{refusal, a.Refuse(r, refusal.Code)}
 	}
 	return response(r.redirectURI, r.state, a.config.Issuer, oauth.ParamCode, code), nil
@@ -252,7 +253,7 @@ func (a *Requests) Push(ctx context.Context, by Presenter, req *tokenrequest.Req
 		e.RetryAfter = PushedFor
 		return oauth.PushedResponse{}, e
 	case err != nil:
-		return oauth.PushedResponse{}, unavailable(err)
+		return oauth.PushedResponse{}, store.Refuse(err)
 	}
 	return oauth.PushedResponse{RequestURI: uri, ExpiresIn: int64(PushedFor / time.Second)}, nil
 }
@@ -262,9 +263,4 @@ func secret() string {
 	var b [32]byte
 	rand.Read(b[:]) // it never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// unavailable is the refusal for a store that does not answer (GL-15).
-func unavailable(err error) *oauth.Error {
-	return oauth.Refuse(oauth.Unavailable, oauth.ReasonStoreUnavailable, "GL-15", "a store that reads and writes", "none").Because(err)
 }

@@ -48,6 +48,10 @@ func (c Caller) Client() registration.Client { return c.client }
 // Identity is the concrete workload.
 func (c Caller) Identity() svidgate.Identity { return c.identity }
 
+// Key is the thumbprint of the key that was proven along with the identity, and that
+// what is given to the caller is bound to (CW-8); empty without a WIT-SVID.
+func (c Caller) Key() string { return "" }
+
 // LegacyUse lists the ids of rules whose older form this request used, for the
 // metric that tells when a stricter profile is safe.
 func (c Caller) LegacyUse() []string { return c.legacy }

@@ -297,6 +297,7 @@ func clientMetadata(cfg *config.Config) []registration.Metadata {
 	for _, c := range cfg.Clients {
 		clients = append(clients, registration.Metadata{
 			ClientID: c.ClientID, SPIFFEID: c.SPIFFEID, AuthMethods: c.Methods, Profile: c.Profile,
+			Name: c.Name, RedirectURIs: c.RedirectURIs, RequirePushed: c.RequirePushed,
 		})
 	}
 	return clients

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
@@ -19,10 +20,18 @@ type Authorization struct {
 	resources []string
 	scope     []string
 	settle    func(context.Context) (oauth.RefreshToken, error) // nil where nothing is used up
+	grant     *authorization.Grant                              // nil where no person granted anything
+	settled   bool                                              // scope is what was granted before
 }
 
 // Granted reports whether a grant made the authorization.
-func (a Authorization) Granted() bool { return a.grantType != "" && a.caller.Authenticated() }
+func (a Authorization) Granted() bool {
+	return a.grantType != "" && (a.caller.Authenticated() || a.caller.Public() && a.grant != nil)
+}
+
+// Grant is what a person granted; nil where no person did. It is also told of an
+// authorization that was refused, as far as the grant is the caller's.
+func (a Authorization) Grant() *authorization.Grant { return a.grant }
 
 // Caller is the authenticated client.
 func (a Authorization) Caller() clientauth.Caller { return a.caller }
@@ -43,6 +52,7 @@ func (a Authorization) Question() policy.Question {
 		GrantType:   a.grantType,
 		Resources:   a.resources,
 		Scope:       a.scope,
+		Settled:     a.settled,
 		Certificate: certificate,
 	}
 }
@@ -68,12 +78,22 @@ type Grants struct {
 	byType map[oauth.GrantType]Grant
 }
 
-// New makes the grants that work.
+// New makes the grants that need nothing but the request.
 func New() *Grants {
 	g := &Grants{byType: map[oauth.GrantType]Grant{}}
 	g.offer(oauth.GrantClientCredentials, clientCredentials)
 	return g
 }
+
+// OfferCodes adds the grants by which a client draws on what a person granted.
+func (g *Grants) OfferCodes(granted *authorization.Grants) {
+	g.offer(oauth.GrantAuthorizationCode, authorizationCode(granted))
+	g.offer(oauth.GrantRefreshToken, refreshToken(granted))
+}
+
+// Parameters are those of token requests, besides those that every form endpoint
+// reads.
+var Parameters = []string{oauth.ParamCode, oauth.ParamRedirectURI, oauth.ParamCodeVerifier, oauth.ParamRefreshToken}
 
 func (g *Grants) offer(t oauth.GrantType, grant Grant) {
 	g.types, g.byType[t] = append(g.types, t), grant

@@ -157,6 +157,12 @@ func (t *Table) Allows(q Question) (resource string, scope []string, err error) 
 	return of.Resource, scope, err
 }
 
+// Offers reports whether a client may use a grant type.
+func (t *Table) Offers(clientID string, g oauth.GrantType) bool {
+	n, ok := t.clients.Find(clientID)
+	return ok && slices.Contains(t.terms[t.termsOf[n]].grantTypes, g)
+}
+
 func (t *Table) allows(q Question) (terms, Resource, []string, error) {
 	var client terms
 	n, ok := t.clients.Find(q.ClientID)

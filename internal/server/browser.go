@@ -249,9 +249,15 @@ func waitSentence(e *oauth.Error) string {
 	return fmt.Sprintf("Wait %d minutes and try again.", minutes)
 }
 
+// peopleSignIn reports whether there is an authorization endpoint. Where the public
+// listener asks for certificates browsers cannot come.
+func (s *Server) peopleSignIn() bool {
+	return s.config.Desk != nil && s.config.Requests != nil && !s.config.PublicCertificates
+}
+
 // pageRoutes are those of the listener that browsers come to.
 func (s *Server) pageRoutes(rt *router, prefix string) {
-	if s.config.Desk == nil || s.config.Requests == nil || s.config.PublicCertificates {
+	if !s.peopleSignIn() {
 		return
 	}
 	get := func(path, event string, do step) { rt.handle(http.MethodGet, prefix+path, s.stepHandler(event, do)) }

@@ -64,13 +64,16 @@ func (rec *record) request(req *tokenrequest.Request) {
 
 func (rec *record) method(m oauth.AuthMethod) { rec.event.AuthMethod = string(m) }
 
-// caller notes who it is, which from here on is proven.
+// caller notes who it is, which from here on is proven, unless the client is public.
 func (rec *record) caller(c clientauth.Caller) {
-	rec.authenticated, rec.remembered = true, c.Identity().Remembered()
+	rec.authenticated, rec.remembered = c.Authenticated(), c.Identity().Remembered()
 	e := &rec.event
+	e.ClientID = c.Client().ID()
+	if !c.Authenticated() {
+		return
+	}
 	e.Proven = true
 	id := c.Identity().SPIFFEID()
-	e.ClientID = c.Client().ID()
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
 	e.SVIDDigest = hexed(c.Identity().Digest())
 	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
@@ -93,6 +96,13 @@ func (rec *record) person(subject string) {
 func (rec *record) authorizes(r authorization.Request) {
 	e := &rec.event
 	e.ClientID, e.Resource, e.Scope = r.ClientID(), r.Resource(), strings.Join(r.Scope(), " ")
+}
+
+// drawsOn notes which grant of a person the request draws on.
+func (rec *record) drawsOn(g *authorization.Grant) {
+	if g != nil {
+		rec.event.GrantID = g.ID
+	}
 }
 
 // refused notes why. What was minted, if anything, never left.
