@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 		"internal/strictjson", "internal/trace"},
 	"internal/store":           {"oauth"},
 	"internal/store/sqlite":    {"internal/authorization", "internal/filelock", "internal/store", "internal/keys", "internal/login"},
-	"internal/store/storetest": {"internal/store", "internal/keys", "internal/login"}, // imported by tests only
+	"internal/store/storetest": {"internal/authorization", "internal/store", "internal/keys", "internal/login"}, // imported by tests only
 	"internal/login":           {"oauth", "internal/regularfile", "internal/store"},
 	"internal/page":            {},
 	"internal/trace":           {},

@@ -13,14 +13,18 @@ import (
 )
 
 var (
-	_ authorization.Records = (*Store)(nil)
-
 	_ = expires("pushed_requests", "expires")
 	_ = expires("grants", "expires")
 )
 
+// records is a Store as [authorization.Records].
+type records struct{ *Store }
+
+// Authorizations is the store of what people grant.
+func (s *Store) Authorizations() authorization.Records { return records{s} }
+
 // Push implements [authorization.Records].
-func (s *Store) Push(ctx context.Context, p authorization.Pushed, now time.Time) error {
+func (s records) Push(ctx context.Context, p authorization.Pushed, now time.Time) error {
 	return s.write(ctx, func(w *writing) error {
 		var open int64
 		if err := w.row(`SELECT count(*) FROM (SELECT 1 FROM pushed_requests WHERE client_id = ? AND expires > ? LIMIT ?)`,
@@ -37,7 +41,7 @@ func (s *Store) Push(ctx context.Context, p authorization.Pushed, now time.Time)
 }
 
 // Open implements [authorization.Records].
-func (s *Store) Open(ctx context.Context, uri authorization.Digest, now, until time.Time) (authorization.Pushed, error) {
+func (s records) Open(ctx context.Context, uri authorization.Digest, now, until time.Time) (authorization.Pushed, error) {
 	var p authorization.Pushed
 	var opened bool
 	err := s.read(ctx, func(r *reading) (err error) { // a reload writes nothing
@@ -70,7 +74,7 @@ func pushed(r *reading, uri authorization.Digest, now time.Time) (p authorizatio
 }
 
 // Create implements [authorization.Records].
-func (s *Store) Create(ctx context.Context, g authorization.Grant, uri authorization.Digest, now time.Time) error {
+func (s records) Create(ctx context.Context, g authorization.Grant, uri authorization.Digest, now time.Time) error {
 	return s.write(ctx, func(w *writing) error {
 		if uri != (authorization.Digest{}) {
 			n, err := w.exec(`DELETE FROM pushed_requests WHERE uri = ? AND expires > ?`, uri[:], stamp(now))
@@ -102,21 +106,21 @@ const (
 )
 
 // ByID implements [authorization.Records].
-func (s *Store) ByID(ctx context.Context, id string, now time.Time) (authorization.Grant, error) {
+func (s records) ByID(ctx context.Context, id string, now time.Time) (authorization.Grant, error) {
 	return s.grant(ctx, grantByID, id, now)
 }
 
 // ByCode implements [authorization.Records].
-func (s *Store) ByCode(ctx context.Context, code authorization.Digest, now time.Time) (authorization.Grant, error) {
+func (s records) ByCode(ctx context.Context, code authorization.Digest, now time.Time) (authorization.Grant, error) {
 	return s.grant(ctx, grantByCode, code[:], now)
 }
 
 // ByRefreshToken implements [authorization.Records].
-func (s *Store) ByRefreshToken(ctx context.Context, family authorization.Digest, now time.Time) (authorization.Grant, error) {
+func (s records) ByRefreshToken(ctx context.Context, family authorization.Digest, now time.Time) (authorization.Grant, error) {
 	return s.grant(ctx, grantByRefresh, family[:], now)
 }
 
-func (s *Store) grant(ctx context.Context, query string, key any, now time.Time) (g authorization.Grant, err error) {
+func (s records) grant(ctx context.Context, query string, key any, now time.Time) (g authorization.Grant, err error) {
 	err = s.read(ctx, func(r *reading) error {
 		g, err = readGrant(r, query, key, now)
 		return err
@@ -152,7 +156,7 @@ func readGrant(r *reading, query string, key any, now time.Time) (authorization.
 }
 
 // Redeem implements [authorization.Records].
-func (s *Store) Redeem(ctx context.Context, r authorization.Redemption) error {
+func (s records) Redeem(ctx context.Context, r authorization.Redemption) error {
 	var outcome error // of a unit that is kept
 	err := s.write(ctx, func(w *writing) error {
 		outcome = nil
@@ -176,7 +180,7 @@ func (s *Store) Redeem(ctx context.Context, r authorization.Redemption) error {
 }
 
 // Rotate implements [authorization.Records].
-func (s *Store) Rotate(ctx context.Context, r authorization.Rotation) (salt [sha256.Size]byte, err error) {
+func (s records) Rotate(ctx context.Context, r authorization.Rotation) (salt [sha256.Size]byte, err error) {
 	var outcome error // of a unit that is kept
 	err = s.write(ctx, func(w *writing) error {
 		outcome, salt = nil, r.Salt
@@ -214,7 +218,7 @@ func (s *Store) Rotate(ctx context.Context, r authorization.Rotation) (salt [sha
 }
 
 // Revoke implements [authorization.Records].
-func (s *Store) Revoke(ctx context.Context, id string, now time.Time) error {
+func (s records) Revoke(ctx context.Context, id string, now time.Time) error {
 	return s.write(ctx, func(w *writing) error { return revoke(w, id, now) })
 }
 
