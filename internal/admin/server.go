@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -36,7 +37,10 @@ type Config struct {
 	Explain func(context.Context, explain.Question) (explain.Report, error)
 	// Decision finds a decision in the audit record.
 	Decision func(ctx context.Context, requestID string) (explain.Decision, error)
-	Log      *slog.Logger
+	// People are those who sign in.
+	People login.State
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // A Server answers on the administration socket.
@@ -66,6 +70,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("GET /profiles/{kind}", s.profile)
 	mux.HandleFunc("POST /explain", s.explain)
 	mux.HandleFunc("GET /decisions/{id}", s.decision)
+	s.peopleRoutes(mux)
 	s.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

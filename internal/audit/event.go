@@ -28,6 +28,9 @@ const (
 	EventBundleOverride = "bundle_override" // the same, and one with a lower sequence was to be taken
 	EventKeyRotate      = "key_rotate"      // the next signing key was made
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
+	EventUserAdd        = "user_add"        // somebody can sign in with a password
+	EventUserPassword   = "user_password"   // and with another one
+	EventUserRemove     = "user_remove"     // and no longer
 )
 
 // RecordTimeout is how long Record waits for the file. A

@@ -113,7 +113,7 @@ var tables = map[string][]key{
 		{name: "max_clients", refused: later + "; it belongs to mode first_use"},
 	},
 
-	"resources[]": {{name: "resource", required: true}, {name: "scopes"}, {name: "lifetime"}, {name: "binding"}},
+	"resources[]": {{name: "resource", required: true}, {name: "scopes"}, {name: "lifetime"}, {name: "binding"}, {name: "title"}, {name: "scope_titles"}},
 
 	"clients[]": {
 		{name: "client_id", required: true},

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Login is how people sign in. The zero value has nobody sign in: there is no
@@ -109,12 +111,7 @@ func (r *reader) readProvider(t *table, cfg *Config, lines map[string]int) {
 		lines[name] = t.place("name").line
 		p.Name, p.Title = name, name
 	}
-	if title, ok := t.text("title", "a text"); ok {
-		p.Title = strings.TrimSpace(title)
-		if p.Title == "" || len(p.Title) > 64 || strings.ContainsFunc(p.Title, func(c rune) bool { return c < 0x20 || c == 0x7f }) {
-			t.mustBe("title", "1 to 64 characters on one line")
-		}
-	}
+	p.Title = t.title("title", p.Title)
 	p.Issuer, _ = t.httpsURL("issuer", urlForm{})
 	if id, ok := t.text("client_id", claimForm); ok {
 		if p.ClientID = id; !printable(id) {
@@ -153,6 +150,52 @@ func (r *reader) readProvider(t *table, cfg *Config, lines map[string]int) {
 		r.fault(t.place("allow"), "%s is empty; leave it out to let in everybody whom the provider knows", t.name("allow"))
 	}
 	cfg.Login.Providers = append(cfg.Login.Providers, p)
+}
+
+const titleForm = "1 to 100 characters on one line"
+
+func badTitle(s string) bool {
+	return strings.TrimSpace(s) == "" || utf8.RuneCountInString(s) > 100 || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
+}
+
+// title reads a text that people are shown.
+func (t *table) title(key, otherwise string) string {
+	s, ok := t.text(key, titleForm)
+	if !ok {
+		return otherwise
+	}
+	if badTitle(s) {
+		t.mustBe(key, titleForm)
+	}
+	return strings.TrimSpace(s)
+}
+
+// scopeTitles reads a table whose keys are scopes of the same resource.
+func (t *table) scopeTitles(scopes map[string]bool) map[string]string {
+	const key = "scope_titles"
+	m, there := t.members[key]
+	if !there {
+		return nil
+	}
+	if m.value.kind != mapping {
+		t.mustBe(key, "a table of scopes and what each means")
+		return nil
+	}
+	all := map[string]string{}
+	for _, entry := range m.value.members {
+		_, twice := all[entry.name]
+		switch {
+		case !scopes[entry.name]:
+			t.r.fault(entry.at, "%s has %s, which is none of the scopes of this resource", t.name(key), quoted(entry.name))
+		case twice:
+			t.r.fault(entry.at, "%s has %s twice", t.name(key), quoted(entry.name))
+		case entry.value.kind != text || badTitle(entry.value.text):
+			t.r.fault(valuePlace(entry.at, entry.value), "%s.%s must be %s, not %s", t.name(key), entry.name, titleForm, entry.value.written())
+		default:
+			all[entry.name] = strings.TrimSpace(entry.value.text)
+		}
+	}
+	return all
 }
 
 func (t *table) claim(key, otherwise string) string {

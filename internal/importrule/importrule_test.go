@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"internal/credential": {"oauth", "internal/jose", "internal/strictjson"},
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/config":     {"", "oauth", "internal/loopback", "internal/redirecturi", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
-	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
+	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys", "internal/login"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/authorization", "internal/policy", "internal/registration", "internal/clientauth", "internal/grant", "internal/login", "internal/replay", "internal/server",
 		"internal/build", "internal/store/sqlite", "internal/trace", "internal/trace/otlp"},

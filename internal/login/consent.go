@@ -39,7 +39,7 @@ type Consents interface {
 	Consent(ctx context.Context, subject, clientID, resource string, now time.Time) (Consent, error)
 	// Consents are all of a person, the newest first.
 	Consents(ctx context.Context, subject string, now time.Time) ([]Consent, error)
-	// ForgetConsents forgets those for a client, or for all where that is empty, and
-	// says how many there were.
-	ForgetConsents(ctx context.Context, subject, clientID string) (int, error)
+	// Withdraw forgets those for a client, or for all where that is empty, and ends
+	// what they were granted in the person's name.
+	Withdraw(ctx context.Context, subject, clientID string, now time.Time) (Ended, error)
 }

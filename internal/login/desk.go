@@ -325,9 +325,10 @@ func (d *Desk) Agreements(ctx context.Context, subject string) ([]Consent, error
 	return all, nil
 }
 
-// Withdraw forgets what somebody agreed to for a client.
+// Withdraw forgets what somebody agreed to for a client, and ends what it was
+// granted.
 func (d *Desk) Withdraw(ctx context.Context, subject, clientID string) error {
-	if _, err := d.config.State.ForgetConsents(ctx, subject, clientID); err != nil {
+	if _, err := d.config.State.Withdraw(ctx, subject, clientID, d.config.Now()); err != nil {
 		return store.Refuse(err)
 	}
 	return nil

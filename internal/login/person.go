@@ -71,7 +71,7 @@ func shownName(name, otherwise string) string {
 func words(list []string) []string {
 	var kept []string
 	for _, w := range list {
-		if len(kept) < maxAMR && w != "" && len(w) <= maxWord && printable(w) && !slices.Contains(kept, w) {
+		if len(kept) < maxAMR && w != "" && len(w) <= maxWord && printable(w) && !strings.Contains(w, " ") && !slices.Contains(kept, w) {
 			kept = append(kept, w)
 		}
 	}

@@ -46,8 +46,16 @@ type Users interface {
 	Users(ctx context.Context) ([]User, error)
 	// ChangePassword replaces what is kept of a password; the error is ErrNone.
 	ChangePassword(ctx context.Context, u User) error
-	// RemoveUser takes a user away with its sessions and consents; the error is ErrNone.
-	RemoveUser(ctx context.Context, name string) error
+	// RemoveUser takes a user away with its sessions and consents, and ends what
+	// clients were granted in its name; the error is ErrNone.
+	RemoveUser(ctx context.Context, name string, now time.Time) (Ended, error)
+}
+
+// Ended is what ended.
+type Ended struct {
+	Sessions int `json:"sessions"`
+	Consents int `json:"consents"`
+	Grants   int `json:"grants"` // with their refresh tokens
 }
 
 // names have no capitals, so that nobody's name looks like another's, and nothing
@@ -84,6 +92,14 @@ func (a *Accounts) ChangePassword(ctx context.Context, name, password string) er
 		return err
 	}
 	return a.Users.ChangePassword(ctx, u)
+}
+
+// Remove takes a user away with all that goes with it.
+func (a *Accounts) Remove(ctx context.Context, name string) (Ended, error) {
+	if err := CheckName(name); err != nil {
+		return Ended{}, err
+	}
+	return a.Users.RemoveUser(ctx, name, a.Now())
 }
 
 func (a *Accounts) user(ctx context.Context, name, password string) (User, error) {

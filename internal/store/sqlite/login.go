@@ -13,7 +13,11 @@ import (
 	"github.com/svidgate/svidgate/internal/login"
 )
 
-var _ login.State = (*Store)(nil)
+// people is a Store as [login.State].
+type people struct{ *Store }
+
+// People is the store of people who sign in.
+func (s *Store) People() login.State { return people{s} }
 
 var (
 	_ = expires("login_sessions", "ends")
@@ -27,7 +31,7 @@ var (
 const maxTries = 100_000
 
 // AddUser implements [login.Users].
-func (s *Store) AddUser(ctx context.Context, u login.User) error {
+func (s people) AddUser(ctx context.Context, u login.User) error {
 	return s.write(ctx, func(w *writing) error {
 		var n int
 		if err := w.row(`SELECT count(*) FROM login_users`, nil, &n); err != nil {
@@ -46,7 +50,7 @@ func (s *Store) AddUser(ctx context.Context, u login.User) error {
 }
 
 // User implements [login.Users].
-func (s *Store) User(ctx context.Context, name string) (login.User, error) {
+func (s people) User(ctx context.Context, name string) (login.User, error) {
 	u := login.User{Name: name}
 	err := s.read(ctx, func(r *reading) error {
 		var created, changed int64
@@ -69,7 +73,7 @@ func none(err error) error {
 }
 
 // Users implements [login.Users].
-func (s *Store) Users(ctx context.Context) ([]login.User, error) {
+func (s people) Users(ctx context.Context) ([]login.User, error) {
 	var all []login.User
 	err := s.read(ctx, func(r *reading) error {
 		return r.rows(`SELECT name, password, created, changed FROM login_users ORDER BY name`, nil, func(scan func(...any) error) error {
@@ -85,7 +89,7 @@ func (s *Store) Users(ctx context.Context) ([]login.User, error) {
 }
 
 // ChangePassword implements [login.Users].
-func (s *Store) ChangePassword(ctx context.Context, u login.User) error {
+func (s people) ChangePassword(ctx context.Context, u login.User) error {
 	return s.write(ctx, func(w *writing) error {
 		n, err := w.exec(`UPDATE login_users SET password = ?, changed = ? WHERE name = ?`, u.Password, stamp(u.Changed), u.Name)
 		if err != nil {
@@ -100,9 +104,10 @@ func (s *Store) ChangePassword(ctx context.Context, u login.User) error {
 }
 
 // RemoveUser implements [login.Users].
-func (s *Store) RemoveUser(ctx context.Context, name string) error {
+func (s people) RemoveUser(ctx context.Context, name string, now time.Time) (login.Ended, error) {
 	subject := login.User{Name: name}.Subject()
-	return s.write(ctx, func(w *writing) error {
+	var ended login.Ended
+	err := s.write(ctx, func(w *writing) error {
 		n, err := w.exec(`DELETE FROM login_users WHERE name = ?`, name)
 		if err != nil {
 			return err
@@ -110,16 +115,18 @@ func (s *Store) RemoveUser(ctx context.Context, name string) error {
 		if n == 0 {
 			return login.ErrNone
 		}
-		_, err = w.exec(`DELETE FROM login_sessions WHERE subject = ?`, subject)
-		if err == nil {
-			_, err = w.exec(`DELETE FROM login_consents WHERE subject = ?`, subject)
+		if ended, err = withdraw(w, subject, "", now); err != nil {
+			return err
 		}
+		n, err = w.exec(`DELETE FROM login_sessions WHERE subject = ?`, subject)
+		ended.Sessions = int(n)
 		return err
 	})
+	return ended, err
 }
 
 // Try implements [login.Tries].
-func (s *Store) Try(ctx context.Context, limits []login.Limit, now time.Time) (wait time.Duration, err error) {
+func (s people) Try(ctx context.Context, limits []login.Limit, now time.Time) (wait time.Duration, err error) {
 	var longest time.Duration
 	err = s.write(ctx, func(w *writing) error {
 		longest = 0 // it may run more than once
@@ -156,7 +163,7 @@ func (s *Store) Try(ctx context.Context, limits []login.Limit, now time.Time) (w
 }
 
 // Passed implements [login.Tries].
-func (s *Store) Passed(ctx context.Context, limits []login.Limit) error {
+func (s people) Passed(ctx context.Context, limits []login.Limit) error {
 	return s.write(ctx, func(w *writing) error {
 		for _, l := range limits {
 			query := `DELETE FROM login_tries WHERE key = ?`
@@ -172,7 +179,7 @@ func (s *Store) Passed(ctx context.Context, limits []login.Limit) error {
 }
 
 // StartSession implements [login.Sessions].
-func (s *Store) StartSession(ctx context.Context, n login.Session, before login.Digest) error {
+func (s people) StartSession(ctx context.Context, n login.Session, before login.Digest) error {
 	amr, err := json.Marshal(n.AMR)
 	if err != nil {
 		return err
@@ -198,7 +205,7 @@ func (s *Store) StartSession(ctx context.Context, n login.Session, before login.
 }
 
 // Session implements [login.Sessions].
-func (s *Store) Session(ctx context.Context, digest login.Digest, now time.Time) (login.Session, error) {
+func (s people) Session(ctx context.Context, digest login.Digest, now time.Time) (login.Session, error) {
 	found := login.Session{Digest: digest}
 	err := s.read(ctx, func(r *reading) error {
 		var authTime, started, seen int64
@@ -218,7 +225,7 @@ func (s *Store) Session(ctx context.Context, digest login.Digest, now time.Time)
 }
 
 // SeeSession implements [login.Sessions].
-func (s *Store) SeeSession(ctx context.Context, n login.Session) error {
+func (s people) SeeSession(ctx context.Context, n login.Session) error {
 	return s.write(ctx, func(w *writing) error {
 		_, err := w.exec(`UPDATE login_sessions SET seen = max(seen, ?), ends = max(ends, ?) WHERE digest = ? AND ends > ?`, stamp(n.Seen), stamp(n.Ends()), n.Digest[:], stamp(n.Seen))
 		return err
@@ -226,7 +233,7 @@ func (s *Store) SeeSession(ctx context.Context, n login.Session) error {
 }
 
 // EndSession implements [login.Sessions].
-func (s *Store) EndSession(ctx context.Context, digest login.Digest) error {
+func (s people) EndSession(ctx context.Context, digest login.Digest) error {
 	return s.write(ctx, func(w *writing) error {
 		_, err := w.exec(`DELETE FROM login_sessions WHERE digest = ?`, digest[:])
 		return err
@@ -234,7 +241,7 @@ func (s *Store) EndSession(ctx context.Context, digest login.Digest) error {
 }
 
 // EndSessions implements [login.Sessions].
-func (s *Store) EndSessions(ctx context.Context, subject string) (int, error) {
+func (s people) EndSessions(ctx context.Context, subject string) (int, error) {
 	var n int64
 	err := s.write(ctx, func(w *writing) (err error) {
 		n, err = w.exec(`DELETE FROM login_sessions WHERE subject = ?`, subject)
@@ -244,7 +251,7 @@ func (s *Store) EndSessions(ctx context.Context, subject string) (int, error) {
 }
 
 // StartAttempt implements [login.Attempts].
-func (s *Store) StartAttempt(ctx context.Context, a login.Attempt) error {
+func (s people) StartAttempt(ctx context.Context, a login.Attempt) error {
 	return s.write(ctx, func(w *writing) error {
 		var n int
 		if err := w.row(`SELECT count(*) FROM login_attempts WHERE ends > ?`, []any{stamp(a.Started)}, &n); err != nil {
@@ -260,7 +267,7 @@ func (s *Store) StartAttempt(ctx context.Context, a login.Attempt) error {
 }
 
 // UseAttempt implements [login.Attempts].
-func (s *Store) UseAttempt(ctx context.Context, state, browser login.Digest, now time.Time) (login.Attempt, error) {
+func (s people) UseAttempt(ctx context.Context, state, browser login.Digest, now time.Time) (login.Attempt, error) {
 	a := login.Attempt{State: state, Browser: browser}
 	err := s.write(ctx, func(w *writing) error {
 		var started, used int64
@@ -280,7 +287,7 @@ func (s *Store) UseAttempt(ctx context.Context, state, browser login.Digest, now
 }
 
 // GiveConsent implements [login.Consents].
-func (s *Store) GiveConsent(ctx context.Context, c login.Consent) error {
+func (s people) GiveConsent(ctx context.Context, c login.Consent) error {
 	return s.write(ctx, func(w *writing) error {
 		var before string
 		err := w.row(`SELECT scope FROM login_consents WHERE subject = ? AND client_id = ? AND resource = ? AND ends > ?`, []any{c.Subject, c.ClientID, c.Resource, stamp(c.Given)}, &before)
@@ -302,7 +309,7 @@ func (s *Store) GiveConsent(ctx context.Context, c login.Consent) error {
 }
 
 // Consent implements [login.Consents].
-func (s *Store) Consent(ctx context.Context, subject, clientID, resource string, now time.Time) (login.Consent, error) {
+func (s people) Consent(ctx context.Context, subject, clientID, resource string, now time.Time) (login.Consent, error) {
 	c := login.Consent{Subject: subject, ClientID: clientID, Resource: resource}
 	err := s.read(ctx, func(r *reading) error {
 		var scope string
@@ -318,7 +325,7 @@ func (s *Store) Consent(ctx context.Context, subject, clientID, resource string,
 }
 
 // Consents implements [login.Consents].
-func (s *Store) Consents(ctx context.Context, subject string, now time.Time) ([]login.Consent, error) {
+func (s people) Consents(ctx context.Context, subject string, now time.Time) ([]login.Consent, error) {
 	var all []login.Consent
 	err := s.read(ctx, func(r *reading) error {
 		return r.rows(`SELECT client_id, resource, scope, given FROM login_consents WHERE subject = ? AND ends > ?`, []any{subject, stamp(now)}, func(scan func(...any) error) error {
@@ -337,12 +344,22 @@ func (s *Store) Consents(ctx context.Context, subject string, now time.Time) ([]
 	return all, err
 }
 
-// ForgetConsents implements [login.Consents].
-func (s *Store) ForgetConsents(ctx context.Context, subject, clientID string) (int, error) {
-	var n int64
+// Withdraw implements [login.Consents].
+func (s people) Withdraw(ctx context.Context, subject, clientID string, now time.Time) (login.Ended, error) {
+	var ended login.Ended
 	err := s.write(ctx, func(w *writing) (err error) {
-		n, err = w.exec(`DELETE FROM login_consents WHERE subject = ? AND (client_id = ? OR ? = '')`, subject, clientID, clientID)
+		ended, err = withdraw(w, subject, clientID, now)
 		return err
 	})
-	return int(n), err
+	return ended, err
+}
+
+func withdraw(w *writing, subject, clientID string, now time.Time) (login.Ended, error) {
+	consents, err := w.exec(`DELETE FROM login_consents WHERE subject = ? AND (client_id = ? OR ? = '')`, subject, clientID, clientID)
+	if err != nil {
+		return login.Ended{}, err
+	}
+	grants, err := w.exec(`UPDATE grants SET revoked = ?, refresh_salt = NULL WHERE user = ? AND revoked = 0 AND expires > ? AND (client_id = ? OR ? = '')`,
+		stamp(now), subject, stamp(now), clientID, clientID)
+	return login.Ended{Consents: int(consents), Grants: int(grants)}, err
 }
