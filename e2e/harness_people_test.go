@@ -54,7 +54,7 @@ resources:
     scope_titles: {read: See your bookings, write: Change and cancel your bookings}
   - {resource: https://ledger.example.com/, scopes: [audit]}
 clients:
-  - {client_id: travel, client_name: Travel Planner, token_endpoint_auth_method: none, grant_types: [authorization_code, refresh_token], redirect_uris: ["`+appURL+`"], resources: ["https://api.example.com/"], scope: read write}
+  - {client_id: travel, client_name: Travel Planner, token_endpoint_auth_method: none, grant_types: [authorization_code, refresh_token], redirect_uris: ["`+appURL+`", "https://app.example.com/onward"], resources: ["https://api.example.com/"], scope: read write}
   - {client_id: desk, client_name: Desk Tool, token_endpoint_auth_method: none, grant_types: [authorization_code], redirect_uris: ["http://127.0.0.1:7777/cb"], resources: ["https://api.example.com/"], scope: read}
   - {client_id: "spiffe://example.org/web", token_endpoint_auth_method: spiffe_jwt, grant_types: [client_credentials, authorization_code, refresh_token], redirect_uris: ["`+appURL+`"], resources: ["https://api.example.com/", "https://ledger.example.com/"], scope: read write audit}
 login:

@@ -107,14 +107,16 @@ func newProvider(c ProviderConfig, now func() time.Time) *provider {
 func redirects(r *http.Request, via []*http.Request) error {
 	switch {
 	case via[0].Method != http.MethodGet:
-		return errors.New("it redirects what was posted to it")
+		return fmt.Errorf("%w what was posted to it", errRedirects)
 	case r.URL.Scheme != "https":
-		return errors.New("it redirects to something other than https")
+		return fmt.Errorf("%w to something other than https", errRedirects)
 	case len(via) > 5:
-		return errors.New("it redirects more than 5 times")
+		return fmt.Errorf("%w more than 5 times", errRedirects)
 	}
 	return nil
 }
+
+var errRedirects = errors.New("it redirects")
 
 // bounded ends a body that is too long, and takes an answer that says that the
 // provider is broken for none.
@@ -182,7 +184,7 @@ func (p *provider) badAnswer(expected, presented string, err error) *oauth.Error
 
 // fault tells a provider that is away from one that answers nonsense.
 func (p *provider) fault(expected string, err error) *oauth.Error {
-	if _, transport := errors.AsType[*url.Error](err); (transport || errors.Is(err, context.DeadlineExceeded)) && !errors.Is(err, errTooLong) {
+	if _, transport := errors.AsType[*url.Error](err); (transport || errors.Is(err, context.DeadlineExceeded)) && !errors.Is(err, errTooLong) && !errors.Is(err, errRedirects) {
 		return p.unavailable(expected, err)
 	}
 	return p.badAnswer(expected, "something else", err)

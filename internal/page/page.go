@@ -46,6 +46,7 @@ type paths struct {
 // Names of the paths below the issuer.
 const (
 	PathLogin    = "/login"
+	PathDone     = "/login/done"
 	PathStart    = "/login/start"
 	PathCallback = "/login/callback" // and the name of a provider
 	PathConsent  = "/consent"
@@ -92,12 +93,18 @@ type frame struct {
 	Paths paths
 	Host  string
 	Title string
+	Next  string // where the browser goes by itself; may be empty
 	Page  any
 }
 
 func (p *Pages) make(name, title, leads string, content any) (Page, error) {
+	return p.makeFrame(name, frame{Title: title, Page: content}, leads)
+}
+
+func (p *Pages) makeFrame(name string, f frame, leads string) (Page, error) {
+	f.Paths, f.Host = p.paths, p.host
 	var body bytes.Buffer
-	if err := templates.ExecuteTemplate(&body, name, frame{p.paths, p.host, title, content}); err != nil {
+	if err := templates.ExecuteTemplate(&body, name, f); err != nil {
 		return Page{}, fmt.Errorf("page: %w", err)
 	}
 	return Page{body.Bytes(), leads}, nil
@@ -229,6 +236,19 @@ type Plain struct {
 // Plain makes it.
 func (p *Pages) Plain(s Plain) (Page, error) {
 	return p.make("plain.html", s.Heading, "", s)
+}
+
+// SignedIn is a page between signing in and going back to a client. Browsers hold
+// each redirect after a form to the form-action of its page; the page with the
+// password allows none to other hosts, so the way to the client begins anew here.
+type SignedIn struct {
+	Client Client
+	Next   string
+}
+
+// SignedIn makes it.
+func (p *Pages) SignedIn(s SignedIn) (Page, error) {
+	return p.makeFrame("signedin.html", frame{Title: "You are signed in", Next: s.Next, Page: s}, "")
 }
 
 func titled(title, problem string) string {

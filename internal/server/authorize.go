@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/authorization"
@@ -156,17 +155,21 @@ func clientOf(request authorization.Request) page.Client {
 	return c
 }
 
-// leads is where a form may lead that ends at a redirect URI: browsers hold every
-// redirect after a form to form-action. A host that is an IPv6 address has no place in
-// that list, so there its scheme stands; and so does that of an app.
+// leads is where the form may lead whose answer goes to a redirect URI: browsers
+// hold every redirect after a form to form-action, also those by which the client
+// goes on, which only it knows. So there is no less than https; and for an app on a
+// device its own address beside it, or, where that has no place in the list, its scheme.
 func leads(redirectURI string) string {
 	u, err := url.Parse(redirectURI)
 	if err != nil || u.Scheme == "" {
 		return ""
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
-	if u.Host == "" || err == nil && ip.Is6() || strings.ContainsAny(u.Host, ";, '\"") {
-		return u.Scheme + ":"
+	switch {
+	case u.Scheme == "https":
+		return "https:"
+	case u.Host == "" || err == nil && ip.Is6():
+		return u.Scheme + ": https:"
 	}
-	return u.Scheme + "://" + u.Host
+	return u.Scheme + "://" + u.Host + " https:"
 }

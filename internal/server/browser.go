@@ -270,6 +270,7 @@ func (s *Server) pageRoutes(rt *router, prefix string) {
 	post(page.PathConsent, audit.EventAuthorize, s.decide)
 	get(page.PathLogin, audit.EventLogin, s.signInPage)
 	post(page.PathLogin, audit.EventLogin, s.password)
+	get(page.PathDone, audit.EventLogin, s.done)
 	get(page.PathStart, audit.EventLogin, s.toProvider)
 	for _, p := range s.config.Desk.Providers() {
 		get(page.PathCallback+"/"+p.Name, audit.EventLogin, s.fromProvider(p.Name))

@@ -67,11 +67,36 @@ func (s *Server) password(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return s.signedIn(ctx, v, person, kept)
+	next := s.next(kept)
+	if request != nil {
+		agreed, err := s.config.Desk.Agreed(ctx, person.Subject, request.ClientID(), request.Resource(), request.Scope())
+		if err != nil {
+			return err
+		}
+		if agreed && proven(*request) { // it would leave this server
+			next = s.local(page.PathDone, "request", kept)
+		}
+	}
+	return s.signedIn(ctx, v, person, next)
 }
 
-// signedIn begins a session, records it, and leads on.
-func (s *Server) signedIn(ctx context.Context, v *visit, person login.Person, kept string) error {
+// done is where a password leads that would lead to the client: see page.SignedIn.
+func (s *Server) done(ctx context.Context, v *visit) error {
+	kept := v.query.Get("request")
+	request, err := s.config.Requests.Reopen(ctx, kept)
+	if err != nil {
+		return s.faulty(ctx, v, err)
+	}
+	if !v.signedIn() {
+		redirect(v, s.next(kept))
+		return nil
+	}
+	p, err := s.pages.SignedIn(page.SignedIn{Client: clientOf(request), Next: s.next(kept)})
+	return show(v, http.StatusOK, p, err)
+}
+
+// signedIn begins a session, records it, and leads on to next.
+func (s *Server) signedIn(ctx context.Context, v *visit, person login.Person, next string) error {
 	secret, session, err := s.config.Desk.SignIn(ctx, person, cookieOf(v.r, sessionCookie))
 	if err != nil {
 		return err
@@ -81,7 +106,7 @@ func (s *Server) signedIn(ctx context.Context, v *visit, person login.Person, ke
 		return errors.Join(err, s.config.Desk.SignOut(ctx, session))
 	}
 	setCookie(v.w, sessionCookie, secret.Value(), 0)
-	redirect(v, s.next(kept))
+	redirect(v, next)
 	return nil
 }
 
@@ -136,7 +161,7 @@ func (s *Server) fromProvider(name string) step {
 			s.fail(v, oauth.AsError(err), s.again(arrival.Kept))
 			return nil
 		}
-		return s.signedIn(ctx, v, arrival.Person, arrival.Kept)
+		return s.signedIn(ctx, v, arrival.Person, s.next(arrival.Kept))
 	}
 }
 
