@@ -53,9 +53,10 @@ var allowed = map[string][]string{
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/config":     {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
-	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
-		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/grant", "internal/replay", "internal/server",
-		"internal/build", "internal/trace", "internal/trace/otlp"},
+	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile",
+		"internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration", "internal/clientauth",
+		"internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace", "internal/trace/otlp",
+		"internal/store/sqlite"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -71,11 +72,14 @@ var allowed = map[string][]string{
 		"internal/devca", "internal/devdomain"},
 	"internal/testidentity": {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration",
 		"internal/clientauth"}, // imported by tests only
-	"internal/reasonexample": {"oauth"}, // imported by tests only
-	"internal/vectors":       {},
-	"internal/mutate":        {},
-	"internal/importrule":    {},
-	"internal/requirements":  {},
+	"internal/reasonexample":   {"oauth"}, // imported by tests only
+	"internal/vectors":         {},
+	"internal/mutate":          {},
+	"internal/importrule":      {},
+	"internal/requirements":    {},
+	"internal/store":           {"oauth"},
+	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys"},
+	"internal/store/storetest": {"internal/store", "internal/keys"}, // imported by tests only
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle
