@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/bundle"
-	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -21,7 +20,7 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		Issuer:                            c.Issuer,
 		TokenEndpoint:                     base + oauth.PathToken,
 		JWKSURI:                           base + oauth.PathJWKS,
-		GrantTypesSupported:               grant.Types(),
+		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: c.Methods,
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14

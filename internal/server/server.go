@@ -16,6 +16,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
@@ -35,6 +36,7 @@ type Config struct {
 	PublicCertificates bool
 
 	Authenticator *clientauth.Authenticator
+	Grants        *grant.Grants
 	Policy        *policy.Table
 	Keys          *keys.Ring
 	Audit         *audit.Log
@@ -80,7 +82,7 @@ type Server struct {
 // metrics, and with what it counted against callers unless that limit changed;
 // previous is nil for the first.
 func New(c Config, previous *Server) (*Server, error) {
-	if c.Issuer == "" || c.Authenticator == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Log == nil || c.Now == nil {
+	if c.Issuer == "" || c.Authenticator == nil || c.Grants == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Log == nil || c.Now == nil {
 		return nil, errors.New("server: the configuration is not complete")
 	}
 	s := &Server{config: c, mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}
@@ -122,8 +124,10 @@ func (s *Server) routes(base string) http.Handler {
 	base = strings.TrimSuffix(base, "/")
 	prefix := issuerPath(base)
 	rt := s.newRouter()
-	s.metrics.awaits(prefix + oauth.PathToken)
-	rt.handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
+	for _, e := range s.formEndpoints() {
+		s.metrics.awaits(prefix + e.path)
+		rt.handle(http.MethodPost, prefix+e.path, s.formHandler(e, base+e.path))
+	}
 	if s.config.Authenticator.Challenges != nil {
 		rt.handle(http.MethodPost, prefix+oauth.PathChallenge, s.challenge)
 	}

@@ -47,6 +47,7 @@ func Parse(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (Request, 
 	req.scope = get(oauth.ParamScope)
 	req.resources = form.all(oauth.ParamResource)
 	req.certificates = peerCertificates(r)
+	req.parameters = form.only(endpoint.Parameters)
 
 	if len(req.clientID) > maxClientID || strings.ContainsFunc(req.clientID, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
 		err := malformed("GL-14", "a client_id of at most 2048 printable ASCII characters", oauth.Shown(req.clientID))
@@ -55,9 +56,6 @@ func Parse(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (Request, 
 	}
 	if err := req.readCredential(r.Header, form); err != nil {
 		return req, err
-	}
-	if req.grantType == "" {
-		return req, malformed("TK-1", oauth.ParamGrantType, "none")
 	}
 	req.endpoint = endpoint
 	return req, nil

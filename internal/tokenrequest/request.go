@@ -14,6 +14,9 @@ import (
 type Endpoint struct {
 	Name string // token, introspect, …: the event name in the audit record
 	URL  string // as clients know it on the listener that took the request
+	// Parameters are those that the endpoint reads besides the ones that all have.
+	// No others are kept.
+	Parameters []string
 }
 
 // A Credential is the kind of client authentication a request carries in its
@@ -49,6 +52,7 @@ type Request struct {
 	scope        string
 	resources    []string
 	certificates []*x509.Certificate
+	parameters   form
 }
 
 // String is all that a request prints and logs as: its credentials must not get
@@ -69,7 +73,7 @@ func (r *Request) Endpoint() Endpoint { return r.endpoint }
 // Source is the address of the peer.
 func (r *Request) Source() netip.Addr { return r.source }
 
-// GrantType is grant_type, never empty, perhaps unknown.
+// GrantType is grant_type, perhaps unknown; empty when it was not sent.
 func (r *Request) GrantType() oauth.GrantType { return r.grantType }
 
 // ClientID is client_id; empty when it was not sent.
@@ -96,6 +100,10 @@ func (r *Request) Scope() string { return r.scope }
 
 // Resources are the values of resource, in order.
 func (r *Request) Resources() []string { return r.resources }
+
+// Parameter is what the body has under one of the names that the endpoint reads;
+// empty when it was not sent. It is unjudged, and may be a secret.
+func (r *Request) Parameter(name string) string { return r.parameters.get(name) }
 
 // Certificates are what the TLS peer sent, leaf first, unjudged; none without a
 // client certificate.
