@@ -37,6 +37,7 @@ func (a Authorization) Subject() string { return a.subject }
 // Question is what policy is asked.
 func (a Authorization) Question() policy.Question {
 	_, _, certificate := a.caller.Certificate()
+	_, key := a.caller.Identity().KeyThumbprint()
 	return policy.Question{
 		ClientID:    a.caller.Client().ID(),
 		TrustDomain: a.caller.Identity().SPIFFEID().TrustDomain().Name(),
@@ -45,6 +46,7 @@ func (a Authorization) Question() policy.Question {
 		Resources:   a.resources,
 		Scope:       a.scope,
 		Certificate: certificate,
+		Key:         key,
 	}
 }
 
