@@ -28,6 +28,20 @@ const (
 	HeaderClientAttestationPoP = "OAuth-Client-Attestation-PoP"
 )
 
+// HeaderClientAttestationChallenge brings a challenge that the next proof must repeat
+// (PP-13).
+const HeaderClientAttestationChallenge = "OAuth-Client-Attestation-Challenge"
+
+// HeaderDPoP carries a proof of possession of the key that an access token is bound
+// to (RFC 9449 section 4.1).
+const HeaderDPoP = "DPoP"
+
+// The typ of the two proofs (PP-2, DP-1).
+const (
+	TypeClientAttestationPoP = "oauth-client-attestation-pop+jwt"
+	TypeDPoP                 = "dpop+jwt"
+)
+
 // A GrantType is a value of grant_type.
 type GrantType string
 
@@ -49,11 +63,16 @@ type Binding string
 const (
 	BindingBearer      Binding = "bearer"
 	BindingCertificate Binding = "x5t#S256" // RFC 8705 section 3.1
+	BindingKey         Binding = "jkt"      // RFC 9449 section 6.1
 )
 
 // TokenTypeBearer is the token_type of bearer and of certificate-bound tokens
 // (TK-6).
 const TokenTypeBearer = "Bearer"
+
+// TokenTypeDPoP is the token_type of tokens that are bound to a key, and the scheme
+// under which they are presented (DP-4, DP-5).
+const TokenTypeDPoP = "DPoP"
 
 // Paths below the issuer.
 const (
