@@ -26,20 +26,26 @@ const ClientAssertionTypeJWTSPIFFE = "urn:ietf:params:oauth:client-assertion-typ
 const (
 	HeaderClientAttestation    = "OAuth-Client-Attestation"
 	HeaderClientAttestationPoP = "OAuth-Client-Attestation-PoP"
+	// HeaderClientAttestationChallenge carries a challenge that the next proof has
+	// to repeat (PP-13).
+	HeaderClientAttestationChallenge = "OAuth-Client-Attestation-Challenge"
 )
 
-// HeaderClientAttestationChallenge brings a challenge that the next proof must repeat
-// (PP-13).
-const HeaderClientAttestationChallenge = "OAuth-Client-Attestation-Challenge"
+// MaxAttestation is the longest WIT-SVID and the longest proof accepted in those
+// headers, in bytes (PP-14).
+const MaxAttestation = 8 << 10
+
+// Values of typ in the headers of a WIT-SVID and of its proof (WS-2, PP-2).
+const (
+	TypeWIT            = "wit+jwt"
+	TypeAttestationPoP = "oauth-client-attestation-pop+jwt"
+)
 
 // HeaderDPoP carries a proof of possession of the key that an access token is bound
-// to (RFC 9449 section 4.1).
-const HeaderDPoP = "DPoP"
-
-// The typ of the two proofs (PP-2, DP-1).
+// to, whose typ is TypeDPoP (RFC 9449 sections 4.1 and 4.2).
 const (
-	TypeClientAttestationPoP = "oauth-client-attestation-pop+jwt"
-	TypeDPoP                 = "dpop+jwt"
+	HeaderDPoP = "DPoP"
+	TypeDPoP   = "dpop+jwt"
 )
 
 // A GrantType is a value of grant_type.
@@ -70,13 +76,14 @@ const (
 // (TK-6).
 const TokenTypeBearer = "Bearer"
 
-// TokenTypeDPoP is the token_type of tokens that are bound to a key, and the scheme
-// under which they are presented (DP-4, DP-5).
+// TokenTypeDPoP is the token_type of tokens that are bound to a key (TK-6, DP-4), and
+// the scheme under which they are presented (DP-5).
 const TokenTypeDPoP = "DPoP"
 
 // Paths below the issuer.
 const (
 	PathToken       = "/token"
+	PathChallenge   = "/challenge"
 	PathJWKS        = "/jwks.json"
 	PathASMetadata  = "/.well-known/oauth-authorization-server"
 	PathOIDC        = "/.well-known/openid-configuration"

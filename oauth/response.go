@@ -17,13 +17,22 @@ func (AccessToken) String() string             { return "redacted" }
 func (AccessToken) Format(f fmt.State, _ rune) { io.WriteString(f, "redacted") } // for every verb
 func (AccessToken) LogValue() slog.Value       { return slog.StringValue("redacted") }
 
+// A RefreshToken is a refresh token's wire form. It prints and logs as an
+// AccessToken does.
+type RefreshToken string
+
+func (RefreshToken) String() string             { return "redacted" }
+func (RefreshToken) Format(f fmt.State, _ rune) { io.WriteString(f, "redacted") } // for every verb
+func (RefreshToken) LogValue() slog.Value       { return slog.StringValue("redacted") }
+
 // A TokenResponse is the successful answer of the token endpoint (RFC 6749
 // section 5.1, TK-6). Scope is always sent, unless it is empty.
 type TokenResponse struct {
-	AccessToken AccessToken `json:"access_token"`
-	TokenType   string      `json:"token_type"`
-	ExpiresIn   int64       `json:"expires_in"` // seconds
-	Scope       string      `json:"scope,omitempty"`
+	AccessToken  AccessToken  `json:"access_token"`
+	TokenType    string       `json:"token_type"`
+	ExpiresIn    int64        `json:"expires_in"` // seconds
+	RefreshToken RefreshToken `json:"refresh_token,omitempty"`
+	Scope        string       `json:"scope,omitempty"`
 }
 
 // Format prints the response without its token (AU-2).
@@ -49,6 +58,9 @@ type Metadata struct {
 	GrantTypesSupported                   []GrantType       `json:"grant_types_supported,omitempty"`
 	ScopesSupported                       []string          `json:"scopes_supported,omitempty"`
 	TokenEndpointAuthMethodsSupported     []AuthMethod      `json:"token_endpoint_auth_methods_supported,omitempty"`
+	ChallengeEndpoint                     string            `json:"challenge_endpoint,omitempty"`
+	ClientAttestationSigningAlgs          []string          `json:"client_attestation_signing_alg_values_supported,omitempty"`
+	ClientAttestationPoPSigningAlgs       []string          `json:"client_attestation_pop_signing_alg_values_supported,omitempty"`
 	TokenEndpointAuthSigningAlgs          []string          `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
 	TLSClientCertificateBoundAccessTokens bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 	MTLSEndpointAliases                   map[string]string `json:"mtls_endpoint_aliases,omitempty"`

@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"context"
 	"net/url"
 	"strings"
 
@@ -18,6 +19,7 @@ type Authorization struct {
 	subject   string
 	resources []string
 	scope     []string
+	settle    func(context.Context) (oauth.RefreshToken, error) // nil where nothing is used up
 }
 
 // Granted reports whether a grant made the authorization.
@@ -35,6 +37,7 @@ func (a Authorization) Subject() string { return a.subject }
 // Question is what policy is asked.
 func (a Authorization) Question() policy.Question {
 	_, _, certificate := a.caller.Certificate()
+	_, key := a.caller.Identity().KeyThumbprint()
 	return policy.Question{
 		ClientID:    a.caller.Client().ID(),
 		TrustDomain: a.caller.Identity().SPIFFEID().TrustDomain().Name(),
@@ -43,31 +46,58 @@ func (a Authorization) Question() policy.Question {
 		Resources:   a.resources,
 		Scope:       a.scope,
 		Certificate: certificate,
+		Key:         key,
 	}
+}
+
+// Settle uses up what the request was authorized by, such as a code, and gives
+// the refresh token that goes with it, if one does. It is called once the access
+// token is made, so that a request which policy refuses uses nothing up. Of two
+// requests with the same code only one gets past it. The error is an *oauth.Error.
+func (a Authorization) Settle(ctx context.Context) (oauth.RefreshToken, error) {
+	if a.settle == nil {
+		return "", nil
+	}
+	return a.settle(ctx)
 }
 
 // A Grant authorizes a caller for what its request asks. The error is an
 // *oauth.Error.
-type Grant func(clientauth.Caller, *tokenrequest.Request) (Authorization, error)
+type Grant func(context.Context, clientauth.Caller, *tokenrequest.Request) (Authorization, error)
 
-// grants are those that work.
-var grants = map[oauth.GrantType]Grant{
-	oauth.GrantClientCredentials: clientCredentials,
+// Grants are the grants that a server offers.
+type Grants struct {
+	types  []oauth.GrantType // in the order of the metadata
+	byType map[oauth.GrantType]Grant
 }
 
-// Types are the grant types that work, for the metadata.
-func Types() []oauth.GrantType { return []oauth.GrantType{oauth.GrantClientCredentials} }
+// New makes the grants that work.
+func New() *Grants {
+	g := &Grants{byType: map[oauth.GrantType]Grant{}}
+	g.offer(oauth.GrantClientCredentials, clientCredentials)
+	return g
+}
+
+func (g *Grants) offer(t oauth.GrantType, grant Grant) {
+	g.types, g.byType[t] = append(g.types, t), grant
+}
+
+// Types are the grant types that work, for the metadata. They must not be changed.
+func (g *Grants) Types() []oauth.GrantType { return g.types }
 
 // For returns the grant of a grant_type (TK-1). The error is an *oauth.Error.
-func For(t oauth.GrantType) (Grant, error) {
-	if g, ok := grants[t]; ok {
-		return g, nil
+func (g *Grants) For(t oauth.GrantType) (Grant, error) {
+	if t == "" {
+		return nil, oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestMalformed, "TK-1", oauth.ParamGrantType, "none")
 	}
-	presented := "none"
-	if t != "" {
-		presented = oauth.Shown(string(t))
+	if grant, ok := g.byType[t]; ok {
+		return grant, nil
 	}
-	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", string(oauth.GrantClientCredentials), presented)
+	expected := make([]string, 0, len(g.types))
+	for _, known := range g.types {
+		expected = append(expected, string(known))
+	}
+	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", strings.Join(expected, ", "), oauth.Shown(string(t)))
 }
 
 // parseScope reads scope (RFC 6749 section 3.3): tokens of printable ASCII

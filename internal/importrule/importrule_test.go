@@ -54,7 +54,7 @@ var allowed = map[string][]string{
 	"internal/config":     {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
-		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server",
+		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/grant", "internal/replay", "internal/server",
 		"internal/build", "internal/trace", "internal/trace/otlp"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},

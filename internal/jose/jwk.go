@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -203,11 +204,21 @@ func samePublicKey(a, b crypto.PublicKey) bool {
 
 // Thumbprint is the RFC 7638 SHA-256 thumbprint of a public key in base64url.
 func Thumbprint(key crypto.PublicKey) (string, error) {
-	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
+	sum, err := ThumbprintSum(key)
 	if err != nil {
-		return "", fmt.Errorf("jose: thumbprint: %w", err)
+		return "", err
 	}
-	return strict.EncodeToString(sum), nil
+	return strict.EncodeToString(sum[:]), nil
+}
+
+// ThumbprintSum is that thumbprint before it is encoded.
+func ThumbprintSum(key crypto.PublicKey) (sum [sha256.Size]byte, err error) {
+	out, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return sum, fmt.Errorf("jose: thumbprint: %w", err)
+	}
+	copy(sum[:], out)
+	return sum, nil
 }
 
 // MarshalJWK writes a public key as a JWK with kid, use and alg. It fails on

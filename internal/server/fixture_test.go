@@ -23,6 +23,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
@@ -113,6 +114,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 	s.config = Config{
 		Issuer:  testidentity.Issuer,
 		MTLSURL: "https://mtls.as.example.com",
+		Grants:  grant.New(),
 		Authenticator: &clientauth.Authenticator{
 			Verifier: s.Verifier, Used: replay.New(1000, s.Clock.Now),
 			Clients: s.Registry(t,

@@ -34,6 +34,7 @@ func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Erro
 		level = slog.LevelError
 	}
 	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
+	s.giveChallenge(w, e)
 	writeRefusal(w, rec, e)
 }
 
@@ -96,6 +97,9 @@ func writeToken(w http.ResponseWriter, t oauth.TokenResponse) {
 	b = strictjson.AppendText(append(b, `{"access_token":`...), string(t.AccessToken))
 	b = strictjson.AppendText(append(b, `,"token_type":`...), t.TokenType)
 	b = strconv.AppendInt(append(b, `,"expires_in":`...), t.ExpiresIn, 10)
+	if t.RefreshToken != "" {
+		b = strictjson.AppendText(append(b, `,"refresh_token":`...), string(t.RefreshToken))
+	}
 	if t.Scope != "" {
 		b = strictjson.AppendText(append(b, `,"scope":`...), t.Scope)
 	}

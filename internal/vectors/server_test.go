@@ -23,6 +23,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
@@ -161,6 +162,7 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	refusals = &expectation{}
 	s, err = server.New(server.Config{
 		Issuer: c.Issuer, MTLSURL: c.MTLSURL,
+		Grants:        grant.New(),
 		Authenticator: &clientauth.Authenticator{Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: replay.New(1000, now)},
 		Policy:        table, Resources: resources, Keys: ring, Audit: record, Bundles: set,
 		Methods:           []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
