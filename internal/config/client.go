@@ -26,7 +26,7 @@ type Client struct {
 	// carry client_id (CA-10).
 	SPIFFEID svidgate.Pattern
 	// Methods, `token_endpoint_auth_method` (one) or `auth_methods` (a list), one
-	// of the two required: spiffe_jwt, spiffe_x509. Danger: with spiffe_jwt alone
+	// of the two required: spiffe_jwt, spiffe_x509, spiffe_wit. Danger: with spiffe_jwt alone
 	// and binding auto the client gets bearer tokens.
 	Methods []oauth.AuthMethod
 	// GrantTypes, `grant_types`, default [client_credentials].

@@ -32,7 +32,7 @@ var tables = map[string][]key{
 		{name: "log"},
 		{name: "tracing"},
 		{name: "svid"},
-		{name: "wit", refused: later},
+		{name: "wit"},
 		{name: "access_token"},
 		{name: "binding"},
 		{name: "limits"},
@@ -49,6 +49,7 @@ var tables = map[string][]key{
 	"log":          {{name: "level"}},
 	"tracing":      {{name: "endpoint", required: true}, {name: "sample"}},
 	"svid":         svidKeys,
+	"wit":          {{name: "challenge"}},
 	"access_token": {{name: "lifetime"}, {name: "alg"}},
 	"limits":       {{name: "failures_per_source"}, {name: "requests_per_client"}},
 

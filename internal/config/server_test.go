@@ -84,7 +84,7 @@ func TestWrongSection(t *testing.T) {
 		{"binding unknown", "binding: required\n", "binding: dpop\n", `4:10: binding must be auto, required or none, not "dpop"`},
 		{"store of an unknown kind", "store: sqlite:svidgate.db\n", "store: mysql://db/x\n", `4:8: store must be "memory:", sqlite: and a file, or a postgres:// URL`},
 		{"store without its quotes", "store: 'memory:'\n", "store: memory:\n", `4:8: not valid YAML: no colon may stand here; a value that ends in a colon, or has ": " in it, must be in quotes`},
-		{"wit", "svid: {}\n", "wit: {challenge: off}\n", `4:1: wit is not implemented in this version`},
+		{"PP-12 wit.challenge unknown", "wit: {challenge: off}\n", "wit: {challenge: always}\n", `4:18: wit.challenge must be off, offered or required, not "always"`},
 		{"login", "svid: {}\n", "login: {}\n", `4:1: login is not implemented in this version`},
 		{"security_profile", "profile: latest\n", "security_profile: fapi2\n", `4:1: security_profile is not implemented in this version`},
 		{"audit.fsync unknown", "audit: {fsync: every}\n", "audit: {fsync: never}\n", `4:16: audit.fsync must be every, not "never"`},

@@ -35,9 +35,10 @@ var allowed = map[string][]string{
 
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
+	"internal/challenge":    {},
 	"internal/ratelimit":    {},
 	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest"},
-	"internal/clientauth":   {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/replay", "internal/trace"},
+	"internal/clientauth":   {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/challenge", "internal/replay", "internal/trace"},
 	"internal/policy":       {"oauth", "internal/index"},
 	"internal/grant":        {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy"},
 	"internal/keys":         {"oauth", "internal/filelock", "internal/jose", "internal/strictjson"},
@@ -54,7 +55,7 @@ var allowed = map[string][]string{
 	"internal/config":     {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
-		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/grant", "internal/replay", "internal/server",
+		"internal/keys", "internal/policy", "internal/registration", "internal/challenge", "internal/clientauth", "internal/grant", "internal/replay", "internal/server",
 		"internal/build", "internal/trace", "internal/trace/otlp"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
@@ -70,7 +71,7 @@ var allowed = map[string][]string{
 	"internal/devenv": {"", "oauth", "bundle", "client", "client/workload", "resource", "internal/config", "internal/daemon",
 		"internal/devca", "internal/devdomain"},
 	"internal/testidentity": {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration",
-		"internal/clientauth"}, // imported by tests only
+		"internal/clientauth", "internal/replay"}, // imported by tests only
 	"internal/reasonexample": {"oauth"}, // imported by tests only
 	"internal/vectors":       {},
 	"internal/mutate":        {},

@@ -74,7 +74,7 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonResourceDenied:   {"CC-4", "one of https://api.example.com/", "https://books.example.com/"},
 	oauth.ReasonResourceMissing:  {"CC-4", "one of https://api.example.com/ https://books.example.com/", "no resource"},
 	oauth.ReasonResourceMultiple: {"AT-4", "one resource", "https://api.example.com/ https://books.example.com/"},
-	oauth.ReasonBindingRequired:  {"CC-5", "a certificate: binding is required", "none"},
+	oauth.ReasonBindingRequired:  {"CC-5", "a key or a certificate: binding is required", "none"},
 
 	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer or DPoP and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},
