@@ -44,7 +44,7 @@ func TestExplainAgrees(t *testing.T) {
 			})
 		}
 	}
-	for family, least := range map[string]int{"jwt-svid": 60, "x509-svid": 45, "token-request": 20} {
+	for family, least := range map[string]int{"jwt-svid": 60, "wit-svid": 90, "x509-svid": 45, "token-request": 20} {
 		if compared[family] < least {
 			t.Errorf("%s: %d vectors were compared", family, compared[family])
 		}
@@ -55,6 +55,7 @@ func TestExplainAgrees(t *testing.T) {
 // vector is about something else than a credential.
 var explained = map[string]func(*testing.T, *file, *vector) (*oauth.Error, bool){
 	"jwt-svid":      explainJWTSVID,
+	"wit-svid":      explainWITSVID,
 	"x509-svid":     explainX509SVID,
 	"token-request": explainTokenRequest,
 }
