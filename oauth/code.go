@@ -25,6 +25,9 @@ const (
 
 	InvalidToken      ErrorCode = "invalid_token"      // RFC 6750 section 3.1
 	InsufficientScope ErrorCode = "insufficient_scope" // RFC 6750 section 3.1
+	// InvalidDPoPProof is 400 at the server; an API answers 401 (RFC 9449 sections 5
+	// and 7.1).
+	InvalidDPoPProof ErrorCode = "invalid_dpop_proof"
 
 	// Unavailable is a 503 without a body: the server cannot decide now.
 	Unavailable ErrorCode = "(unavailable)"
@@ -54,6 +57,7 @@ var codes = map[ErrorCode]struct {
 	UseFreshAttestation:     {http.StatusBadRequest, "The attestation is too old; a younger one is needed."},
 	InvalidToken:            {http.StatusUnauthorized, "The access token is not valid here."},
 	InsufficientScope:       {http.StatusForbidden, "The access token does not carry the scope this needs."},
+	InvalidDPoPProof:        {http.StatusBadRequest, "The DPoP proof is not valid for this request."},
 	Unavailable:             {http.StatusServiceUnavailable, ""},
 	TooLarge:                {http.StatusRequestEntityTooLarge, ""},
 	TooMany:                 {http.StatusTooManyRequests, ""},

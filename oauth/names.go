@@ -41,6 +41,13 @@ const (
 	TypeAttestationPoP = "oauth-client-attestation-pop+jwt"
 )
 
+// HeaderDPoP carries a proof of possession of the key that an access token is bound
+// to, whose typ is TypeDPoP (RFC 9449 sections 4.1 and 4.2).
+const (
+	HeaderDPoP = "DPoP"
+	TypeDPoP   = "dpop+jwt"
+)
+
 // A GrantType is a value of grant_type.
 type GrantType string
 
@@ -69,7 +76,8 @@ const (
 // (TK-6).
 const TokenTypeBearer = "Bearer"
 
-// TokenTypeDPoP is the token_type of tokens that are bound to a key (TK-6, DP-4).
+// TokenTypeDPoP is the token_type of tokens that are bound to a key (TK-6, DP-4), and
+// the scheme under which they are presented (DP-5).
 const TokenTypeDPoP = "DPoP"
 
 // Paths below the issuer.

@@ -80,6 +80,7 @@ const (
 	ReasonTokenMalformed   Reason = "token_malformed"
 	ReasonIssuerMismatch   Reason = "issuer_mismatch"
 	ReasonCnfMismatch      Reason = "cnf_mismatch"
+	ReasonDPoPBad          Reason = "dpop_bad"
 	ReasonKeysUnavailable  Reason = "keys_unavailable"
 	ReasonAuditUnavailable Reason = "audit_unavailable"
 	ReasonStoreUnavailable Reason = "store_unavailable"

@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/explain", "internal/inspect", "internal/jose", "internal/keys",
 		"internal/loopback", "internal/spoken", "internal/strictjson"},
-	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
+	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven", "internal/replay"},
 
 	"internal/devca":     {"internal/jose", "internal/strictid"},
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},

@@ -85,10 +85,11 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonResourceMultiple: {"AT-4", "one resource", "https://api.example.com/ https://books.example.com/"},
 	oauth.ReasonBindingRequired:  {"CC-5", "a key or a certificate: binding is required", "none"},
 
-	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer and one token, and no token elsewhere", "no Authorization header"},
+	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer or DPoP and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},
 	oauth.ReasonIssuerMismatch: {"GL-14", "iss https://as.example.com or https://down.example.com or https://other.example.com", "iss https://as.example.com/"},
 	oauth.ReasonCnfMismatch:    {"MT-2", "a certificate with x5t#S256 HLMlgzknwuf4qG4vV94g9t2r3R9YzDo3HXZucdUuggk", "no client certificate"},
+	oauth.ReasonDPoPBad:        {"DP-2", "htm GET, htu https://api.example.com/", "htm GET, htu https://host.example.com/"},
 
 	oauth.ReasonKeysUnavailable:  {"LD-3", "keys of https://down.example.com", "none that may be used"},
 	oauth.ReasonAuditUnavailable: {"AU-6", "a decision on record before its answer leaves", ""},

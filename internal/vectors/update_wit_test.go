@@ -150,12 +150,12 @@ func writeWITSVIDs(w *writer) {
 	w.bad("alg-of-entry", "RS384 with a key that the bundle has for RS256", witInput{"default", token(w, jose.RS384, testKey(w, "rsa2048-wit"), rsaHeader.with("alg", "RS384"), claims), proof, billing}, why("alg_not_allowed"), "GL-9")
 
 	w.twin = "wit-svid/ordinary"
-	w.bad("cnf-missing", "no key", in(header, claims.without("cnf")), why("cnf_missing"), "WS-12", "EC-9")
-	w.bad("cnf-text", "a key that is no object", in(header, claims.with("cnf", "key")), why("cnf_missing"), "WS-12")
-	w.bad("cnf-jkt", "the thumbprint of a key", in(header, claims.with("cnf", object{{"jkt", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})), why("cnf_missing"), "WS-12")
-	w.bad("cnf-private", "the private key", in(header, bound(public.with("d", "AAAA"))), why("cnf_missing"), "WS-12")
-	w.bad("cnf-secret", "a shared secret", in(header, bound(object{{"kty", "oct"}, {"k", "AAAA"}, {"alg", "HS256"}})), why("cnf_missing"), "WS-12")
-	w.bad("cnf-off-curve", "a point that is not on the curve", in(header, bound(public.with("y", public[len(public)-2].value))), why("cnf_missing"), "WS-12")
+	w.bad("cnf-missing", "no key", in(header, claims.without("cnf")), why("cnf_missing"), "WS-12", "WS-13", "PP-3", "PP-4", "EC-9")
+	w.bad("cnf-text", "a key that is no object", in(header, claims.with("cnf", "key")), why("cnf_missing"), "WS-12", "WS-13", "PP-3", "PP-4")
+	w.bad("cnf-jkt", "the thumbprint of a key", in(header, claims.with("cnf", object{{"jkt", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})), why("cnf_missing"), "WS-12", "WS-13", "PP-3", "PP-4")
+	w.bad("cnf-private", "the private key", in(header, bound(public.with("d", "AAAA"))), why("cnf_missing"), "WS-12", "WS-13", "PP-3", "PP-4")
+	w.bad("cnf-secret", "a shared secret", in(header, bound(object{{"kty", "oct"}, {"k", "AAAA"}, {"alg", "HS256"}})), why("cnf_missing"), "WS-12", "WS-13", "PP-3", "PP-4")
+	w.bad("cnf-off-curve", "a point that is not on the curve", in(header, bound(public.with("y", public[len(public)-2].value))), why("cnf_missing"), "WS-12", "WS-13", "PP-3", "PP-4")
 	w.bad("cnf-alg-missing", "a key without its algorithm", in(header, bound(public.without("alg"))), why("alg_not_allowed"), "WS-13")
 	w.bad("cnf-alg-hmac", "an algorithm for secrets", in(header, bound(public.with("alg", "HS256"))), why("alg_not_allowed"), "WS-13")
 	w.bad("cnf-alg-none", "no algorithm", in(header, bound(public.with("alg", "none"))), why("alg_not_allowed"), "WS-13")
