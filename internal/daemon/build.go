@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/bundle/workloadapi"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/build"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
@@ -160,6 +161,10 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	}
 	authenticator.ChallengeRequired = cfg.WIT.Challenge == config.ChallengeRequired
 	table, resources := policyTable(cfg)
+	requests, grants, err := d.authorizations(cfg, authenticator.Clients, table)
+	if err != nil {
+		return nil, err
+	}
 	var before *server.Server
 	if previous != nil {
 		before = previous.server
@@ -168,7 +173,8 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Issuer:             cfg.Issuer,
 		MTLSURL:            d.mtlsURL,
 		PublicCertificates: cfg.PublicClientCertificates,
-		Grants:             grant.New(),
+		Grants:             grants,
+		Requests:           requests,
 		Authenticator:      authenticator,
 		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Methods:           d.methods(cfg),
@@ -186,6 +192,29 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		config: &kept, authenticator: authenticator, server: s,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
+}
+
+// authorizations are what people grant, and the grants by which clients draw on it:
+// neither where no client of the configuration has the authorization code grant.
+func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Registry, table *policy.Table) (*authorization.Requests, *grant.Grants, error) {
+	grants := grant.New()
+	if !cfg.Codes() {
+		return nil, grants, nil
+	}
+	requests, err := authorization.New(authorization.Config{
+		Issuer: cfg.Issuer, Clients: clients, Policy: table, Records: d.store.Authorizations(), RequirePushed: cfg.RequirePushed, Now: d.now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	granted, err := authorization.NewGrants(authorization.GrantsConfig{
+		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	grants.OfferCodes(granted)
+	return requests, grants, nil
 }
 
 // A sourceInUse is a bundle source and what it was made from. Two that were made
@@ -315,6 +344,7 @@ func clientMetadata(cfg *config.Config) []registration.Metadata {
 	for _, c := range cfg.Clients {
 		clients = append(clients, registration.Metadata{
 			ClientID: c.ClientID, SPIFFEID: c.SPIFFEID, AuthMethods: c.Methods, Profile: c.Profile,
+			Name: c.Name, RedirectURIs: c.RedirectURIs, RequirePushed: c.RequirePushed,
 		})
 	}
 	return clients

@@ -17,6 +17,7 @@ import (
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/keys"
@@ -39,10 +40,15 @@ type Config struct {
 
 	Authenticator *clientauth.Authenticator
 	Grants        *grant.Grants
-	Policy        *policy.Table
-	Keys          *keys.Ring
-	Audit         *audit.Log
-	Bundles       *bundle.Set
+	// Requests are the authorization requests that clients push and browsers bring;
+	// nil when no client has the authorization code grant.
+	Requests *authorization.Requests
+	// SignIn says that people can sign in, so that there is an authorization endpoint.
+	SignIn  bool
+	Policy  *policy.Table
+	Keys    *keys.Ring
+	Audit   *audit.Log
+	Bundles *bundle.Set
 
 	// Store keeps what requests share. Nil is for a server that keeps nothing.
 	Store Store

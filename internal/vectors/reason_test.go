@@ -15,6 +15,14 @@ import (
 // them: the same rule refuses with the same texts as for kid_unknown.
 const afterRefresh = oauth.ReasonKIDUnknownAfterRefresh
 
+// elsewhere are the reasons for which no vector can refuse, because what they are
+// about is in the store: internal/authorization has the test of their examples.
+var elsewhere = []oauth.Reason{
+	oauth.ReasonRedirectURIMismatch, oauth.ReasonResponseTypeUnsupported, oauth.ReasonCodeChallengeBad, oauth.ReasonRequestURIUnknown, oauth.ReasonPARRequired,
+	oauth.ReasonCodeUnknown, oauth.ReasonCodeExpired, oauth.ReasonCodeReused, oauth.ReasonCodeVerifierBad,
+	oauth.ReasonRefreshTokenUnknown, oauth.ReasonRefreshTokenExpired, oauth.ReasonRefreshTokenReused, oauth.ReasonGrantNotYours, oauth.ReasonGrantRevoked,
+}
+
 // The examples of docs/reason-codes.md are what the rules say: each is the refusal
 // of some vector, word for word.
 func TestReasonExamples(t *testing.T) {
@@ -35,6 +43,9 @@ func TestReasonExamples(t *testing.T) {
 	e := store.Refuse(store.ErrUnavailable)
 	said[refusal{string(e.Reason), e.Rule, e.Expected, e.Presented}] = true
 	for _, text := range oauth.ReasonTexts() {
+		if slices.Contains(elsewhere, text.Reason) {
+			continue
+		}
 		reason, e := text.Reason, reasonexample.Of(text.Reason)
 		if reason == afterRefresh {
 			reason = oauth.ReasonKIDUnknown

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
 )
 
@@ -24,6 +25,7 @@ type Store interface {
 	io.Closer
 
 	SigningKeys() keys.Document
+	Authorizations() authorization.Records
 }
 
 // A Place keeps the store of one test, empty at first.
@@ -102,6 +104,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 	}{
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
+		{"Authorizations", TestAuthorizations},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}
