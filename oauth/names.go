@@ -12,6 +12,8 @@ const (
 	ParamScope               = "scope"
 	ParamResource            = "resource"
 	ParamAudience            = "audience"
+	ParamToken               = "token"           // RFC 7009, RFC 7662
+	ParamTokenTypeHint       = "token_type_hint" // RFC 7009, RFC 7662
 )
 
 // MaxJWT is the longest JWT accepted in any parameter or header, in bytes (GL-8,
@@ -58,6 +60,8 @@ const TokenTypeBearer = "Bearer"
 // Paths below the issuer.
 const (
 	PathToken       = "/token"
+	PathIntrospect  = "/introspect"
+	PathRevoke      = "/revoke"
 	PathJWKS        = "/jwks.json"
 	PathASMetadata  = "/.well-known/oauth-authorization-server"
 	PathOIDC        = "/.well-known/openid-configuration"

@@ -69,6 +69,8 @@ const (
 
 	ReasonTokenMissing     Reason = "token_missing"
 	ReasonTokenMalformed   Reason = "token_malformed"
+	ReasonTokenNotYours    Reason = "token_not_yours"
+	ReasonTokenRevoked     Reason = "token_revoked"
 	ReasonIssuerMismatch   Reason = "issuer_mismatch"
 	ReasonCnfMismatch      Reason = "cnf_mismatch"
 	ReasonKeysUnavailable  Reason = "keys_unavailable"
