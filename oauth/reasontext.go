@@ -87,6 +87,8 @@ var reasonTexts = []ReasonText{
 	{ReasonBindingRequired, "The token must be bound to a certificate, and there is none on the connection.", "Connect to the listener that asks for certificates with an X.509-SVID of the same SPIFFE ID."},
 	{ReasonTokenMissing, "There is no access token in the request.", "Send Authorization: Bearer with a token for this resource."},
 	{ReasonTokenMalformed, "The access token is not one compact JWS with the claims of RFC 9068.", "Check that the header holds the token whole and nothing else."},
+	{ReasonTokenNotYours, "The token is genuine, but not for a resource that this client introspects, or, at the revocation endpoint, not one that was issued to it.", "Compare introspects of the client with the token's aud; a client revokes its own tokens only, and `svidgate revoke` any."},
+	{ReasonTokenRevoked, "The token was revoked, or everything that was issued up to a moment to its client, its workload or by its key.", "presented says what was revoked and when; `svidgate revoke list` says by whom. The client may ask for a new token."},
 	{ReasonIssuerMismatch, "The access token is not by an issuer that this resource trusts.", "Compare iss with the configured issuers, letter for letter."},
 	{ReasonCnfMismatch, "The token is bound to another certificate than the connection's, or there is none.", "Call with the certificate that the token was obtained with; after a rotation fetch a new token."},
 	{ReasonKeysUnavailable, "The issuer's keys could not be had, or are too old.", "Check that the resource server reaches the issuer's jwks_uri."},

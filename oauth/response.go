@@ -52,16 +52,22 @@ type ErrorResponse struct {
 // Metadata describes an authorization server (RFC 8414 section 2, AM-4). A
 // member whose feature is off is empty and so left out (AM-3).
 type Metadata struct {
-	Issuer                                string            `json:"issuer"`
-	TokenEndpoint                         string            `json:"token_endpoint"`
-	JWKSURI                               string            `json:"jwks_uri"`
-	GrantTypesSupported                   []GrantType       `json:"grant_types_supported,omitempty"`
-	ScopesSupported                       []string          `json:"scopes_supported,omitempty"`
-	TokenEndpointAuthMethodsSupported     []AuthMethod      `json:"token_endpoint_auth_methods_supported,omitempty"`
-	TokenEndpointAuthSigningAlgs          []string          `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
-	TLSClientCertificateBoundAccessTokens bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
-	MTLSEndpointAliases                   map[string]string `json:"mtls_endpoint_aliases,omitempty"`
-	ProtectedResources                    []string          `json:"protected_resources,omitempty"`
+	Issuer                                    string            `json:"issuer"`
+	TokenEndpoint                             string            `json:"token_endpoint"`
+	JWKSURI                                   string            `json:"jwks_uri"`
+	GrantTypesSupported                       []GrantType       `json:"grant_types_supported,omitempty"`
+	ScopesSupported                           []string          `json:"scopes_supported,omitempty"`
+	TokenEndpointAuthMethodsSupported         []AuthMethod      `json:"token_endpoint_auth_methods_supported,omitempty"`
+	TokenEndpointAuthSigningAlgs              []string          `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
+	IntrospectionEndpoint                     string            `json:"introspection_endpoint,omitempty"`
+	IntrospectionEndpointAuthMethodsSupported []AuthMethod      `json:"introspection_endpoint_auth_methods_supported,omitempty"`
+	IntrospectionEndpointAuthSigningAlgs      []string          `json:"introspection_endpoint_auth_signing_alg_values_supported,omitempty"`
+	RevocationEndpoint                        string            `json:"revocation_endpoint,omitempty"`
+	RevocationEndpointAuthMethodsSupported    []AuthMethod      `json:"revocation_endpoint_auth_methods_supported,omitempty"`
+	RevocationEndpointAuthSigningAlgs         []string          `json:"revocation_endpoint_auth_signing_alg_values_supported,omitempty"`
+	TLSClientCertificateBoundAccessTokens     bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	MTLSEndpointAliases                       map[string]string `json:"mtls_endpoint_aliases,omitempty"`
+	ProtectedResources                        []string          `json:"protected_resources,omitempty"`
 }
 
 // ProviderMetadata is the little of OpenID Connect Discovery that verifiers need

@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// EventToken is the event of a decision at the token endpoint.
-const EventToken = "token"
+// Events of decisions, by the endpoint.
+const (
+	EventToken      = "token"
+	EventIntrospect = "introspect" // granted: the token is active; refused also where the caller was answered that it is not
+	EventRevoke     = "revoke"
+)
 
 // Events of what an operator changed. Source says who: the administration socket
 // with the user at its other end, a signal, or a file that changed.
@@ -16,6 +20,7 @@ const (
 	EventBundleOverride = "bundle_override" // the same, and one with a lower sequence was to be taken
 	EventKeyRotate      = "key_rotate"      // the next signing key was made
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
+	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
 )
 
 // RecordTimeout is how long Record waits for the file. A

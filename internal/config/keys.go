@@ -107,7 +107,7 @@ var tables = map[string][]key{
 		{name: "scope"},
 		{name: "binding"},
 		{name: "profile"},
-		{name: "introspects", refused: later},
+		{name: "introspects"},
 		{name: "redirect_uris", refused: later},
 		{name: "client_secret", refused: "is not for this server: a client authenticates with its SVID and has no secret (MD-24)"},
 		{name: "spiffe_bundle_endpoint", refused: "is not believed of a client (MD-13); configure the endpoint under trust_domains"},

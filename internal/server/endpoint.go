@@ -44,6 +44,8 @@ type answer func(w *response)
 func (s *Server) formEndpoints() []formEndpoint {
 	return []formEndpoint{
 		{event: audit.EventToken, path: oauth.PathToken, begin: s.beginToken},
+		s.introspection(),
+		s.revocation(),
 	}
 }
 
@@ -114,6 +116,12 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 	}
 	// 5. The event is recorded.
 	rec.span.Stage(trace.Record)
+	if no := rec.inactive; no != nil {
+		if told := s.refusalRecorded(ctx, rec, no); told != no {
+			return func(w *response) { writeRefusal(w, rec, told) }, nil
+		}
+		return write, nil
+	}
 	if err := s.grantRecorded(ctx, rec); err != nil {
 		return nil, err
 	}

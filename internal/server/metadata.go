@@ -21,11 +21,17 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		JWKSURI:                           base + oauth.PathJWKS,
 		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: c.Methods,
+
+		IntrospectionEndpoint:                     base + oauth.PathIntrospect,
+		IntrospectionEndpointAuthMethodsSupported: c.Methods,
+		RevocationEndpoint:                        base + oauth.PathRevoke,
+		RevocationEndpointAuthMethodsSupported:    c.Methods,
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
 		for _, alg := range jose.SVIDAlgorithms {
 			m.TokenEndpointAuthSigningAlgs = append(m.TokenEndpointAuthSigningAlgs, string(alg))
 		}
+		m.IntrospectionEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs = m.TokenEndpointAuthSigningAlgs, m.TokenEndpointAuthSigningAlgs
 	}
 	for _, r := range c.Resources {
 		m.ProtectedResources = append(m.ProtectedResources, r.Resource)
@@ -36,7 +42,10 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		}
 	}
 	if c.MTLSURL != "" { // AM-5
-		m.MTLSEndpointAliases = map[string]string{"token_endpoint": strings.TrimSuffix(c.MTLSURL, "/") + oauth.PathToken}
+		alias := strings.TrimSuffix(c.MTLSURL, "/")
+		m.MTLSEndpointAliases = map[string]string{
+			"token_endpoint": alias + oauth.PathToken, "introspection_endpoint": alias + oauth.PathIntrospect, "revocation_endpoint": alias + oauth.PathRevoke,
+		}
 	}
 	m.TLSClientCertificateBoundAccessTokens = c.MTLSURL != "" || c.PublicCertificates // MT-3
 	return json.MarshalIndent(m, "", "  ")
