@@ -1,0 +1,193 @@
+package introspection_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/introspection"
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/revocation"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
+	"github.com/svidgate/svidgate/internal/testidentity"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+const (
+	billing = "spiffe://example.org/billing"
+	apiA    = "spiffe://example.org/api-a"
+	apiB    = "spiffe://example.org/api-b"
+	nobody  = "spiffe://example.org/nobody"
+	api     = "https://api.example.com/"
+	books   = "https://books.example.com/"
+)
+
+// A scene is an introspector, the keys of its server, and clients that ask.
+type scene struct {
+	*testidentity.World
+	ring    *keys.Ring
+	list    *revocation.List
+	tokens  *introspection.Tokens
+	in      *introspection.Introspector
+	callers map[string]clientauth.Caller
+}
+
+func newScene(t testing.TB) *scene {
+	t.Helper()
+	s := &scene{World: testidentity.New(t), callers: map[string]clientauth.Caller{}}
+	var err error
+	if s.ring, err = keys.Open(keys.Config{File: filepath.Join(t.TempDir(), "keys.json"), Now: s.Clock.Now}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if s.list, err = revocation.Open(t.Context(), revocation.Config{Store: db, Now: s.Clock.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	s.tokens = introspection.NewTokens(testidentity.Issuer, s.ring, s.Clock.Now)
+	s.use(t, s.list)
+	for _, id := range []string{billing, apiA, apiB, nobody} {
+		s.callers[id] = s.Caller(t, registration.Metadata{ClientID: id, AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}},
+			testidentity.Request(t, testidentity.Assertion(id, s.JWT(t, id)), nil))
+	}
+	return s
+}
+
+func (s *scene) use(t testing.TB, r introspection.Revocations) {
+	t.Helper()
+	var err error
+	s.in, err = introspection.New(introspection.Config{
+		Tokens: s.tokens, Revocations: r,
+		Introspects: map[string][]string{apiA: {api}, apiB: {books}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A paper is a token before it is signed.
+type paper struct {
+	header, claims map[string]any
+	signer         keys.Signer
+	edit           func(token string) string
+}
+
+// token is one of billing for api, and with changes another one.
+func (s *scene) token(t testing.TB, change ...func(*paper)) string {
+	t.Helper()
+	now := s.Clock.Now()
+	p := &paper{signer: s.ring.Signer(), edit: func(token string) string { return token }}
+	p.header = map[string]any{"typ": "at+jwt", "alg": p.signer.Algorithm, "kid": p.signer.KeyID}
+	p.claims = map[string]any{
+		"iss": testidentity.Issuer, "sub": billing, "aud": api, "client_id": billing, "jti": "j1", "scope": "read",
+		"iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
+	}
+	for _, f := range change {
+		f(p)
+	}
+	token, err := jose.Sign(p.signer.Algorithm, p.signer.Key, encoded(t, p.header), encoded(t, p.claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.edit(token)
+}
+
+func encoded(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func claim(name string, value any) func(*paper) {
+	return func(p *paper) {
+		if p.claims[name] = value; value == nil {
+			delete(p.claims, name)
+		}
+	}
+}
+
+func head(name string, value any) func(*paper) {
+	return func(p *paper) {
+		if p.header[name] = value; value == nil {
+			delete(p.header, name)
+		}
+	}
+}
+
+func edit(f func(string) string) func(*paper) { return func(p *paper) { p.edit = f } }
+
+// ask is what a client is told of a token, and what the operator is.
+func (s *scene) ask(t testing.TB, who, token string) (string, error) {
+	t.Helper()
+	a, err := s.in.Introspect(t.Context(), s.callers[who], token)
+	if a.Active() != (err == nil) || a.Token().Genuine() != (err == nil) {
+		t.Errorf("active %t beside %v", a.Active(), err)
+	}
+	return string(a.Body()), err
+}
+
+func (s *scene) active(t testing.TB, who, token string) map[string]any {
+	t.Helper()
+	body, err := s.ask(t, who, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := map[string]any{}
+	if err := json.Unmarshal([]byte(body), &members); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	return maps.Clone(members)
+}
+
+// inactive checks that the client is told nothing but that (IN-2).
+func (s *scene) inactive(t testing.TB, who, token string, reason oauth.Reason, rule string) {
+	t.Helper()
+	body, err := s.ask(t, who, token)
+	if body != `{"active":false}` {
+		t.Errorf("IN-2 the answer is %s", body)
+	}
+	testidentity.Want{Code: oauth.InvalidToken, Reason: reason, Rule: rule}.Check(t, err)
+	if parts := strings.Split(token, "."); err != nil && len(parts) == 3 && len(parts[2]) > 20 && strings.Contains(err.Error(), parts[2]) {
+		t.Error("AU-2 the refusal has the token's signature")
+	}
+}
+
+func (s *scene) revoke(t testing.TB, kind revocation.Kind, value string) {
+	t.Helper()
+	err := s.list.Revoke(t.Context(), revocation.Entry{Kind: kind, Value: value, Before: s.Clock.Now(), Expires: s.Clock.Now().Add(time.Hour), By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unknowing cannot say what is revoked.
+type unknowing struct{}
+
+func (unknowing) Revoked(context.Context, revocation.Token) (revocation.Entry, bool, error) {
+	return revocation.Entry{}, false, revocation.ErrStale
+}
+
+// A counting list counts how often it is asked.
+type counting struct {
+	introspection.Revocations
+	asked int
+}
+
+func (c *counting) Revoked(ctx context.Context, t revocation.Token) (revocation.Entry, bool, error) {
+	c.asked++
+	return c.Revocations.Revoked(ctx, t)
+}
