@@ -248,8 +248,8 @@ func TestOwn(t *testing.T) {
 		_, err := s.in.Own(t.Context(), s.callers[who], token)
 		foreign.Check(t, err)
 	}
-	_, err = s.in.Own(t.Context(), s.callers[billing], token[:len(token)-4])
-	testidentity.Want{Code: oauth.InvalidToken, Reason: oauth.ReasonSignatureBad, Rule: "AT-8"}.Check(t, err)
+	_, err = s.in.Own(t.Context(), s.callers[billing], "2YotnFZFEjr1zCsicMWpAA")
+	testidentity.Want{Code: oauth.InvalidToken, Reason: oauth.ReasonTokenMalformed, Rule: "GL-11"}.Check(t, err)
 	s.Clock.Advance(5 * time.Minute)
 	for _, who := range []string{nobody, billing} {
 		_, err = s.in.Own(t.Context(), s.callers[who], token)
