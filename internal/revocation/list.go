@@ -212,7 +212,27 @@ func (l *List) All() []Entry {
 
 // Len is how many entries there are.
 func (l *List) Len() int {
+	n := 0
+	for _, of := range l.Counts() {
+		n += of
+	}
+	return n
+}
+
+// Counts is how many entries there are of each kind.
+func (l *List) Counts() map[Kind]int {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.held.singles() + l.held.wide()
+	counts := make(map[Kind]int, len(Kinds))
+	for kind, of := range l.held.byKind {
+		counts[kind] = len(of)
+	}
+	return counts
+}
+
+// Age is how long ago the copy was what the store had.
+func (l *List) Age() time.Duration {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.config.Now().Sub(l.confirmed)
 }

@@ -24,10 +24,13 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -62,7 +65,9 @@ type site struct {
 	server *Server
 	config Config
 	log    bytes.Buffer
-	record string // the audit file
+
+	revocations *revocation.List
+	record      string // the audit file
 }
 
 func newSite(t testing.TB, change ...func(*Config)) *site {
@@ -111,7 +116,28 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 	}
 	t.Cleanup(func() { record.Close() })
 
+	kept, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+	s.revocations, err = revocation.Open(t.Context(), revocation.Config{Store: kept, Now: s.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	introspector, err := introspection.New(introspection.Config{
+		Tokens: introspection.NewTokens(testidentity.Issuer, ring, s.Clock.Now), Revocations: s.revocations,
+		Introspects: map[string][]string{orders: {api}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
 	s.config = Config{
+		Store: kept,
+
+		Introspector: introspector, Revocations: s.revocations,
+
 		Issuer:  testidentity.Issuer,
 		MTLSURL: "https://mtls.as.example.com",
 		Grants:  grant.New(),

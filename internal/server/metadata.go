@@ -21,11 +21,10 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		JWKSURI:                           base + oauth.PathJWKS,
 		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: c.Methods,
-
-		IntrospectionEndpoint:                     base + oauth.PathIntrospect,
-		IntrospectionEndpointAuthMethodsSupported: c.Methods,
-		RevocationEndpoint:                        base + oauth.PathRevoke,
-		RevocationEndpointAuthMethodsSupported:    c.Methods,
+	}
+	if len(c.Methods) > 0 { // nobody can call them otherwise
+		m.IntrospectionEndpoint, m.IntrospectionEndpointAuthMethodsSupported = base+oauth.PathIntrospect, c.Methods
+		m.RevocationEndpoint, m.RevocationEndpointAuthMethodsSupported = base+oauth.PathRevoke, c.Methods
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
 		for _, alg := range jose.SVIDAlgorithms {

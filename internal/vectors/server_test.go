@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,11 +25,14 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -159,12 +163,15 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	for name, td := range c.TrustDomains {
 		singleUse[spiffeid.RequireTrustDomainFromString(name)] = td.SingleUse
 	}
+	introspector, err := introspection.New(introspection.Config{Tokens: introspection.NewTokens(c.Issuer, ring, now), Revocations: noneRevoked()})
+	fatal(err)
 	refusals = &expectation{}
 	s, err = server.New(server.Config{
 		Issuer: c.Issuer, MTLSURL: c.MTLSURL,
 		Grants:        grant.New(),
 		Authenticator: &clientauth.Authenticator{Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: replay.New(1000, now)},
 		Policy:        table, Resources: resources, Keys: ring, Audit: record, Bundles: set,
+		Introspector: introspector, Revocations: noneRevoked(),
 		Methods:           []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
 		FailuresPerSource: c.FailuresPerSource, RequestsPerClient: c.RequestsPerClient,
 		Log: slog.New(refusalLog{slog.NewTextHandler(os.Stderr, nil), refusals, f.tell}), Now: now,
@@ -172,6 +179,19 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	fatal(err)
 	return s, refusals, closed
 }
+
+// noneRevoked is a list that no vector writes to.
+var noneRevoked = sync.OnceValue(func() *revocation.List {
+	kept, err := sqlite.Open(context.Background(), sqlite.Config{Address: "memory:"})
+	if err != nil {
+		panic(err)
+	}
+	list, err := revocation.Open(context.Background(), revocation.Config{Store: kept, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err)
+	}
+	return list
+})
 
 // registered are the clients of a context, for authentication and for policy.
 func registered(t testing.TB, c serverContext, profile func(spiffeid.TrustDomain) svidgate.Profile) (*registration.Registry, *policy.Table, []policy.Resource) {
