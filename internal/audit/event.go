@@ -81,6 +81,9 @@ type Event struct {
 	Binding string    // an oauth.Binding
 	Expires time.Time // of what was issued
 
+	Revoked string // admin_revoke: what, as kind and value with a space between
+	Note    string // an operator's words on why
+
 	// What the Log says about itself.
 	failedEvents uint64 // resumed: how many events could not be recorded
 	lostBytes    int64  // recovered: how many bytes were cut off

@@ -422,5 +422,6 @@ func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, err
 	return admin.Open(ctx, admin.Config{
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
 		Explain: d.Explain, Decision: d.Decision,
+		Revoke: d.Revoke, Revoked: d.revocations.All,
 	})
 }

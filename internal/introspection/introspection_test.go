@@ -158,7 +158,6 @@ func TestRevoked(t *testing.T) {
 		of    func(*paper)
 	}{
 		{revocation.TokenID, func(*scene) string { return "j1" }, func(*paper) {}},
-		{revocation.Grant, func(*scene) string { return "g1" }, claim("grant_id", "g1")},
 		{revocation.Client, func(*scene) string { return billing }, func(*paper) {}},
 		{revocation.SPIFFEID, func(*scene) string { return billing }, func(*paper) {}},
 		{revocation.SPIFFEID, func(*scene) string { return billing }, func(p *paper) {
@@ -184,7 +183,7 @@ func TestRevoked(t *testing.T) {
 			}
 			s.Clock.Advance(time.Second)
 			later := s.token(t, row.of, claim("jti", "j2"))
-			if row.kind == revocation.Grant || row.kind == revocation.Key { // dead whenever it is issued
+			if row.kind == revocation.Key { // dead whenever it is issued
 				s.inactive(t, apiA, later, oauth.ReasonTokenRevoked, "RV-4")
 				return
 			}

@@ -51,8 +51,6 @@ func read(jws *jose.Compact) *reading {
 			r.about.ClientID, _ = m.Value.Text()
 		case "jti":
 			r.about.ID, _ = m.Value.Text()
-		case "grant_id":
-			r.about.Grant, _ = m.Value.Text()
 		case "scope":
 			r.scope, _ = m.Value.Text()
 		case "act":

@@ -10,7 +10,7 @@ import (
 // A held copy of what is revoked, by kind and value. Its owner has the lock.
 type held struct {
 	byKind map[Kind]map[string]Entry
-	by     map[string]int // how many single tokens and grants each of these revoked
+	by     map[string]int // how many single tokens each of these revoked
 }
 
 func newHeld() *held {
@@ -44,17 +44,13 @@ func (h *held) put(e Entry) {
 }
 
 func (h *held) count(e Entry, n int) {
-	if !e.Kind.single() {
+	if e.Kind != TokenID {
 		return
 	}
 	if h.by[e.By] += n; h.by[e.By] == 0 {
 		delete(h.by, e.By)
 	}
 }
-
-// single reports whether an entry is about one thing that is dead whenever it was
-// issued, and that its own client may revoke.
-func (k Kind) single() bool { return k == TokenID || k == Grant }
 
 // forget drops what has expired.
 func (h *held) forget(now time.Time) {
@@ -68,11 +64,9 @@ func (h *held) forget(now time.Time) {
 	}
 }
 
-// singles and wide are how many entries there are of either sort.
-func (h *held) singles() int { return len(h.byKind[TokenID]) + len(h.byKind[Grant]) }
-
+// wide is how many entries there are about more than one token.
 func (h *held) wide() int {
-	n := -h.singles()
+	n := -len(h.byKind[TokenID])
 	for _, of := range h.byKind {
 		n += len(of)
 	}
@@ -84,7 +78,7 @@ func (h *held) find(t Token) (Entry, bool) {
 	for _, always := range [...]struct {
 		kind  Kind
 		value string
-	}{{TokenID, t.ID}, {Grant, t.Grant}, {Key, t.KeyID}} {
+	}{{TokenID, t.ID}, {Key, t.KeyID}} {
 		if e, ok := h.byKind[always.kind][always.value]; ok && always.value != "" {
 			return e, true
 		}

@@ -1,6 +1,7 @@
-// Package revocation knows what was revoked: single tokens, grants, and all that a
-// client, a workload, part of a trust domain or a signing key stands for, up to a
-// moment.
+// Package revocation knows what was revoked: single access tokens, and all that was
+// issued up to a moment to a client, a workload or part of a trust domain, or by a
+// signing key. What a person granted is revoked in its own record; see package
+// authorization.
 //
 // The store is the truth, so that several processes and the next start know the
 // same. Each process holds a copy of all of it in memory, so that a question costs

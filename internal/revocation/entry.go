@@ -17,7 +17,6 @@ type Kind string
 
 const (
 	TokenID        Kind = "jti"              // one access token
-	Grant          Kind = "grant"            // all that a person granted to a client at once
 	Client         Kind = "client"           // a client_id
 	SPIFFEID       Kind = "spiffe_id"        // one workload
 	SPIFFEIDPrefix Kind = "spiffe_id_prefix" // every workload below a path, written as in a client's spiffe_id
@@ -26,15 +25,15 @@ const (
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{TokenID, Grant, Client, SPIFFEID, SPIFFEIDPrefix, TrustDomain, Key}
+var Kinds = []Kind{TokenID, Client, SPIFFEID, SPIFFEIDPrefix, TrustDomain, Key}
 
 // An Entry is one revocation.
 type Entry struct {
 	Kind  Kind
 	Value string
 	// Before is when it was revoked. What was issued before, or in the same second,
-	// is dead; a token that is issued later is not. One token, one grant and one key
-	// are dead whenever they were issued.
+	// is dead; a token that is issued later is not. One token and what one key
+	// signed are dead whenever they were issued.
 	Before time.Time
 	// Expires is when nothing that it is about can be alive any more.
 	Expires time.Time
@@ -47,6 +46,10 @@ const (
 	maxReason = 256
 	maxBy     = 4096
 )
+
+// Life is how long an entry counts that is about more than one access token: nothing
+// that was issued before, not even a refresh token, lives longer.
+const Life = 366 * 24 * time.Hour
 
 // ErrEntry is the cause when an entry is none.
 var ErrEntry = errors.New("it cannot be revoked")
@@ -95,7 +98,6 @@ func plain(s string, most int) bool {
 // is empty.
 type Token struct {
 	ID       string
-	Grant    string
 	ClientID string
 	KeyID    string
 	// SPIFFEIDs are all workloads that it is of: the subject, and whoever acts.

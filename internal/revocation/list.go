@@ -17,11 +17,11 @@ const (
 	pollTimeout = 2 * time.Second // of one look at the store
 	pageSize    = 1000            // entries of one read
 
-	// maxSingle and maxWide bound the copy: single tokens and grants, which clients
-	// revoke, never take the room of what an operator revokes.
+	// maxSingle and maxWide bound the copy: single tokens, which clients revoke, never
+	// take the room of what an operator revokes.
 	maxSingle = 1 << 17
-	maxWide   = 1 << 14
-	// maxOfOne is how many tokens and grants one client may revoke within their life.
+	maxWide   = 1 << 16
+	// maxOfOne is how many tokens one client may revoke within their life.
 	maxOfOne = 1 << 16
 )
 
@@ -145,7 +145,7 @@ func (l *List) Revoke(ctx context.Context, e Entry) error {
 	known, twice := l.held.byKind[e.Kind][e.Value]
 	full := !twice && l.full(e)
 	l.mu.RUnlock()
-	if twice && e.Kind.single() && !known.Expires.Before(e.Expires) {
+	if twice && e.Kind == TokenID && !known.Expires.Before(e.Expires) {
 		return nil
 	}
 	if full {
@@ -162,8 +162,8 @@ func (l *List) Revoke(ctx context.Context, e Entry) error {
 
 // full is judged under mu.
 func (l *List) full(e Entry) bool {
-	if e.Kind.single() {
-		return l.held.singles() >= maxSingle || l.held.by[e.By] >= maxOfOne
+	if e.Kind == TokenID {
+		return len(l.held.byKind[TokenID]) >= maxSingle || l.held.by[e.By] >= maxOfOne
 	}
 	return l.held.wide() >= maxWide
 }

@@ -100,7 +100,7 @@ func revoked(t testing.TB, l *revocation.List, token revocation.Token) bool {
 // token is one of a workload, issued at noon.
 func token(change ...func(*revocation.Token)) revocation.Token {
 	tok := revocation.Token{
-		ID: "j1", Grant: "g1", ClientID: "c1", KeyID: "k1", IssuedAt: noon,
+		ID: "j1", ClientID: "c1", KeyID: "k1", IssuedAt: noon,
 		SPIFFEIDs: []spiffeid.ID{spiffeid.RequireFromString("spiffe://example.org/ns/ci/a")},
 	}
 	for _, f := range change {
@@ -131,10 +131,8 @@ func TestKinds(t *testing.T) {
 	}{
 		{"jti", revocation.TokenID, "j1", none, func(tok *revocation.Token) { tok.ID = "j2" }},
 		{"jti of a token without one", revocation.TokenID, "j1", none, func(tok *revocation.Token) { tok.ID = "" }},
-		{"jti is no grant", revocation.TokenID, "j1", none, func(tok *revocation.Token) { tok.ID, tok.Grant, tok.ClientID, tok.KeyID = "x", "j1", "j1", "j1" }},
+		{"jti is nothing else", revocation.TokenID, "j1", none, func(tok *revocation.Token) { tok.ID, tok.ClientID, tok.KeyID = "x", "j1", "j1" }},
 		{"jti, whenever it was issued", revocation.TokenID, "j1", issued(time.Minute), func(tok *revocation.Token) { tok.ID = "J1" }},
-		{"grant", revocation.Grant, "g1", none, func(tok *revocation.Token) { tok.Grant = "g2" }},
-		{"grant, whenever it was issued", revocation.Grant, "g1", issued(time.Minute), func(tok *revocation.Token) { tok.Grant = "" }},
 		{"kid", revocation.Key, "k1", none, func(tok *revocation.Token) { tok.KeyID = "k2" }},
 		{"kid, whenever it was issued", revocation.Key, "k1", issued(time.Minute), func(tok *revocation.Token) { tok.KeyID = "K1" }},
 		{"client", revocation.Client, "c1", none, func(tok *revocation.Token) { tok.ClientID = "c" }},
@@ -231,6 +229,7 @@ func TestEntries(t *testing.T) {
 	for name, e := range map[string]revocation.Entry{
 		"no kind":                     entry("", "x"),
 		"another kind":                entry("txn", "x"),
+		"a grant":                     entry("grant", "x"),
 		"no value":                    entry(revocation.TokenID, ""),
 		"a value with a space":        entry(revocation.TokenID, "a b"),
 		"a value that is too long":    entry(revocation.TokenID, strings.Repeat("a", 2049)),

@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/revocation"
+)
+
+// spare is given to clocks of other nodes, so that a token is revoked until it has
+// ended by each of them.
+const spare = time.Minute
+
+// Revoke revokes what was issued up to now, for an operator (RV-4). An entry beside an
+// error was kept, and something that goes with it was not done.
+//
+// A signing key is removed too, so that APIs that verify by themselves refuse what it
+// signed as soon as they have fetched the keys again. Its tokens are dead here before
+// that: another process that shares the keys may publish it for a minute more.
+func (d *Daemon) Revoke(ctx context.Context, kind revocation.Kind, value, reason, by string) (revocation.Entry, error) {
+	now := d.now()
+	e := revocation.Entry{Kind: kind, Value: value, Before: now, Expires: now.Add(revocation.Life), Reason: reason, By: by}
+	switch kind {
+	case revocation.TokenID:
+		e.Expires = now.Add(d.keys.LongestToken() + spare)
+	case revocation.Key:
+		if !slices.ContainsFunc(d.keys.List(), func(k keys.Key) bool { return k.ID == value }) {
+			return revocation.Entry{}, keys.ErrUnknownKey
+		}
+	}
+	if err := d.revocations.Revoke(ctx, e); err != nil {
+		return revocation.Entry{}, err
+	}
+	if kind != revocation.Key {
+		return e, nil
+	}
+	if _, err := d.keys.Remove(value); err != nil && !errors.Is(err, keys.ErrUnknownKey) {
+		return e, fmt.Errorf("what the key signed is revoked, but the key is still published: %w", err)
+	}
+	return e, nil
+}
