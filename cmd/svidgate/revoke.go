@@ -17,6 +17,7 @@ var revocable = []struct {
 	usage string
 }{
 	{"jti", revocation.TokenID, "one access token, by its jti"},
+	{"grant", revocation.Grant, "what a person granted, by the grant_id of its tokens; its refresh tokens too"},
 	{"client", revocation.Client, "what was issued to this client_id"},
 	{"spiffe-id", revocation.SPIFFEID, "what was issued to this workload"},
 	{"spiffe-id-prefix", revocation.SPIFFEIDPrefix, "what was issued to every workload below, such as spiffe://example.org/ns/ci/*"},

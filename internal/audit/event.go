@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
-// Events of decisions, by the endpoint.
+// Events of decisions at the endpoints.
 const (
-	EventToken      = "token"
-	EventIntrospect = "introspect" // granted: the token is active; refused also where the caller was answered that it is not
+	EventToken = "token"
+	EventPAR   = "par" // a pushed authorization request
+	// EventIntrospect is granted when the token is active, and refused also where the
+	// caller was answered that it is not.
+	EventIntrospect = "introspect"
 	EventRevoke     = "revoke"
 )
 
@@ -74,6 +77,7 @@ type Event struct {
 	Scope      string
 	Subject    string
 	PolicyRule string // id of the rule that decided
+	GrantID    string // of what a person granted; refused with code_reused or refresh_token_reused, it is revoked
 
 	Txn     string
 	JTI     string    // of what was issued

@@ -17,6 +17,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/bundle/workloadapi"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/build"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
@@ -149,11 +150,21 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	authenticator.Used = d.used
-	introspector, err := introspection.New(introspection.Config{Tokens: d.tokens, Revocations: d.revocations, Introspects: introspects(cfg)})
+	table, resources := policyTable(cfg)
+	granted, err := d.granted(cfg, table)
 	if err != nil {
 		return nil, err
 	}
-	table, resources := policyTable(cfg)
+	requests, grants, err := d.authorizations(cfg, authenticator.Clients, table, granted)
+	if err != nil {
+		return nil, err
+	}
+	introspector, err := introspection.New(introspection.Config{
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Introspects: introspects(cfg),
+	})
+	if err != nil {
+		return nil, err
+	}
 	var before *server.Server
 	if previous != nil {
 		before = previous.server
@@ -162,11 +173,13 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Issuer:             cfg.Issuer,
 		MTLSURL:            d.mtlsURL,
 		PublicCertificates: cfg.PublicClientCertificates,
-		Grants:             grant.New(),
+		Grants:             grants,
+		Requests:           requests,
 		Authenticator:      authenticator,
 		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Introspector:      introspector,
 		Revocations:       d.revocations,
+		Granted:           granted,
 		Methods:           d.methods(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),
@@ -181,6 +194,34 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		config: &kept, authenticator: authenticator, server: s,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
+}
+
+// authorizations are what people grant, and the grants by which clients draw on it:
+// neither where no client of the configuration has the authorization code grant.
+func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Registry, table *policy.Table, granted *authorization.Grants) (*authorization.Requests, *grant.Grants, error) {
+	grants := grant.New()
+	if !cfg.Codes() {
+		return nil, grants, nil
+	}
+	requests, err := authorization.New(authorization.Config{
+		Issuer: cfg.Issuer, Clients: clients, Policy: table, Records: d.store.Authorizations(), RequirePushed: cfg.RequirePushed, Now: d.now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	grants.OfferCodes(granted)
+	return requests, grants, nil
+}
+
+// granted are the grants that people gave, under this configuration or an earlier one.
+func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
+	return authorization.NewGrants(authorization.GrantsConfig{
+		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
+			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
+			return dead, err
+		},
+	})
 }
 
 // A sourceInUse is a bundle source and what it was made from. Two that were made
@@ -309,6 +350,7 @@ func clientMetadata(cfg *config.Config) []registration.Metadata {
 	for _, c := range cfg.Clients {
 		clients = append(clients, registration.Metadata{
 			ClientID: c.ClientID, SPIFFEID: c.SPIFFEID, AuthMethods: c.Methods, Profile: c.Profile,
+			Name: c.Name, RedirectURIs: c.RedirectURIs, RequirePushed: c.RequirePushed,
 		})
 	}
 	return clients

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/revocation"
 )
@@ -25,6 +26,8 @@ func (d *Daemon) Revoke(ctx context.Context, kind revocation.Kind, value, reason
 	now := d.now()
 	e := revocation.Entry{Kind: kind, Value: value, Before: now, Expires: now.Add(revocation.Life), Reason: reason, By: by}
 	switch kind {
+	case revocation.Grant:
+		return d.revokeGrant(ctx, e)
 	case revocation.TokenID:
 		e.Expires = now.Add(d.keys.LongestToken() + spare)
 	case revocation.Key:
@@ -41,5 +44,23 @@ func (d *Daemon) Revoke(ctx context.Context, kind revocation.Kind, value, reason
 	if _, err := d.keys.Remove(value); err != nil && !errors.Is(err, keys.ErrUnknownKey) {
 		return e, fmt.Errorf("what the key signed is revoked, but the key is still published: %w", err)
 	}
+	return e, nil
+}
+
+// revokeGrant ends what a person granted: its refresh tokens, and its access tokens
+// wherever somebody asks about them.
+func (d *Daemon) revokeGrant(ctx context.Context, e revocation.Entry) (revocation.Entry, error) {
+	records := d.store.Authorizations()
+	g, err := records.ByID(ctx, e.Value, e.Before)
+	if errors.Is(err, authorization.ErrNotFound) {
+		err = fmt.Errorf("%w: there is no such grant, or it has ended", revocation.ErrEntry)
+	}
+	if err == nil {
+		err = records.Revoke(ctx, e.Value, e.Before)
+	}
+	if err != nil {
+		return revocation.Entry{}, err
+	}
+	e.Expires = g.ExpiresAt
 	return e, nil
 }

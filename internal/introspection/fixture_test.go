@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
@@ -37,6 +39,8 @@ type scene struct {
 	list    *revocation.List
 	tokens  *introspection.Tokens
 	in      *introspection.Introspector
+	grants  *authorization.Grants
+	records authorization.Records
 	callers map[string]clientauth.Caller
 }
 
@@ -55,6 +59,13 @@ func newScene(t testing.TB) *scene {
 	if s.list, err = revocation.Open(t.Context(), revocation.Config{Store: db, Now: s.Clock.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
+	s.records = db.Authorizations()
+	if s.grants, err = authorization.NewGrants(authorization.GrantsConfig{
+		Records: db.Authorizations(), Policy: policy.New(policy.Config{}), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
+		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	s.tokens = introspection.NewTokens(testidentity.Issuer, s.ring, s.Clock.Now)
 	s.use(t, s.list)
 	for _, id := range []string{billing, apiA, apiB, nobody} {
@@ -68,7 +79,7 @@ func (s *scene) use(t testing.TB, r introspection.Revocations) {
 	t.Helper()
 	var err error
 	s.in, err = introspection.New(introspection.Config{
-		Tokens: s.tokens, Revocations: r,
+		Tokens: s.tokens, Revocations: r, Grants: s.grants,
 		Introspects: map[string][]string{apiA: {api}, apiB: {books}},
 	})
 	if err != nil {

@@ -239,7 +239,7 @@ func TestOwn(t *testing.T) {
 	s := newScene(t)
 	token := s.token(t)
 	own, err := s.in.Own(t.Context(), s.callers[billing], token)
-	if err != nil || own.ID() != "j1" || own.Subject() != billing || !own.ExpiresAt().Equal(s.Clock.Now().Add(5*time.Minute)) {
+	if err != nil || own.GrantID() != "" || own.Token().ID() != "j1" || own.Token().Subject() != billing || !own.Token().ExpiresAt().Equal(s.Clock.Now().Add(5*time.Minute)) {
 		t.Errorf("%+v, %v", own, err)
 	}
 	foreign := testidentity.Want{Code: oauth.UnauthorizedClient, Reason: oauth.ReasonTokenNotYours, Rule: "RV-1"}

@@ -22,6 +22,7 @@ type reading struct {
 	audience            []string
 	about               revocation.Token
 	subject, scope, cnf string
+	grant               string // grant_id
 	answer              []byte // see appendAnswer; only of a token whose signature is good
 }
 
@@ -51,6 +52,8 @@ func read(jws *jose.Compact) *reading {
 			r.about.ClientID, _ = m.Value.Text()
 		case "jti":
 			r.about.ID, _ = m.Value.Text()
+		case "grant_id":
+			r.grant, _ = m.Value.Text()
 		case "scope":
 			r.scope, _ = m.Value.Text()
 		case "act":

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
@@ -192,6 +193,26 @@ var asked = []judge.Rule[*attempt]{
 		Presented: func(s *attempt) string { return "aud " + listed(s.said.audience) },
 	},
 	notRevoked,
+	{
+		ID: "RV-3", Source: "RFC 7009 2.1", What: "the grant that the token was issued under is in force", Needs: factYours,
+		Judge: func(ctx context.Context, s *attempt) oauth.Reason {
+			if s.said.grant == "" {
+				return ""
+			}
+			g, err := s.in.grants.ByID(ctx, s.said.grant)
+			switch {
+			case errors.Is(err, authorization.ErrNotFound): // it is kept as long as a token of it can live
+				return oauth.ReasonGrantRevoked
+			case err != nil:
+				return s.unknown(err)
+			case g.Revoked:
+				return oauth.ReasonGrantRevoked
+			}
+			return ""
+		},
+		Expected:  func(*attempt) string { return "a grant in force" },
+		Presented: func(s *attempt) string { return "grant " + shown(s.said.grant) },
+	},
 }
 
 // owned are the demands on a token that a client wants revoked.
@@ -213,10 +234,9 @@ var owned = []judge.Rule[*attempt]{
 var notRevoked = judge.Rule[*attempt]{
 	ID: "RV-4", Source: "RFC 7009 2.1; RFC 7662 2.2", What: "neither the token nor what it belongs to was revoked", Needs: factYours,
 	Judge: func(ctx context.Context, s *attempt) oauth.Reason {
-		entry, revoked, err := s.in.revocations.Revoked(ctx, s.said.about)
+		entry, revoked, err := s.in.revocations.Revoked(ctx, s.about())
 		if err != nil {
-			s.Cause = err
-			return oauth.ReasonStoreUnavailable
+			return s.unknown(err)
 		}
 		if revoked {
 			s.why = string(entry.Kind) + " " + oauth.Shown(entry.Value) + " revoked " + stamp(entry.Before)
@@ -227,7 +247,7 @@ var notRevoked = judge.Rule[*attempt]{
 	Expected: func(*attempt) string { return "nothing revoked that the token belongs to" },
 	Presented: func(s *attempt) string {
 		if s.why == "" {
-			return "jti " + shown(s.said.about.ID)
+			return "jti " + shown(s.about().ID)
 		}
 		return s.why
 	},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/proven"
@@ -86,6 +87,14 @@ func (t Token) ExpiresAt() time.Time {
 	return t.said.expires
 }
 
+// GrantID is the grant that it was issued under, if a person gave one.
+func (t Token) GrantID() string {
+	if t.said == nil {
+		return ""
+	}
+	return t.said.grant
+}
+
 // SPIFFEIDs are the workloads that it is of.
 func (t Token) SPIFFEIDs() []spiffeid.ID {
 	if t.said == nil {
@@ -114,6 +123,11 @@ type attempt struct {
 	alg jose.Algorithm
 	key crypto.PublicKey
 	why string // what revoked it
+
+	refresh authorization.Grant // of a refresh token
+	live    bool                // it is the one that would be accepted now
+
+	broken *oauth.Error // the store's refusal, which has its own words
 }
 
 // recall looks whether this very token was good before, for this client.
@@ -150,11 +164,11 @@ func (s *attempt) compact() *jose.Compact {
 // What is our own fault says nothing of the token.
 func (s *attempt) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
 	code := oauth.InvalidToken
-	switch reason {
-	case oauth.ReasonInternal:
+	switch {
+	case s.broken != nil:
+		return s.broken
+	case reason == oauth.ReasonInternal:
 		code = oauth.ServerError
-	case oauth.ReasonStoreUnavailable:
-		code = oauth.Unavailable
 	}
 	return oauth.Refuse(code, reason, rule, expected, presented)
 }

@@ -22,9 +22,13 @@ const (
 	SPIFFEIDPrefix Kind = "spiffe_id_prefix" // every workload below a path, written as in a client's spiffe_id
 	TrustDomain    Kind = "trust_domain"     // by its name
 	Key            Kind = "kid"              // a signing key of ours
+
+	// Grant is what a person granted to a client. It is revoked in its own record, and
+	// never the kind of an Entry that is kept here.
+	Grant Kind = "grant"
 )
 
-// Kinds are all of them.
+// Kinds are all that entries have.
 var Kinds = []Kind{TokenID, Client, SPIFFEID, SPIFFEIDPrefix, TrustDomain, Key}
 
 // An Entry is one revocation.

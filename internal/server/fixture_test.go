@@ -16,12 +16,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/introspection"
@@ -67,6 +69,7 @@ type site struct {
 	log    bytes.Buffer
 
 	revocations *revocation.List
+	records     authorization.Records
 	record      string // the audit file
 }
 
@@ -125,8 +128,16 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	granted, err := authorization.NewGrants(authorization.GrantsConfig{
+		Records: kept.Authorizations(), Policy: policy.New(policy.Config{}), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
+		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.records = kept.Authorizations()
 	introspector, err := introspection.New(introspection.Config{
-		Tokens: introspection.NewTokens(testidentity.Issuer, ring, s.Clock.Now), Revocations: s.revocations,
+		Tokens: introspection.NewTokens(testidentity.Issuer, ring, s.Clock.Now), Revocations: s.revocations, Grants: granted,
 		Introspects: map[string][]string{orders: {api}},
 	})
 	if err != nil {
@@ -136,7 +147,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 	s.config = Config{
 		Store: kept,
 
-		Introspector: introspector, Revocations: s.revocations,
+		Introspector: introspector, Revocations: s.revocations, Granted: granted,
 
 		Issuer:  testidentity.Issuer,
 		MTLSURL: "https://mtls.as.example.com",

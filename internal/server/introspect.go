@@ -41,6 +41,7 @@ func (s *Server) introspect(ctx context.Context, c *call) (answer, error) {
 		c.record.inactive = e
 	}
 	c.record.about(a.Token())
+	c.record.event.GrantID = a.GrantID()
 	return func(w *response) { writeEncoded(w, http.StatusOK, a.Body()) }, nil
 }
 

@@ -22,9 +22,24 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: c.Methods,
 	}
+	endpoints := map[string]string{"token_endpoint": oauth.PathToken}
+	if c.Requests != nil {
+		m.PushedAuthorizationRequestEndpoint = base + oauth.PathPAR
+		endpoints["pushed_authorization_request_endpoint"] = oauth.PathPAR
+		m.RequirePushedAuthorizationRequests = c.Requests.RequiresPushed()    // PA-6
+		m.CodeChallengeMethodsSupported = []string{oauth.ChallengeMethodS256} // AZ-4
+		m.AuthorizationResponseIssParameter = true                            // IS-1
+		m.RequestURIParameterSupported = new(bool)                            // JR-3
+		m.ResponseTypesSupported = []string{oauth.ResponseTypeCode}
+	}
 	if len(c.Methods) > 0 { // nobody can call them otherwise
-		m.IntrospectionEndpoint, m.IntrospectionEndpointAuthMethodsSupported = base+oauth.PathIntrospect, c.Methods
-		m.RevocationEndpoint, m.RevocationEndpointAuthMethodsSupported = base+oauth.PathRevoke, c.Methods
+		m.IntrospectionEndpoint, m.RevocationEndpoint = base+oauth.PathIntrospect, base+oauth.PathRevoke
+		endpoints["introspection_endpoint"], endpoints["revocation_endpoint"] = oauth.PathIntrospect, oauth.PathRevoke
+		m.RevocationEndpointAuthMethodsSupported = c.Methods
+		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(c.Methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
+	}
+	if c.Requests != nil && c.SignIn {
+		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
 		for _, alg := range jose.SVIDAlgorithms {
@@ -41,9 +56,9 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		}
 	}
 	if c.MTLSURL != "" { // AM-5
-		alias := strings.TrimSuffix(c.MTLSURL, "/")
-		m.MTLSEndpointAliases = map[string]string{
-			"token_endpoint": alias + oauth.PathToken, "introspection_endpoint": alias + oauth.PathIntrospect, "revocation_endpoint": alias + oauth.PathRevoke,
+		m.MTLSEndpointAliases = map[string]string{}
+		for name, path := range endpoints {
+			m.MTLSEndpointAliases[name] = strings.TrimSuffix(c.MTLSURL, "/") + path
 		}
 	}
 	m.TLSClientCertificateBoundAccessTokens = c.MTLSURL != "" || c.PublicCertificates // MT-3

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 )
 
 func (s *Server) revocation() formEndpoint {
-	return formEndpoint{event: audit.EventRevoke, path: oauth.PathRevoke, parameters: tokenParameters, begin: s.beginRevoke}
+	return formEndpoint{event: audit.EventRevoke, path: oauth.PathRevoke, public: true, parameters: tokenParameters, begin: s.beginRevoke}
 }
 
 func (s *Server) beginRevoke(request *tokenrequest.Request) (operation, error) {
@@ -23,25 +24,32 @@ func (s *Server) beginRevoke(request *tokenrequest.Request) (operation, error) {
 	return s.revoke, nil
 }
 
-// revoke ends a token of the client that asks. One that is none of ours, or dead, is
+// revoke ends a token of the client that asks; a refresh token goes with its grant, and
+// so with the access tokens of that (RV-3). One that is none of ours, or dead, is
 // no error: the client has what it wants (RV-2). That of another client stays as it
 // is, and the client is told (RV-1).
 func (s *Server) revoke(ctx context.Context, c *call) (answer, error) {
-	token, err := s.config.Introspector.Own(ctx, c.caller, c.request.Parameter(oauth.ParamToken))
+	own, err := s.config.Introspector.Own(ctx, c.caller, c.request.Parameter(oauth.ParamToken))
 	if err != nil {
 		if e := oauth.AsError(err); e.Code != oauth.InvalidToken {
 			return nil, e
 		}
 		return writeEmpty, nil
 	}
-	err = s.config.Revocations.Revoke(ctx, revocation.Entry{
-		Kind: revocation.TokenID, Value: token.ID(), Before: s.config.Now(), Expires: token.ExpiresAt(),
-		By: "client " + c.caller.Client().ID(),
-	})
+	token := own.Token()
+	if id := own.GrantID(); id != "" {
+		err = s.config.Granted.Revoke(ctx, id)
+	} else {
+		err = s.config.Revocations.Revoke(ctx, revocation.Entry{
+			Kind: revocation.TokenID, Value: token.ID(), Before: s.config.Now(), Expires: token.ExpiresAt(),
+			By: "client " + c.caller.Client().ID(),
+		})
+	}
 	if err != nil {
 		return nil, notRevoked(err)
 	}
 	c.record.about(token)
+	c.record.event.GrantID = cmp.Or(own.GrantID(), token.GrantID())
 	return writeEmpty, nil
 }
 

@@ -23,6 +23,7 @@ import (
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/introspection"
@@ -163,7 +164,12 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	for name, td := range c.TrustDomains {
 		singleUse[spiffeid.RequireTrustDomainFromString(name)] = td.SingleUse
 	}
-	introspector, err := introspection.New(introspection.Config{Tokens: introspection.NewTokens(c.Issuer, ring, now), Revocations: noneRevoked()})
+	granted, err := authorization.NewGrants(authorization.GrantsConfig{
+		Records: empty().Authorizations(), Policy: table, LongestToken: 5 * time.Minute, Now: now,
+		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
+	})
+	fatal(err)
+	introspector, err := introspection.New(introspection.Config{Tokens: introspection.NewTokens(c.Issuer, ring, now), Revocations: noneRevoked(), Grants: granted})
 	fatal(err)
 	refusals = &expectation{}
 	s, err = server.New(server.Config{
@@ -171,7 +177,7 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 		Grants:        grant.New(),
 		Authenticator: &clientauth.Authenticator{Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: replay.New(1000, now)},
 		Policy:        table, Resources: resources, Keys: ring, Audit: record, Bundles: set,
-		Introspector: introspector, Revocations: noneRevoked(),
+		Introspector: introspector, Revocations: noneRevoked(), Granted: granted,
 		Methods:           []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
 		FailuresPerSource: c.FailuresPerSource, RequestsPerClient: c.RequestsPerClient,
 		Log: slog.New(refusalLog{slog.NewTextHandler(os.Stderr, nil), refusals, f.tell}), Now: now,
@@ -180,13 +186,18 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	return s, refusals, closed
 }
 
-// noneRevoked is a list that no vector writes to.
-var noneRevoked = sync.OnceValue(func() *revocation.List {
+// empty is a store that no vector writes to.
+var empty = sync.OnceValue(func() *sqlite.Store {
 	kept, err := sqlite.Open(context.Background(), sqlite.Config{Address: "memory:"})
 	if err != nil {
 		panic(err)
 	}
-	list, err := revocation.Open(context.Background(), revocation.Config{Store: kept, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	return kept
+})
+
+// noneRevoked is a list that no vector writes to.
+var noneRevoked = sync.OnceValue(func() *revocation.List {
+	list, err := revocation.Open(context.Background(), revocation.Config{Store: empty(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		panic(err)
 	}

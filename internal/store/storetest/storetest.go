@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/revocation"
 )
@@ -25,6 +26,7 @@ type Store interface {
 	io.Closer
 
 	SigningKeys() keys.Document
+	Authorizations() authorization.Records
 	revocation.Store
 }
 
@@ -104,6 +106,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 	}{
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
+		{"Authorizations", TestAuthorizations},
 		{"Revocations", TestRevocations},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
