@@ -2,13 +2,16 @@ package introspection_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
-	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
@@ -61,7 +64,11 @@ func newScene(t testing.TB) *scene {
 	}
 	s.records = db.Authorizations()
 	if s.grants, err = authorization.NewGrants(authorization.GrantsConfig{
-		Records: db.Authorizations(), Policy: policy.New(policy.Config{}), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
+		Records: db.Authorizations(), Policy: people(), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
+		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
+			_, dead, err := s.list.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
+			return dead, err
+		},
 		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
 	}); err != nil {
 		t.Fatal(err)
@@ -85,6 +92,65 @@ func (s *scene) use(t testing.TB, r introspection.Revocations) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// people is a policy by which billing redeems codes and refreshes.
+func people() *policy.Table {
+	return policy.New(policy.Config{
+		Resources: []policy.Resource{{Resource: api, Scopes: []string{"read"}}},
+		Clients: []policy.Client{{
+			ClientID: billing, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, Resources: []string{api}, Scope: []string{"read"},
+		}},
+	})
+}
+
+// granted has a person grant something to billing, which redeems the code.
+func (s *scene) granted(t testing.TB, id string) (refresh string) {
+	t.Helper()
+	const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	challenge := sha256.Sum256([]byte(verifier))
+	now := s.Clock.Now()
+	err := s.records.Create(t.Context(), authorization.Grant{
+		ID: id, ClientID: billing, Subject: authorization.Subject{User: "alice", AuthTime: now}, Scope: []string{"read"}, Resource: api,
+		IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		Code: authorization.Code{
+			Digest: sha256.Sum256([]byte("code of " + id)), RedirectURI: "https://app.example.com/cb",
+			Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]), ExpiresAt: now.Add(time.Minute),
+		},
+	}, authorization.Digest{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft, err := s.grants.Redeem(t.Context(), authorization.Redeeming{
+		By: s.presenter(), Code: "code of " + id, RedirectURI: "https://app.example.com/cb", Verifier: verifier,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.settled(t, draft)
+}
+
+func (s *scene) presenter() authorization.Presenter {
+	return authorization.Presenter{ClientID: billing, SPIFFEID: billing}
+}
+
+func (s *scene) settled(t testing.TB, draft authorization.Draft) string {
+	t.Helper()
+	token, err := draft.Settle(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(token)
+}
+
+// refreshed uses a refresh token.
+func (s *scene) refreshed(t testing.TB, token string) string {
+	t.Helper()
+	draft, err := s.grants.Refresh(t.Context(), authorization.Refreshing{By: s.presenter(), Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.settled(t, draft)
 }
 
 // A paper is a token before it is signed.
@@ -157,11 +223,16 @@ func (s *scene) active(t testing.TB, who, token string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return decoded(t, []byte(body))
+}
+
+func decoded(t testing.TB, body []byte) map[string]any {
+	t.Helper()
 	members := map[string]any{}
-	if err := json.Unmarshal([]byte(body), &members); err != nil {
+	if err := json.Unmarshal(body, &members); err != nil {
 		t.Fatalf("%v: %s", err, body)
 	}
-	return maps.Clone(members)
+	return members
 }
 
 // inactive checks that the client is told nothing but that (IN-2).
