@@ -3,7 +3,9 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -129,7 +131,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		t.Fatal(err)
 	}
 	granted, err := authorization.NewGrants(authorization.GrantsConfig{
-		Records: kept.Authorizations(), Policy: policy.New(policy.Config{}), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
+		Records: kept.Authorizations(), Policy: people(), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
 		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
 	})
 	if err != nil {
@@ -178,6 +180,46 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		t.Fatal(err)
 	}
 	return s
+}
+
+// people is a policy by which billing, and the public client app, redeem codes and
+// refresh.
+func people() *policy.Table {
+	c := policy.Config{Resources: []policy.Resource{{Resource: api, Scopes: []string{"read"}}}}
+	for _, id := range []string{billing, "app"} {
+		c.Clients = append(c.Clients, policy.Client{
+			ClientID: id, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, Resources: []string{api}, Scope: []string{"read"},
+		})
+	}
+	return policy.New(c)
+}
+
+// granted has a person grant something to a client, which redeems the code.
+func (s *site) granted(t testing.TB, id string, by authorization.Presenter) (refresh string) {
+	t.Helper()
+	const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	challenge := sha256.Sum256([]byte(verifier))
+	now := s.Clock.Now()
+	err := s.records.Create(t.Context(), authorization.Grant{
+		ID: id, ClientID: by.ClientID, Subject: authorization.Subject{User: "alice", AuthTime: now}, Scope: []string{"read"}, Resource: api,
+		IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		Code: authorization.Code{
+			Digest: sha256.Sum256([]byte("code of " + id)), RedirectURI: "https://app.example.com/cb",
+			Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]), ExpiresAt: now.Add(time.Minute),
+		},
+	}, authorization.Digest{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft, err := s.config.Granted.Redeem(t.Context(), authorization.Redeeming{By: by, Code: "code of " + id, RedirectURI: "https://app.example.com/cb", Verifier: verifier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := draft.Settle(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(token)
 }
 
 // post sends a token request over TLS to a handler.

@@ -13,7 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/introspection"
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/internal/testidentity"
@@ -306,5 +311,66 @@ func TestStoreGone(t *testing.T) {
 	}
 	if w := s.introspected(t, token); w.Body.String() != introspection.Inactive+"\n" {
 		t.Errorf("%s", w.Body)
+	}
+}
+
+// RV-1, RV-3: a refresh token goes with its grant, also for a public client, which
+// introspects nothing (IN-1) and revokes nothing of others.
+func TestRevokeGrant(t *testing.T) {
+	s := newSite(t, func(c *Config) {
+		registry, err := registration.New([]registration.Metadata{
+			{ClientID: billing, AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}},
+			{ClientID: orders, AuthMethods: []oauth.AuthMethod{oauth.MethodX509}},
+			{ClientID: "app", AuthMethods: []oauth.AuthMethod{oauth.MethodNone}, RedirectURIs: []string{"https://app.example.com/cb"}},
+		}, func(spiffeid.TrustDomain) svidgate.Profile { return svidgate.Transition })
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Authenticator.Clients = registry
+	})
+	mine := s.granted(t, "g1", authorization.Presenter{ClientID: billing, SPIFFEID: billing})
+	apps := s.granted(t, "g2", authorization.Presenter{ClientID: "app"})
+	app := func(path, token string) *httptest.ResponseRecorder {
+		return post(s.server.Public(), url.Values{"client_id": {"app"}, "token": {token}}, nil, to(path))
+	}
+	of := func(id string) bool {
+		g, err := s.config.Granted.ByID(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.Revoked
+	}
+	form := testidentity.With(testidentity.Assertion(billing, s.JWT(t, billing)), "grant_type", "", "token", mine)
+	if w := post(s.server.Public(), form, nil, to("/introspect")); w.Code != 200 || !strings.Contains(w.Body.String(), `"active":true`) {
+		t.Errorf("IN-6 %d %s", w.Code, w.Body)
+	}
+	if line := s.last(t); line["grant_id"] != "g1" {
+		t.Errorf("the record has no grant: %v", line)
+	}
+	if w := s.introspected(t, mine); w.Body.String() != introspection.Inactive+"\n" {
+		t.Errorf("IN-6 the API asks: %s", w.Body)
+	}
+	if w := app("/introspect", apps); w.Code != 401 {
+		t.Errorf("IN-1 a public client: %d %s", w.Code, w.Body)
+	}
+	if w := app("/revoke", mine); w.Code != 400 || of("g1") {
+		t.Errorf("RV-1 a foreign grant: %d, revoked %t", w.Code, of("g1"))
+	}
+	if w := s.revoked(t, apps); w.Code != 400 || of("g2") {
+		t.Errorf("RV-1 a foreign grant: %d, revoked %t", w.Code, of("g2"))
+	}
+	if w := app("/revoke", apps); w.Code != 200 || !of("g2") || of("g1") {
+		t.Errorf("RV-3 %d %s, revoked %t", w.Code, w.Body, of("g2"))
+	}
+	if line := s.last(t); line["event"] != "revoke" || line["outcome"] != "granted" || line["grant_id"] != "g2" || line["client_id"] != "app" {
+		t.Errorf("the record says %v", line)
+	}
+	for range 2 { // the second time it is dead
+		if w := s.revoked(t, mine, "token_type_hint", "access_token"); w.Code != 200 || !of("g1") {
+			t.Errorf("RV-3 %d, revoked %t", w.Code, of("g1"))
+		}
+	}
+	if strings.Contains(s.log.String(), "svidgate_rt_") {
+		t.Error("AU-2 the log has a refresh token")
 	}
 }
