@@ -92,6 +92,7 @@ func TestDenied(t *testing.T) {
 	if q := p.atClient(t, p.post(t, "/consent", v.form("decision", "deny"))); q.Get("error") != "access_denied" || q.Has("code") {
 		t.Errorf("the client got %v", q)
 	}
+	w.asExample(t)
 	if last := w.last(t); last.text("event") != "consent" || last.text("reason") != "consent_denied" || last.text("subject") != "local:alice" {
 		t.Errorf("the audit line is %v", last)
 	}
@@ -110,6 +111,7 @@ func TestWrongPassword(t *testing.T) {
 	}
 	wrong := try("alice", "something else entirely")
 	wrong.says(t, http.StatusForbidden, "Sign in", "The user name or the password is wrong.", "Travel Planner")
+	w.asExample(t)
 	unknown := try("mallory", "something else entirely")
 	if strings.ReplaceAll(unknown.body, "mallory", "alice") != wrong.body || unknown.status != wrong.status {
 		t.Error("an unknown user looks otherwise")
@@ -164,6 +166,7 @@ func TestOtherSites(t *testing.T) {
 		}
 	}
 	p.header = http.Header{"Sec-Fetch-Site": {"cross-site"}}
+	w.asExample(t)
 	p.get(t, "/login/start?provider=corp").says(t, http.StatusBadRequest, "This did not work")
 	p.header = http.Header{"X-Forwarded-Host": {"evil.example.com"}, "X-Forwarded-Proto": {"http"}, "Forwarded": {"host=evil.example.com"}}
 	stranger := w.person(t)

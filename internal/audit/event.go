@@ -9,6 +9,10 @@ import (
 const (
 	EventToken = "token"
 	EventPAR   = "par" // a pushed authorization request
+	// EventIntrospect is granted when the token is active, and refused also where the
+	// caller was answered that it is not.
+	EventIntrospect = "introspect"
+	EventRevoke     = "revoke"
 )
 
 // Events of a person: what they decided, and what was decided of them.
@@ -31,6 +35,7 @@ const (
 	EventUserAdd        = "user_add"        // somebody can sign in with a password
 	EventUserPassword   = "user_password"   // and with another one
 	EventUserRemove     = "user_remove"     // and no longer
+	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
 )
 
 // RecordTimeout is how long Record waits for the file. A
@@ -73,8 +78,9 @@ type Event struct {
 	Proven            bool   // SPIFFEID was proven, not only claimed
 	AuthMethod        string // an oauth.AuthMethod
 	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
-	SVIDKeyID         string // kid of the JWT-SVID, or serial number of the X.509-SVID (CA-14)
-	SVIDTokenID       string // jti of the JWT-SVID, if it had one
+	SVIDKeyID         string // kid of the JWT-SVID or WIT-SVID, or serial number of the X.509-SVID (CA-14)
+	SVIDTokenID       string // jti of the JWT-SVID or WIT-SVID, if it had one
+	Proof             string // hex mark of the proof that was used up: it finds a second use, and shows nothing of the proof
 	BundleSequence    uint64 // of the bundle that judged it; see HasBundleSequence
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string
@@ -92,6 +98,9 @@ type Event struct {
 	KeyID   string    // of the key that signed it
 	Binding string    // an oauth.Binding
 	Expires time.Time // of what was issued
+
+	Revoked string // admin_revoke: what, as kind and value with a space between
+	Note    string // an operator's words on why
 
 	// What the Log says about itself.
 	failedEvents uint64 // resumed: how many events could not be recorded

@@ -32,6 +32,10 @@ type record struct {
 	shown  *tokenrequest.Request
 	span   *trace.Request
 
+	// inactive is why a token that was asked about is not active, though the request
+	// is answered.
+	inactive *oauth.Error
+
 	authenticated bool
 	signedIn      string // the subject of a person who has signed in
 	remembered    bool   // the proof of the caller's identity
@@ -77,6 +81,9 @@ func (rec *record) caller(c clientauth.Caller) {
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
 	e.SVIDDigest = hexed(c.Identity().Digest())
 	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
+	if use, ok := c.Identity().ProofUse(); ok {
+		e.Proof = hexed(use.Mark)
+	}
 	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
 	e.ProfileLegacyUse = c.LegacyUse()
 }
@@ -143,6 +150,8 @@ func digestOf(req *tokenrequest.Request) string {
 		return ""
 	case req.Assertion() != "":
 		return hexed(sha256.Sum256([]byte(req.Assertion())))
+	case req.Attestation() != "":
+		return hexed(sha256.Sum256([]byte(req.Attestation())))
 	case len(req.Certificates()) > 0:
 		return hexed(sha256.Sum256(req.Certificates()[0].Raw))
 	}

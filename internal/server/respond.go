@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -18,18 +19,19 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // refuse is the one door through which a refusal leaves. Inside: the audit line,
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
-	writeRefusal(w, rec, s.refused(r, rec, e))
+	s.failed(rec, e)
+	e = s.refusalRecorded(r.Context(), rec, e)
+	s.giveChallenge(w, e)
+	writeRefusal(w, rec, e)
 }
 
-// refused is the inside of it. It returns the refusal that is to be told, which is
-// another one where this one could not be recorded.
-func (s *Server) refused(r *http.Request, rec *record, e *oauth.Error) *oauth.Error {
-	s.failed(rec, e)
+// refusalRecorded is the inside of it. It returns the refusal that is to be told.
+func (s *Server) refusalRecorded(ctx context.Context, rec *record, e *oauth.Error) *oauth.Error {
 	rec.span.Refused(string(e.Reason), e.Rule)
 	rec.span.Stage(trace.Record)
 	rec.refused(e)
 	if e.Reason != oauth.ReasonAuditUnavailable {
-		if err := s.record(r.Context(), rec); err != nil {
+		if err := s.record(ctx, rec); err != nil {
 			// A decision that cannot be recorded is not given (GL-15).
 			e = oauth.AsError(err)
 			rec.refused(e)
@@ -40,7 +42,7 @@ func (s *Server) refused(r *http.Request, rec *record, e *oauth.Error) *oauth.Er
 	if e.Code == oauth.ServerError || e.Reason == oauth.ReasonAuditUnavailable || e.Reason == oauth.ReasonStoreUnavailable {
 		level = slog.LevelError
 	}
-	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
+	s.config.Log.LogAttrs(ctx, level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
 	return e
 }
 

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
+	"github.com/svidgate/svidgate/internal/revocation"
 )
 
 // A Store is what all stores are.
@@ -24,6 +27,9 @@ type Store interface {
 	io.Closer
 
 	SigningKeys() keys.Document
+	Authorizations() authorization.Records
+	People() login.State
+	revocation.Store
 }
 
 // A Place keeps the store of one test, empty at first.
@@ -102,6 +108,9 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 	}{
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
+		{"Authorizations", TestAuthorizations},
+		{"Revocations", TestRevocations},
+		{"People", TestPeople},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}
