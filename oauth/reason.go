@@ -73,5 +73,6 @@ const (
 	ReasonCnfMismatch      Reason = "cnf_mismatch"
 	ReasonKeysUnavailable  Reason = "keys_unavailable"
 	ReasonAuditUnavailable Reason = "audit_unavailable"
+	ReasonStoreUnavailable Reason = "store_unavailable"
 	ReasonInternal         Reason = "internal"
 )
