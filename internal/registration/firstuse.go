@@ -12,6 +12,7 @@ import (
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/judge"
+	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -244,7 +245,7 @@ var admissionRules = []judge.Rule[*association]{
 			case errors.Is(a.admission.err, ErrNewClients):
 				q := a.domain.Quota
 				return fmt.Sprintf("no more than %d new clients of %s in %s", q.NewClients, a.domain.TrustDomain.Name(), q.Per)
-			case a.admission.err != nil && !quotaErrors(a.admission.err):
+			case unavailable(a.admission.err):
 				return "an answer of the store before that of the request"
 			case a.domain != nil && a.domain.Mode == OnApproval:
 				return "a client that an operator has approved"
@@ -257,7 +258,7 @@ var admissionRules = []judge.Rule[*association]{
 			switch r := a.admission.record; {
 			case errors.Is(a.admission.err, ErrMaxClients), errors.Is(a.admission.err, ErrNewClients):
 				return oauth.Shown("one more, " + a.id.String())
-			case a.admission.err != nil && !quotaErrors(a.admission.err):
+			case unavailable(a.admission.err):
 				return "none"
 			case r.State != "":
 				return fmt.Sprintf("%s since %s", r.State, r.Created.UTC().Format(time.RFC3339))
@@ -267,13 +268,9 @@ var admissionRules = []judge.Rule[*association]{
 	},
 }
 
-func quotaErrors(err error) bool {
-	for _, known := range []error{ErrMaxClients, ErrNewClients, ErrBlocked, ErrDeleted} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return false
+// unavailable reports whether the store gave no answer (GL-15).
+func unavailable(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // reason registers, or looks, and says why not.
@@ -286,8 +283,10 @@ func (d *admission) reason(ctx context.Context) oauth.Reason {
 		return oauth.ReasonClientBlocked
 	case errors.Is(d.err, ErrDeleted):
 		return oauth.ReasonFirstUseDenied
-	case d.err != nil:
+	case unavailable(d.err):
 		return oauth.ReasonStoreUnavailable
+	case d.err != nil:
+		return oauth.ReasonInternal
 	case d.record.State == Pending && d.required != Observed:
 		return oauth.ReasonFirstUsePending
 	}

@@ -58,7 +58,7 @@ type Ledger struct {
 	mu       sync.RWMutex
 	clients  map[string]*Record  // guarded by mu; by SPIFFE ID
 	members  map[member]*Record  // guarded by mu
-	blocks   map[string]Block    // guarded by mu; all of them
+	blocks   map[BlockKey]Block  // guarded by mu; all of them
 	epoch    uint64              // guarded by mu; counts what operators changed
 	uses     map[useKey]Use      // guarded by mu; to be noted
 	full     map[string]spent    // guarded by mu; by trust domain
@@ -88,7 +88,7 @@ type (
 func OpenLedger(ctx context.Context, records Records, now func() time.Time, log *slog.Logger) (*Ledger, error) {
 	l := &Ledger{
 		records: records, now: now, log: log, slots: make(chan struct{}, maxRegistering),
-		clients: map[string]*Record{}, members: map[member]*Record{}, blocks: map[string]Block{},
+		clients: map[string]*Record{}, members: map[member]*Record{}, blocks: map[BlockKey]Block{},
 		uses: map[useKey]Use{}, full: map[string]spent{}, inFlight: map[string]*inquiry{},
 	}
 	l.idle.Store(&map[spiffeid.TrustDomain]time.Duration{})
@@ -118,14 +118,15 @@ func (l *Ledger) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	blocks := map[string]Block{}
-	for after := ""; ; {
+	blocks := map[BlockKey]Block{}
+	for after := (BlockKey{}); ; {
 		some, err := l.records.ClientBlocks(ctx, after, page)
 		if err != nil {
 			return err
 		}
 		for _, b := range some {
-			blocks[b.Subject], after = b, b.Subject
+			after = b.Key()
+			blocks[after] = b
 		}
 		if len(some) < page {
 			break
@@ -227,28 +228,26 @@ func (l *Ledger) Look(ctx context.Context) error {
 
 // takeOver reads again what there is on a subject; its caller holds changing.
 func (l *Ledger) takeOver(ctx context.Context, subject string) error {
-	block, err := l.records.ClientBlock(ctx, subject)
-	if err != nil && !errors.Is(err, ErrNoRecord) {
-		return err
-	}
-	found := &block
+	blocks, err := l.records.BlocksOf(ctx, subject)
 	if err != nil {
-		found = nil
+		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.settle(subject, found)
+	l.settle(subject)
+	for _, key := range []BlockKey{{subject, false}, {subject, true}} {
+		delete(l.blocks, key)
+	}
+	for _, b := range blocks {
+		l.blocks[b.Key()] = b
+	}
 	return nil
 }
 
-// settle makes block all that is known of a subject; its caller holds changing and
-// mu. The next request of it asks the store.
-func (l *Ledger) settle(subject string, block *Block) {
+// settle forgets the record of a subject, so that its next request asks the store;
+// its caller holds changing and mu.
+func (l *Ledger) settle(subject string) {
 	l.epoch++
-	delete(l.blocks, subject)
-	if block != nil {
-		l.blocks[subject] = *block
-	}
 	delete(l.clients, subject)
 	clear(l.full)
 }
@@ -261,7 +260,7 @@ func (l *Ledger) blockOf(clientID string, id spiffeid.ID) (Block, bool) {
 		return Block{}, false
 	}
 	for _, subject := range []string{clientID, id.String()} {
-		if b, ok := l.blocks[subject]; ok && !b.Deleted {
+		if b, ok := l.blocks[BlockKey{subject, false}]; ok {
 			return b, true
 		}
 	}
@@ -279,8 +278,8 @@ func (l *Ledger) Blocked(clientID string, id spiffeid.ID) bool {
 func (l *Ledger) tombstone(id spiffeid.ID) (Block, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	b, ok := l.blocks[id.String()]
-	return b, ok && b.Deleted
+	b, ok := l.blocks[BlockKey{id.String(), true}]
+	return b, ok
 }
 
 // Counts are how many records each trust domain has, as of a moment ago.

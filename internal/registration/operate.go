@@ -13,22 +13,22 @@ import (
 // Block cuts off whoever has the subject as client_id or SPIFFE ID, known or not.
 func (l *Ledger) Block(ctx context.Context, b Block) error {
 	b.At, b.Deleted = l.now(), false
-	return l.change(b.Subject, &b, func() error { return l.records.SetBlock(ctx, b) })
+	return l.change(b.Subject, func() error { return l.records.SetBlock(ctx, b) }, func() { l.blocks[b.Key()] = b })
 }
 
 // Unblock ends a block. A tombstone is ErrDeleted: Approve lifts it.
 func (l *Ledger) Unblock(ctx context.Context, subject string) error {
-	return l.change(subject, nil, func() error { return l.records.RemoveBlock(ctx, subject, l.now()) })
+	return l.change(subject, func() error { return l.records.RemoveBlock(ctx, subject, l.now()) }, func() { delete(l.blocks, BlockKey{subject, false}) })
 }
 
 // Delete moves the record of a client that registered on first use to the archive,
 // and leaves a tombstone under which nothing registers again (RU-6).
 func (l *Ledger) Delete(ctx context.Context, tombstone Block) (r Record, err error) {
 	tombstone.At, tombstone.Deleted = l.now(), true
-	err = l.change(tombstone.Subject, &tombstone, func() error {
+	err = l.change(tombstone.Subject, func() error {
 		r, err = l.records.DeleteClient(ctx, tombstone)
 		return err
-	})
+	}, func() { l.blocks[tombstone.Key()] = tombstone })
 	return r, err
 }
 
@@ -48,10 +48,10 @@ func (l *Ledger) Approve(ctx context.Context, registry *Registry, id spiffeid.ID
 		Kind: FirstUseKind, State: Active, ClientID: id.String(), SPIFFEID: id, Created: now, Used: now,
 		Provenance: Provenance{Template: template.Name, TemplateDigest: template.Digest, ApprovedBy: by, Approved: now},
 	}
-	err = l.change(id.String(), nil, func() error {
+	err = l.change(want.ClientID, func() error {
 		r, err = l.records.ApproveClient(ctx, want, domain.Quota)
 		return err
-	})
+	}, func() { delete(l.blocks, BlockKey{want.ClientID, true}) })
 	return r, err
 }
 
@@ -61,9 +61,9 @@ var (
 	ErrConfigured = errors.New("a client of the configuration has this SPIFFE ID")
 )
 
-// change does what an operator asked for. Then what is left of the subject is block,
-// or no block.
-func (l *Ledger) change(subject string, block *Block, do func() error) error {
+// change does what an operator asked for, and takes it over while no request is
+// judged by what was before.
+func (l *Ledger) change(subject string, do func() error, takeOver func()) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	if err := do(); err != nil {
@@ -71,7 +71,8 @@ func (l *Ledger) change(subject string, block *Block, do func() error) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.settle(subject, block)
+	l.settle(subject)
+	takeOver()
 	return nil
 }
 
@@ -79,11 +80,11 @@ func (l *Ledger) change(subject string, block *Block, do func() error) error {
 type Sight struct {
 	Client  *Record // that registered on first use
 	Members []Record
-	Block   *Block // or tombstone
+	Blocks  []Block
 }
 
 // Known reports whether there is anything.
-func (s Sight) Known() bool { return s.Client != nil || len(s.Members) > 0 || s.Block != nil }
+func (s Sight) Known() bool { return s.Client != nil || len(s.Members) > 0 || len(s.Blocks) > 0 }
 
 // Show is all that is known of a client_id or a SPIFFE ID, as the store has it; at
 // most limit members.
@@ -95,11 +96,7 @@ func (l *Ledger) Show(ctx context.Context, subject string, limit int) (s Sight, 
 	case !errors.Is(err, ErrNoRecord):
 		return Sight{}, err
 	}
-	block, err := l.records.ClientBlock(ctx, subject)
-	switch {
-	case err == nil:
-		s.Block = &block
-	case !errors.Is(err, ErrNoRecord):
+	if s.Blocks, err = l.records.BlocksOf(ctx, subject); err != nil {
 		return Sight{}, err
 	}
 	if s.Members, err = l.records.ClientRecords(ctx, Filter{ClientID: subject}, Cursor{}, limit); err != nil {
@@ -126,6 +123,6 @@ func (l *Ledger) List(ctx context.Context, f Filter, after Cursor, limit int) ([
 }
 
 // Blocks is a part of the blocks, as the store has them.
-func (l *Ledger) Blocks(ctx context.Context, after string, limit int) ([]Block, error) {
+func (l *Ledger) Blocks(ctx context.Context, after BlockKey, limit int) ([]Block, error) {
 	return l.records.ClientBlocks(ctx, after, limit)
 }

@@ -139,6 +139,15 @@ type Block struct {
 	At      time.Time
 }
 
+// A BlockKey names a block or a tombstone; a subject may have both.
+type BlockKey struct {
+	Subject string
+	Deleted bool
+}
+
+// Key names the block.
+func (b Block) Key() BlockKey { return BlockKey{b.Subject, b.Deleted} }
+
 // A Use is one use of a record that is to be noted.
 type Use struct {
 	Kind     Kind
@@ -210,15 +219,15 @@ type Records interface {
 	// CountClients counts the records of every trust domain that has or had some.
 	CountClients(ctx context.Context) (map[string]Counts, error)
 
-	// SetBlock keeps a block; one that is there is replaced.
+	// SetBlock keeps a block; one of the same subject is replaced.
 	SetBlock(ctx context.Context, b Block) error
-	// RemoveBlock removes what is kept of the subject. A tombstone, or nothing, is an
-	// error: ErrDeleted, ErrNoRecord.
+	// RemoveBlock ends the block of a subject. Where there is none it is ErrDeleted if
+	// there is a tombstone, which stays, else ErrNoRecord.
 	RemoveBlock(ctx context.Context, subject string, now time.Time) error
-	// ClientBlock is the block of a subject, or ErrNoRecord.
-	ClientBlock(ctx context.Context, subject string) (Block, error)
-	// ClientBlocks are at most limit blocks behind a subject, in order.
-	ClientBlocks(ctx context.Context, after string, limit int) ([]Block, error)
+	// BlocksOf are the block and the tombstone of a subject, as far as there are.
+	BlocksOf(ctx context.Context, subject string) ([]Block, error)
+	// ClientBlocks are at most limit blocks and tombstones behind a place, in order.
+	ClientBlocks(ctx context.Context, after BlockKey, limit int) ([]Block, error)
 
 	// ClientChanges are the subjects of changes behind a number, at most limit, and the
 	// number of the last of them. Registrations are not among them. Changes are
