@@ -115,7 +115,7 @@ func (r *Registry) Template(id spiffeid.ID) (name string, mode Mode) {
 // mayBeNew reports whether client_id may be a workload's that no client of the
 // configuration has, so that it is to be judged once the workload is proven.
 func (r *Registry) mayBeNew(clientID string) bool {
-	if len(r.firstUse) == 0 {
+	if r == nil || len(r.firstUse) == 0 { // explain asks even then
 		return false
 	}
 	id, err := spiffeid.FromString(clientID)
