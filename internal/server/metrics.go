@@ -100,6 +100,9 @@ func newMetrics(c *Config) *metrics {
 	if ledger := c.Authenticator.Clients.Ledger(); ledger != nil {
 		m.registry.MustRegister(clientState{ledger, m.configured})
 	}
+	if c.Store != nil {
+		m.registry.MustRegister(c.Store)
+	}
 	if c.Sightings != nil {
 		m.registry.MustRegister(c.Sightings)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
@@ -40,6 +43,9 @@ type Config struct {
 	Audit         *audit.Log
 	Bundles       *bundle.Set
 
+	// Store keeps what requests share. Nil is for a server that keeps nothing.
+	Store Store
+
 	// Sightings are told of by the verifier of the Authenticator, and show in the
 	// metrics. Nil leaves those out.
 	Sightings *Sightings
@@ -58,6 +64,13 @@ type Config struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+}
+
+// A Store tells of itself, in /readyz and in the metrics.
+type Store interface {
+	// Check is nil while it can be used. It waits no longer than ctx.
+	Check(ctx context.Context) error
+	prometheus.Collector
 }
 
 // A Server answers OAuth requests by one configuration, which never changes: a

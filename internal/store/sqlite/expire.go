@@ -55,7 +55,7 @@ func (s *Store) tend(ctx context.Context) {
 			if err != nil {
 				break
 			}
-			s.figures.expired.Add(n)
+			s.figures.expired.Add(float64(n))
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/filelock"
-	"github.com/svidgate/svidgate/internal/store"
 )
 
 const (
@@ -70,6 +69,9 @@ type Store struct {
 	slots   chan *connection // of readers; a nil one is still to be opened
 	written chan struct{}    // the writer has ended
 	figures figures
+
+	probing sync.Mutex
+	probe   *probe // guarded by probing; the one under way
 }
 
 // Open opens the store, makes it if there is none and brings its schema to the
@@ -93,7 +95,7 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{config: cfg, queue: make(chan *unit, maxQueue), slots: make(chan *connection, readers), written: make(chan struct{})}
+	s := &Store{config: cfg, queue: make(chan *unit, maxQueue), slots: make(chan *connection, readers), written: make(chan struct{}), figures: newFigures()}
 	if s.path, err = place(cfg.Address); err != nil {
 		return nil, err
 	}
@@ -220,28 +222,4 @@ func (s *Store) shut(open []*connection) error {
 	}
 	faults = append(faults, s.reads.Close(), s.anchor.close(), s.db.Close())
 	return errors.Join(faults...)
-}
-
-// Check is nil when the store can be read and, as far as it is known, written: after
-// a write that failed it tries one. It is for readiness.
-func (s *Store) Check(ctx context.Context) error {
-	if s.path != "" {
-		now, err := os.Stat(s.path)
-		if err != nil {
-			return fmt.Errorf("store: %w: %w", store.ErrUnavailable, err)
-		}
-		if !os.SameFile(s.file, now) {
-			return fmt.Errorf("store: %w: %s is not the file that was opened", store.ErrUnavailable, s.path)
-		}
-	}
-	if s.figures.failing.Load() {
-		return s.write(ctx, func(w *writing) error {
-			_, err := w.exec(`UPDATE store_probe SET at = ?`, stamp(s.config.Now()))
-			return err
-		})
-	}
-	return s.read(ctx, func(r *reading) error {
-		var n int64
-		return r.row(`SELECT count(*) FROM store_probe`, nil, &n)
-	})
 }

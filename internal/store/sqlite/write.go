@@ -56,7 +56,7 @@ func (s *Store) put(u *unit) error {
 	case s.queue <- u:
 		return nil
 	default:
-		s.figures.overflowed.Add(1)
+		s.figures.overflowed.Inc()
 		return fmt.Errorf("store: %w: %d writes are waiting", store.ErrUnavailable, maxQueue)
 	}
 }
