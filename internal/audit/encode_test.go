@@ -60,7 +60,8 @@ var memberOf = map[string]string{
 	"BundleSequence": "bundle_sequence", "ProfileLegacyUse": "profile_legacy_use", "GrantType": "grant_type", "Resource": "resource",
 	"Scope": "scope", "Subject": "subject",
 	"PolicyRule": "policy_rule",
-	"Txn":        "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
+	"FirstUse":   "first_use", "FirstUseReason": "first_use_reason", "Template": "template", "TemplateDigest": "template_sha256", "Comment": "comment",
+	"Txn": "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
 }
 
 // full sets every exported field, each string by text, and returns the event and

@@ -42,6 +42,10 @@ func (d *Daemon) open(cfg *config.Config) error {
 	if d.store, err = sqlite.Open(context.Background(), sqlite.Config{Address: cfg.Store.Address(), Version: build.Read().Version, Now: d.now, Log: d.log}); err != nil {
 		return err
 	}
+	if d.ledger, err = registration.OpenLedger(context.Background(), d.store, d.now, d.log); err != nil {
+		return err
+	}
+	d.ledger.Expect(idleTimes(cfg))
 	if err := d.openKeys(cfg); err != nil {
 		return err
 	}
@@ -143,6 +147,9 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	authenticator.Used = d.used
+	if authenticator.Clients, err = authenticator.Clients.WithFirstUse(firstUse(cfg), d.ledger); err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
 	table, resources := policyTable(cfg)
 	var before *server.Server
 	if previous != nil {
@@ -261,6 +268,9 @@ func newAuthenticator(cfg *config.Config, c svidgate.Config) (*clientauth.Authen
 	if err != nil {
 		return nil, fmt.Errorf("daemon: clients: %w", err)
 	}
+	if clients, err = clients.WithFirstUse(firstUse(cfg), nil); err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
 	singleUse := map[spiffeid.TrustDomain]bool{}
 	for _, td := range cfg.TrustDomains {
 		singleUse[td.Name] = td.SingleUse
@@ -314,6 +324,11 @@ func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {
 	}
 	for _, td := range cfg.TrustDomains {
 		c.TrustDomains[td.Name.Name()] = td.Binding
+		for _, t := range td.Registration.Templates {
+			c.Templates = append(c.Templates, policy.Template{
+				Name: t.Name, GrantTypes: t.GrantTypes, Resources: t.Resources, Scope: t.Scope, Binding: t.Binding, Lifetime: t.Lifetime,
+			})
+		}
 	}
 	return policy.New(c), c.Resources
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
@@ -73,6 +74,7 @@ type Daemon struct {
 
 	// What outlives a configuration.
 	store       *sqlite.Store
+	ledger      *registration.Ledger // of clients that are not in the configuration, and of blocks
 	keys        *keys.Ring
 	audit       *audit.Log
 	bundles     *bundle.Set
@@ -175,6 +177,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	d.running.Go(func() { d.bundles.Run(background) })
 	d.running.Go(func() { d.keys.Run(background) })
 	d.running.Go(func() { d.store.Run(background) })
+	d.running.Go(func() { d.ledger.Run(background) })
 	go d.certificate.watch(background) // nobody waits for its end, which a dead file system may hold up
 	if options.Load != nil {
 		d.running.Go(func() { d.watch(background) })

@@ -45,33 +45,20 @@ var allowed = map[string][]string{
 	"internal/audit":        {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
 		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
-<<<<<<< HEAD
 		"internal/registration", "internal/strictjson", "internal/trace"},
-	"internal/store":        {"oauth"},
-	"internal/store/sqlite": {"oauth", "internal/filelock", "internal/registration", "internal/store"},
-	"internal/trace":        {},
-	"internal/trace/otlp":   {"oauth", "internal/trace"},
-=======
-		"internal/strictjson", "internal/trace"},
 	"internal/store":           {"oauth"},
-	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys"},
-	"internal/store/storetest": {"internal/store", "internal/keys"}, // imported by tests only
+	"internal/store/sqlite":    {"oauth", "internal/filelock", "internal/store", "internal/keys", "internal/registration"},
+	"internal/store/storetest": {"oauth", "internal/store", "internal/keys", "internal/registration"}, // imported by tests only
 	"internal/trace":           {},
 	"internal/trace/otlp":      {"oauth", "internal/trace"},
->>>>>>> store
 
 	"internal/credential": {"oauth", "internal/jose", "internal/strictjson"},
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/config":     {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
-<<<<<<< HEAD
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/grant", "internal/replay", "internal/server",
-		"internal/build", "internal/trace", "internal/trace/otlp"},
-=======
-		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server",
 		"internal/build", "internal/store/sqlite", "internal/trace", "internal/trace/otlp"},
->>>>>>> store
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
