@@ -55,12 +55,11 @@ func (a *association) observed(would *oauth.Error, record Record) *oauth.Error {
 	if would != nil {
 		admission.Outcome, admission.Reason = WouldRefuse, would.Reason
 	}
-	rule, expected := "CJ-10", "a client registered with exactly this SPIFFE ID, or client_id"
 	presented := a.id.String()
 	if a.claim.clientID != "" {
-		rule, expected, presented = "CA-2", "a registered client_id", a.claim.clientID
+		presented = "client_id " + a.claim.clientID
 	}
-	return a.Refusal(oauth.ReasonClientNotFound, rule, expected, oauth.Shown(presented)).Because(admission)
+	return a.Refusal(oauth.ReasonClientNotFound, "CJ-10", "a client of the configuration: first use is only observed", oauth.Shown(presented)).Because(admission)
 }
 
 // Admit makes a client of a workload that Associate found a template for, and

@@ -34,6 +34,9 @@ func TestReasonExamples(t *testing.T) {
 	// No vector breaks a disk.
 	e := store.Refuse(store.ErrUnavailable)
 	said[refusal{string(e.Reason), e.Rule, e.Expected, e.Presented}] = true
+	for _, e := range firstUseRefusals(t) {
+		said[refusal{string(e.Reason), e.Rule, e.Expected, e.Presented}] = true
+	}
 	for _, text := range oauth.ReasonTexts() {
 		reason, e := text.Reason, reasonexample.Of(text.Reason)
 		if reason == afterRefresh {
