@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
 )
 
 // A Store is what all stores are.
@@ -24,6 +25,7 @@ type Store interface {
 	io.Closer
 
 	SigningKeys() keys.Document
+	registration.Records
 }
 
 // A Place keeps the store of one test, empty at first.
@@ -102,6 +104,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 	}{
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
+		{"Records", TestRecords},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}
