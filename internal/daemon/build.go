@@ -136,6 +136,7 @@ type generation struct {
 	config               *config.Config
 	authenticator        *clientauth.Authenticator
 	server               *server.Server
+	table                *policy.Table
 	public, mtls, status http.Handler
 }
 
@@ -173,7 +174,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	kept := *cfg
 	kept.Clients = nil // the registry has them, with less for the garbage collector to look at
 	return &generation{
-		config: &kept, authenticator: authenticator, server: s,
+		config: &kept, authenticator: authenticator, server: s, table: table,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
 }

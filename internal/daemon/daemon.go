@@ -419,6 +419,6 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, error) {
 	return admin.Open(ctx, admin.Config{
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
-		Explain: d.Explain, Decision: d.Decision,
+		Explain: d.Explain, Decision: d.Decision, Clients: clientDesk{d},
 	})
 }

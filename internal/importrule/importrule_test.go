@@ -58,7 +58,7 @@ var allowed = map[string][]string{
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
 	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
 		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/grant", "internal/replay", "internal/server",
-		"internal/build", "internal/store/sqlite", "internal/trace", "internal/trace/otlp"},
+		"internal/build", "internal/store", "internal/store/sqlite", "internal/trace", "internal/trace/otlp"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},

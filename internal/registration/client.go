@@ -137,6 +137,15 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 // All are the clients in the order of the configuration. They must not be changed.
 func (r *Registry) All() []Client { return r.clients }
 
+// Named is the client with this identifier; the zero Client is none. It proves
+// nothing: at the authorization endpoint an identifier is all there is (CA-12).
+func (r *Registry) Named(id string) Client {
+	if c := r.named(id); c != nil {
+		return *c
+	}
+	return Client{}
+}
+
 // named is the client with this identifier; nil is none.
 func (r *Registry) named(id string) *Client {
 	i, ok := r.ids.Find(id)

@@ -112,6 +112,26 @@ func (r *Registry) Template(id spiffeid.ID) (name string, mode Mode) {
 	return "", ""
 }
 
+// TemplateMethods are those of a template by its name, none where it is not there.
+func (r *Registry) TemplateMethods(name string) []oauth.AuthMethod {
+	for _, d := range r.firstUse {
+		for _, t := range d.Templates {
+			if t.Name == name {
+				return t.Methods
+			}
+		}
+	}
+	return nil
+}
+
+// Exactly are the clients of the configuration that have exactly this SPIFFE ID.
+func (r *Registry) Exactly(id spiffeid.ID) (found []Client) {
+	for _, c := range r.exactly(id) {
+		found = append(found, *c)
+	}
+	return found
+}
+
 // mayBeNew reports whether client_id may be a workload's that no client of the
 // configuration has, so that it is to be judged once the workload is proven.
 func (r *Registry) mayBeNew(clientID string) bool {

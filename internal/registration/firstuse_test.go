@@ -684,7 +684,7 @@ func FuzzAllow(f *testing.F) {
 			return
 		}
 		id, err := spiffeid.FromString("spiffe://example.org" + path)
-		if err != nil || id.Path() == "" {
+		if err != nil || id.Path() == "" || !strings.HasPrefix(path, "/") {
 			return
 		}
 		r, err := testRegistry(t).WithFirstUse([]registration.FirstUse{{

@@ -267,6 +267,11 @@ func (l *Ledger) blockOf(clientID string, id spiffeid.ID) (Block, bool) {
 	return Block{}, false
 }
 
+// BlockOf is the block by which Blocked says so.
+func (l *Ledger) BlockOf(clientID string, id spiffeid.ID) (Block, bool) {
+	return l.blockOf(clientID, id)
+}
+
 // Blocked reports whether the client, or the workload, may get nothing. The zero ID
 // is no workload.
 func (l *Ledger) Blocked(clientID string, id spiffeid.ID) bool {
