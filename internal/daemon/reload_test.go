@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/devca"
