@@ -167,12 +167,11 @@ var stages = []struct {
 var reserved = []struct{ work, codes string }{
 	{"Blocking a client", "client_blocked"},
 	{"Certificates that a proxy passes on", "proxy_untrusted"},
-	{"DPoP", "dpop_bad dpop_nonce_required"},
+	{"DPoP", "dpop_nonce_required"},
 	{"First use", "first_use_denied first_use_pending first_use_quota"},
 	{"Token exchange", "exchange_subject_bad exchange_audience_denied exchange_actor_denied"},
 	{"Client metadata documents", "cimd_fetch_blocked cimd_mismatch"},
 	{"Introspection and revocation", "token_not_yours"},
-	{"A store that several nodes share", "store_unavailable"},
 }
 
 func render(t *testing.T) []byte {

@@ -109,6 +109,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendText(b, "scope", e.Scope)
 	b = appendText(b, "subject", e.Subject)
 	b = appendText(b, "policy_rule", e.PolicyRule)
+	b = appendMember(b, "grant_id", e.GrantID)
 	b = appendMember(b, "txn", e.Txn)
 	b = appendMember(b, "jti", e.JTI)
 	b = appendMember(b, "key_id", e.KeyID)

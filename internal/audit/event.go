@@ -5,8 +5,11 @@ import (
 	"time"
 )
 
-// EventToken is the event of a decision at the token endpoint.
-const EventToken = "token"
+// Events of decisions at the endpoints.
+const (
+	EventToken = "token"
+	EventPAR   = "par" // a pushed authorization request
+)
 
 // Events of what an operator changed. Source says who: the administration socket
 // with the user at its other end, a signal, or a file that changed.
@@ -70,6 +73,7 @@ type Event struct {
 	Scope      string
 	Subject    string
 	PolicyRule string // id of the rule that decided
+	GrantID    string // of what a person granted; refused with code_reused or refresh_token_reused, it is revoked
 
 	Txn     string
 	JTI     string    // of what was issued

@@ -26,8 +26,9 @@ type Client struct {
 	// carry client_id (CA-10).
 	SPIFFEID svidgate.Pattern
 	// Methods, `token_endpoint_auth_method` (one) or `auth_methods` (a list), one
-	// of the two required: spiffe_jwt, spiffe_x509, spiffe_wit. Danger: with spiffe_jwt alone
-	// and binding auto the client gets bearer tokens.
+	// of the two required: spiffe_jwt, spiffe_x509, spiffe_wit, or none alone, which makes a
+	// public client: it has no SPIFFE ID, and anybody may use its name. Danger: with
+	// spiffe_jwt alone or none and binding auto the client gets bearer tokens.
 	Methods []oauth.AuthMethod
 	// GrantTypes, `grant_types`, default [client_credentials].
 	GrantTypes []oauth.GrantType
@@ -42,6 +43,14 @@ type Client struct {
 	Binding policy.BindingMode
 	// Profile, `profile`, default that of its trust domain.
 	Profile svidgate.Profile
+	// RedirectURIs, `redirect_uris`, default none: where a person's browser may be
+	// sent back to, letter for letter (RD-1, RD-6). Required for authorization_code.
+	RedirectURIs []string
+	// Name, `client_name`, default client_id: what people are shown.
+	Name string
+	// RequirePushed, `require_pushed_authorization_requests`, default false: refuse
+	// the client's authorization requests that were not pushed (PA-6).
+	RequirePushed bool
 }
 
 // A clientReader reads clients, each against all that was read before it.
@@ -75,6 +84,11 @@ func (cr *clientReader) read(t *table) Client {
 	c.Methods = readMethods(t)
 	c.GrantTypes = readGrantTypes(t)
 	cr.access(t, &c)
+	cr.browser(t, &c)
+	if public(t) {
+		c.Profile = cr.cfg.Profile
+		return c
+	}
 
 	c.Profile = cr.cfg.Profile
 	if own, known := cr.domains.profiles[c.SPIFFEID.TrustDomain()]; known {
@@ -113,6 +127,9 @@ func (cr *clientReader) identity(t *table, c *Client) {
 		}
 	}
 	switch {
+	case public(t):
+		cr.publicIdentity(t, id)
+		return
 	case t.has("spiffe_id"):
 		const want = "a workload's SPIFFE ID, or a SPIFFE ID followed by /*"
 		s, ok := t.text("spiffe_id", want)

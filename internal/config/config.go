@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -48,6 +47,9 @@ type Config struct {
 	// TLS, `tls`, required: the certificate of the listeners.
 	TLS TLS
 
+	// Store, `store`: where what several requests and starts share is kept.
+	Store Store
+
 	// Audit, `audit`: where decisions are recorded.
 	Audit Audit
 
@@ -75,6 +77,13 @@ type Config struct {
 
 	// AccessToken, `access_token`: the tokens that are issued.
 	AccessToken AccessToken
+
+	// RefreshToken, `refresh_token`: the refresh tokens that are issued.
+	RefreshToken RefreshToken
+
+	// RequirePushed, `require_pushed_authorization_requests`, default false: refuse
+	// authorization requests that were not pushed (PA-6).
+	RequirePushed bool
 
 	// Binding, `binding`, default auto: whether a token is bound to the
 	// certificate of its client. Trust domains, resources and clients may say so,
@@ -104,8 +113,6 @@ type Config struct {
 	places map[string]position
 	// read has the digest of each watched file when it was read.
 	read map[string]string
-	// store is the digest of the address of the store, which may hold a password.
-	store [sha256.Size]byte
 }
 
 // Listen is where the server listens. An address is host:port; the host may be
@@ -130,6 +137,22 @@ type Listen struct {
 type TLS struct {
 	Certificate string // `tls.certificate`, required
 	Key         string // `tls.key`, required
+}
+
+// Store is where state is kept that is neither configuration nor record.
+type Store struct {
+	// File, `store: sqlite:FILE`: a SQLite file, made on the first start. Empty is
+	// `store: "memory:"`, the default. Danger of memory: all of it is gone with the
+	// process.
+	File string
+}
+
+// Address is the store's, with the file as an absolute path.
+func (s Store) Address() string {
+	if s.File == "" {
+		return memory
+	}
+	return "sqlite:" + s.File
 }
 
 // Audit is where decisions are recorded: one JSON object a line.
@@ -158,6 +181,14 @@ type Keys struct {
 	// is published before it signs (KR-2). Danger: an API that looks for keys
 	// less often than this meets tokens whose key it does not know.
 	PublishAhead time.Duration
+	// InStore, `keys.in: store`, default `file`: the keys are in the store, which
+	// must be no memory, and encrypted. Those of File are taken over when the store has
+	// none.
+	InStore bool
+	// EncryptionKeyFile, `keys.encryption_key_file`, default none: what the keys in
+	// the store are encrypted with. Without it the environment has that. Danger:
+	// without it the keys cannot be read, and every token is unverifiable.
+	EncryptionKeyFile string
 }
 
 // Admin is where the running server shows its state and is told to change it.

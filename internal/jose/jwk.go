@@ -230,3 +230,20 @@ func MarshalJWK(key crypto.PublicKey, kid, use string, alg Algorithm) ([]byte, e
 	}
 	return k.MarshalJSON()
 }
+
+// ParsePrivateJWK reads a private key as a workload holds it beside its WIT-SVID.
+// Errors repeat nothing of the key.
+func ParsePrivateJWK(raw []byte) (crypto.Signer, error) {
+	if _, err := strictjson.Object(raw); err != nil {
+		return nil, errors.New("not a JWK")
+	}
+	var k jose.JSONWebKey
+	if err := k.UnmarshalJSON(raw); err != nil || !k.Valid() || k.IsPublic() {
+		return nil, errors.New("not a private JWK")
+	}
+	signer, ok := k.Key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("a key that does not sign")
+	}
+	return signer, nil
+}

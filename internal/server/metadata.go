@@ -23,6 +23,19 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: c.Methods,
 	}
+	endpoints := map[string]string{"token_endpoint": oauth.PathToken}
+	if c.Requests != nil {
+		m.PushedAuthorizationRequestEndpoint = base + oauth.PathPAR
+		endpoints["pushed_authorization_request_endpoint"] = oauth.PathPAR
+		m.RequirePushedAuthorizationRequests = c.Requests.RequiresPushed()    // PA-6
+		m.CodeChallengeMethodsSupported = []string{oauth.ChallengeMethodS256} // AZ-4
+		m.AuthorizationResponseIssParameter = true                            // IS-1
+		m.RequestURIParameterSupported = new(bool)                            // JR-3
+		m.ResponseTypesSupported = []string{oauth.ResponseTypeCode}
+	}
+	if c.Requests != nil && c.SignIn {
+		m.AuthorizationEndpoint = base + oauth.PathAuthorize
+	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
 		for _, alg := range jose.SVIDAlgorithms {
 			m.TokenEndpointAuthSigningAlgs = append(m.TokenEndpointAuthSigningAlgs, string(alg))
@@ -47,7 +60,10 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		}
 	}
 	if c.MTLSURL != "" { // AM-5
-		m.MTLSEndpointAliases = map[string]string{"token_endpoint": strings.TrimSuffix(c.MTLSURL, "/") + oauth.PathToken}
+		m.MTLSEndpointAliases = map[string]string{}
+		for name, path := range endpoints {
+			m.MTLSEndpointAliases[name] = strings.TrimSuffix(c.MTLSURL, "/") + path
+		}
 	}
 	m.TLSClientCertificateBoundAccessTokens = c.MTLSURL != "" || c.PublicCertificates // MT-3
 	return json.MarshalIndent(m, "", "  ")

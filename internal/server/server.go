@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,10 +12,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/keys"
@@ -37,10 +40,18 @@ type Config struct {
 
 	Authenticator *clientauth.Authenticator
 	Grants        *grant.Grants
-	Policy        *policy.Table
-	Keys          *keys.Ring
-	Audit         *audit.Log
-	Bundles       *bundle.Set
+	// Requests are the authorization requests that clients push and browsers bring;
+	// nil when no client has the authorization code grant.
+	Requests *authorization.Requests
+	// SignIn says that people can sign in, so that there is an authorization endpoint.
+	SignIn  bool
+	Policy  *policy.Table
+	Keys    *keys.Ring
+	Audit   *audit.Log
+	Bundles *bundle.Set
+
+	// Store keeps what requests share. Nil is for a server that keeps nothing.
+	Store Store
 
 	// Sightings are told of by the verifier of the Authenticator, and show in the
 	// metrics. Nil leaves those out.
@@ -64,6 +75,13 @@ type Config struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+}
+
+// A Store tells of itself, in /readyz and in the metrics.
+type Store interface {
+	// Check is nil while it can be used. It waits no longer than ctx.
+	Check(ctx context.Context) error
+	prometheus.Collector
 }
 
 // A Server answers OAuth requests by one configuration, which never changes: a

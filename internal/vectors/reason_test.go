@@ -7,12 +7,21 @@ import (
 	"testing"
 
 	"github.com/svidgate/svidgate/internal/reasonexample"
+	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // afterRefresh is the one reason that no vector gives, since nothing is fetched in
 // them: the same rule refuses with the same texts as for kid_unknown.
 const afterRefresh = oauth.ReasonKIDUnknownAfterRefresh
+
+// elsewhere are the reasons for which no vector can refuse, because what they are
+// about is in the store: internal/authorization has the test of their examples.
+var elsewhere = []oauth.Reason{
+	oauth.ReasonRedirectURIMismatch, oauth.ReasonResponseTypeUnsupported, oauth.ReasonCodeChallengeBad, oauth.ReasonRequestURIUnknown, oauth.ReasonPARRequired,
+	oauth.ReasonCodeUnknown, oauth.ReasonCodeExpired, oauth.ReasonCodeReused, oauth.ReasonCodeVerifierBad,
+	oauth.ReasonRefreshTokenUnknown, oauth.ReasonRefreshTokenExpired, oauth.ReasonRefreshTokenReused, oauth.ReasonGrantNotYours, oauth.ReasonGrantRevoked,
+}
 
 // The examples of docs/reason-codes.md are what the rules say: each is the refusal
 // of some vector, word for word.
@@ -30,7 +39,13 @@ func TestReasonExamples(t *testing.T) {
 	if len(said) == 0 {
 		t.Fatal("no vector refuses")
 	}
+	// No vector breaks a disk.
+	e := store.Refuse(store.ErrUnavailable)
+	said[refusal{string(e.Reason), e.Rule, e.Expected, e.Presented}] = true
 	for _, text := range oauth.ReasonTexts() {
+		if slices.Contains(elsewhere, text.Reason) {
+			continue
+		}
 		reason, e := text.Reason, reasonexample.Of(text.Reason)
 		if reason == afterRefresh {
 			reason = oauth.ReasonKIDUnknown
