@@ -83,5 +83,6 @@ const (
 	ReasonDPoPBad          Reason = "dpop_bad"
 	ReasonKeysUnavailable  Reason = "keys_unavailable"
 	ReasonAuditUnavailable Reason = "audit_unavailable"
+	ReasonStoreUnavailable Reason = "store_unavailable"
 	ReasonInternal         Reason = "internal"
 )

@@ -100,5 +100,6 @@ var reasonTexts = []ReasonText{
 	{ReasonDPoPBad, "The DPoP proof is malformed, made for another request, too old, or not by the key in it.", "Compare presented with expected: for htu configure the origin under which callers reach this API, for iat compare the clocks."},
 	{ReasonKeysUnavailable, "The issuer's keys could not be had, or are too old.", "Check that the resource server reaches the issuer's jwks_uri."},
 	{ReasonAuditUnavailable, "The decision could not be recorded, so it was not given.", "Look at the audit file: the disk may be full, or the file not writable."},
+	{ReasonStoreUnavailable, "The store did not answer, so nothing was decided.", "Look at cause in the log line: the disk may be full or broken, or the store too busy."},
 	{ReasonInternal, "The server failed.", "Look at cause in the log line with this request_id, and report it."},
 }

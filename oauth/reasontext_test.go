@@ -172,7 +172,6 @@ var reserved = []struct{ work, codes string }{
 	{"Token exchange", "exchange_subject_bad exchange_audience_denied exchange_actor_denied"},
 	{"Client metadata documents", "cimd_fetch_blocked cimd_mismatch"},
 	{"Introspection and revocation", "token_not_yours"},
-	{"A store that several nodes share", "store_unavailable"},
 }
 
 func render(t *testing.T) []byte {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -47,6 +46,9 @@ type Config struct {
 
 	// TLS, `tls`, required: the certificate of the listeners.
 	TLS TLS
+
+	// Store, `store`: where what several requests and starts share is kept.
+	Store Store
 
 	// Audit, `audit`: where decisions are recorded.
 	Audit Audit
@@ -104,8 +106,6 @@ type Config struct {
 	places map[string]position
 	// read has the digest of each watched file when it was read.
 	read map[string]string
-	// store is the digest of the address of the store, which may hold a password.
-	store [sha256.Size]byte
 }
 
 // Listen is where the server listens. An address is host:port; the host may be
@@ -130,6 +130,22 @@ type Listen struct {
 type TLS struct {
 	Certificate string // `tls.certificate`, required
 	Key         string // `tls.key`, required
+}
+
+// Store is where state is kept that is neither configuration nor record.
+type Store struct {
+	// File, `store: sqlite:FILE`: a SQLite file, made on the first start. Empty is
+	// `store: "memory:"`, the default. Danger of memory: all of it is gone with the
+	// process.
+	File string
+}
+
+// Address is the store's, with the file as an absolute path.
+func (s Store) Address() string {
+	if s.File == "" {
+		return memory
+	}
+	return "sqlite:" + s.File
 }
 
 // Audit is where decisions are recorded: one JSON object a line.
@@ -158,6 +174,14 @@ type Keys struct {
 	// is published before it signs (KR-2). Danger: an API that looks for keys
 	// less often than this meets tokens whose key it does not know.
 	PublishAhead time.Duration
+	// InStore, `keys.in: store`, default `file`: the keys are in the store, which
+	// must be no memory, and encrypted. Those of File are taken over when the store has
+	// none.
+	InStore bool
+	// EncryptionKeyFile, `keys.encryption_key_file`, default none: what the keys in
+	// the store are encrypted with. Without it the environment has that. Danger:
+	// without it the keys cannot be read, and every token is unverifiable.
+	EncryptionKeyFile string
 }
 
 // Admin is where the running server shows its state and is told to change it.

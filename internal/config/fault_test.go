@@ -137,7 +137,7 @@ clients:
 
 func TestFaultsAreFileLineColumn(t *testing.T) {
 	_, err := config.Parse("some/where.yaml", []byte(server+"store: mysql://u:secret@db/x\n"))
-	want := `some/where.yaml:4:8: store must be "memory:", sqlite: and a file, or a postgres:// URL`
+	want := `some/where.yaml:4:8: store must be "memory:", or sqlite: and a file`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -151,6 +151,7 @@ func TestNothingIsRepeatedRaw(t *testing.T) {
 		"an escape in a value":         "profile: \"\\e[31m\"\n",
 		"a password in a URL":          "mtls_url: https://u:secret@mtls.example.com\n",
 		"a password in a store":        "store: mysql://u:secret@db/x\n",
+		"a password of PostgreSQL":     "store: postgres://u:secret@db/x\n",
 		"a control in a trust domain":  "trust_domains: {\"a\\u0085b\": {bundle_file: b}}\n",
 		"a line feed in a tag's place": "binding: [\"\\n\"]\n",
 	} {

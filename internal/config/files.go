@@ -24,7 +24,11 @@ func checkFiles(t *table, cfg *Config) {
 	for _, d := range cfg.TrustDomains {
 		named = append(named, claim{path: d.BundleFile, what: "a bundle_file"}, claim{path: d.BundleEndpoint.CAFile, what: "a ca_file"})
 	}
+	if cfg.Keys.EncryptionKeyFile != "" {
+		named = append(named, claim{path: cfg.Keys.EncryptionKeyFile, what: "keys.encryption_key_file"})
+	}
 	for _, w := range []claim{
+		{cfg.Store.File, "store", t.place("store")},
 		{cfg.Keys.File, "keys.file", keys.place("file")},
 		{cfg.Audit.File, "audit.file", audit.place("file")},
 		{cfg.Admin.Socket, "admin.socket", admin.place("socket")},

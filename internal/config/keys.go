@@ -44,7 +44,7 @@ var tables = map[string][]key{
 	"listen":       {{name: "public", required: true}, {name: "mtls"}, {name: "status"}},
 	"tls":          {{name: "certificate", required: true}, {name: "key", required: true}},
 	"audit":        {{name: "file"}, {name: "fsync"}},
-	"keys":         {{name: "file"}, {name: "rotate"}, {name: "publish_ahead"}},
+	"keys":         {{name: "file"}, {name: "rotate"}, {name: "publish_ahead"}, {name: "in"}, {name: "encryption_key_file"}},
 	"bundles":      {{name: "folder"}},
 	"log":          {{name: "level"}},
 	"tracing":      {{name: "endpoint", required: true}, {name: "sample"}},

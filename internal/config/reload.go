@@ -56,9 +56,8 @@ func (c *Config) rememberFiles(read map[string]string) {
 
 // A setting is a key that cannot change while the server runs.
 type setting struct {
-	key    string
-	value  string
-	hidden bool // the value is not to be shown
+	key   string
+	value string
 }
 
 // fixed are the settings of c, always the same keys in the same order.
@@ -66,6 +65,10 @@ func (c *Config) fixed() []setting {
 	fsync := ""
 	if c.Audit.SyncEvery {
 		fsync = "every"
+	}
+	in := "file"
+	if c.Keys.InStore {
+		in = "store"
 	}
 	return []setting{
 		{key: "issuer", value: c.Issuer},
@@ -77,10 +80,12 @@ func (c *Config) fixed() []setting {
 		{key: "tls.certificate", value: c.TLS.Certificate},
 		{key: "tls.key", value: c.TLS.Key},
 		{key: "admin.socket", value: c.Admin.Socket},
-		{key: "store", value: hex.EncodeToString(c.store[:]), hidden: true},
+		{key: "store", value: c.Store.Address()},
 		{key: "audit.file", value: c.Audit.File},
 		{key: "audit.fsync", value: fsync},
 		{key: "keys.file", value: c.Keys.File},
+		{key: "keys.in", value: in},
+		{key: "keys.encryption_key_file", value: c.Keys.EncryptionKeyFile},
 		{key: "bundles.folder", value: c.Bundles.Folder},
 		{key: "tracing.endpoint", value: c.Tracing.Endpoint},
 	}
@@ -116,8 +121,6 @@ func (running *Config) NeedsRestart(next *Config) Faults {
 		}
 		now := " (it is " + quoted(is.value) + ")"
 		switch {
-		case is.hidden:
-			now = ""
 		case is.value == "":
 			now = " (it is not set)"
 		}

@@ -1,12 +1,10 @@
 package config
 
 import (
-	"crypto/sha256"
 	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,9 +48,6 @@ func (t *table) profile(otherwise svidgate.Profile) svidgate.Profile {
 	return oneOf(t, "profile", otherwise, svidgate.Profiles...)
 }
 
-// stores are how the address of a store that keeps something begins.
-var stores = []string{"sqlite:", "postgres://", "postgresql://"}
-
 // readServer reads the sections that say how the server runs.
 func readServer(t *table, cfg *Config) {
 	listen := t.sub("listen", "listen")
@@ -64,19 +59,7 @@ func readServer(t *table, cfg *Config) {
 	tls := t.sub("tls", "tls")
 	cfg.TLS = TLS{Certificate: tls.path("certificate", ""), Key: tls.path("key", "")}
 
-	store, ok := t.text("store", "the address of a store")
-	if !ok {
-		store = "memory:"
-	}
-	cfg.store = sha256.Sum256([]byte(store))
-	if store != "memory:" {
-		// The value is not repeated: the URL of a database may hold a password.
-		if !slices.ContainsFunc(stores, func(prefix string) bool { return strings.HasPrefix(store, prefix) }) {
-			t.r.fault(t.place("store"), `store must be "memory:", sqlite: and a file, or a postgres:// URL`)
-		} else {
-			t.r.warn(t.place("store"), "store does nothing in this version, which keeps no state but its keys, its audit record and the last good bundles")
-		}
-	}
+	cfg.Store = readStore(t)
 
 	audit := t.sub("audit", "audit")
 	if file, ok := audit.text("file", "the name of a file"); ok && file == "-" {
@@ -105,17 +88,44 @@ func readServer(t *table, cfg *Config) {
 	cfg.AccessToken.Alg = oneOf(token, "alg", jose.ES256, jose.ES256, jose.EdDSA, jose.PS256, jose.RS256)
 
 	checkRotation(t.sub("keys", "keys"), cfg)
+	checkKeyPlace(t.sub("keys", "keys"), cfg)
 
 	limits := t.sub("limits", "limits")
 	cfg.Limits.FailuresPerSource = limits.rate("failures_per_source", Rate{200, time.Second})
 	cfg.Limits.RequestsPerClient = limits.rate("requests_per_client", Rate{})
 }
 
+// memory is the address of a store that keeps nothing.
+const memory = "memory:"
+
+// readStore reads where state is kept. The value is not repeated: the URL of a
+// database may hold a password.
+func readStore(t *table) Store {
+	address, ok := t.text("store", "the address of a store")
+	file, isFile := strings.CutPrefix(address, "sqlite:")
+	switch {
+	case !ok || address == memory:
+	case isFile && !badPath(file):
+		return Store{absolute(t.folder, file)}
+	case isFile:
+		t.r.fault(t.place("store"), "store: after sqlite: comes the name of a file")
+	case strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://"):
+		t.r.fault(t.place("store"), `store: PostgreSQL %s; use sqlite: and a file`, later)
+	default:
+		t.r.fault(t.place("store"), `store must be "memory:", or sqlite: and a file`)
+	}
+	return Store{}
+}
+
 // readKeys reads how often the signing key is replaced. A new key is published
 // before it signs, and that takes no more than half of the time until the next
 // one; where only rotate is given, publish_ahead follows it.
 func readKeys(t *table) Keys {
-	k := Keys{File: t.path("file", "svidgate-keys.json")}
+	k := Keys{
+		File:              t.path("file", "svidgate-keys.json"),
+		InStore:           oneOf(t, "in", "file", "file", "store") == "store",
+		EncryptionKeyFile: t.path("encryption_key_file", ""),
+	}
 	before := len(t.r.faults)
 	k.Rotate = t.duration("rotate", span{720 * time.Hour, 6 * time.Second, 8760 * time.Hour, true})
 	k.PublishAhead = t.duration("publish_ahead", span{otherwise: time.Hour, min: 3 * time.Second, max: 168 * time.Hour})
@@ -143,6 +153,16 @@ func checkRotation(t *table, cfg *Config) {
 	if least = least.Truncate(time.Second); cfg.Keys.Rotate != 0 && cfg.Keys.Rotate < least {
 		t.r.fault(t.place("rotate"), "%s must be at least %s where access_token.lifetime is %s, not %s: more than 48 keys would be published at once",
 			t.name("rotate"), short(least), short(cfg.AccessToken.Lifetime), t.members["rotate"].value.written())
+	}
+}
+
+// checkKeyPlace holds keys.in and store together.
+func checkKeyPlace(t *table, cfg *Config) {
+	switch {
+	case cfg.Keys.InStore && cfg.Store.File == "":
+		t.r.fault(t.place("in"), "%s is store, but the store is memory: every restart would make new keys, and all tokens that are out unverifiable; set store to sqlite: and a file", t.name("in"))
+	case !cfg.Keys.InStore && t.has("encryption_key_file"):
+		t.r.warn(t.place("encryption_key_file"), "%s encrypts nothing: keys.in is not store, and keys.file is not encrypted", t.name("encryption_key_file"))
 	}
 }
 

@@ -15,7 +15,7 @@ func TestWarnings(t *testing.T) {
 	const plain = "client_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/]"
 	for _, row := range []struct{ name, quiet, warned, want string }{
 		{"binding none", "binding: required\n", "binding: none\n", `5:10: binding is none: whoever sees such a token can use it`},
-		{"store, which keeps nothing yet", "store: \"memory:\"\n", "store: postgres://u:secret@db/x\n", `5:8: store does nothing in this version, which keeps no state but its keys, its audit record and the last good bundles`},
+		{"keys.encryption_key_file without keys.in", "store: sqlite:x\nkeys: {in: store, encryption_key_file: k}\n", "store: sqlite:x\nkeys: {encryption_key_file: k}\n", `6:29: keys.encryption_key_file encrypts nothing: keys.in is not store, and keys.file is not encrypted`},
 		{"keys.rotate 0", "keys: {rotate: 10s}\n", "keys: {rotate: 0}\n", `5:16: keys.rotate is 0: the signing key is never replaced, so one that was copied makes tokens for ever`},
 		{"AV-1 Workload API", domain, "trust_domains: {a: {workload_api: {address: unix:///a}}}\n", `5:35: the bundle of a comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`},
 		{"F49 two SPIFFE IDs that differ only in case", client(plain + "}, {client_id: c, spiffe_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/]"), client(plain + "}, {client_id: c, spiffe_id: spiffe://a/B, auth_methods: [spiffe_x509], resources: [https://a/]"), `7:118: "spiffe://a/B" differs only in case from "spiffe://a/b" on line 7; they are two workloads, because the path of a SPIFFE ID is compared byte for byte`},

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/bundle/workloadapi"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/build"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/grant"
@@ -25,6 +28,7 @@ import (
 	"github.com/svidgate/svidgate/internal/regularfile"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -37,10 +41,13 @@ const (
 )
 
 // open opens what lives as long as the process, whatever configuration is in
-// force: keys, record, bundles, and the memory of used assertions and proofs.
+// force: store, keys, record, bundles, and the memory of used assertions and proofs.
 func (d *Daemon) open(ctx context.Context, cfg *config.Config) error {
 	var err error
-	if d.keys, err = keys.Open(d.keysConfig(cfg)); err != nil {
+	if d.store, err = sqlite.Open(ctx, sqlite.Config{Address: cfg.Store.Address(), Version: build.Read().Version, Now: d.now, Log: d.log}); err != nil {
+		return err
+	}
+	if err := d.openKeys(cfg); err != nil {
 		return err
 	}
 	fsync := ""
@@ -77,6 +84,41 @@ func trustDomainNames(cfg *config.Config) []spiffeid.TrustDomain {
 		names = append(names, td.Name)
 	}
 	return names
+}
+
+// encryptionVariable is where the encryption keys are that no file has.
+const encryptionVariable = "SVIDGATE_KEYS_ENCRYPTION_KEY"
+
+// openKeys opens the signing keys where they are kept.
+func (d *Daemon) openKeys(cfg *config.Config) (err error) {
+	c := d.keysConfig(cfg)
+	if cfg.Keys.InStore {
+		c.Document = d.store.SigningKeys()
+		if c.Encryption, err = encryptionKeys(cfg.Keys.EncryptionKeyFile); err != nil {
+			return err
+		}
+	}
+	d.keys, err = keys.Open(c)
+	return err
+}
+
+func encryptionKeys(file string) (keys.EncryptionKeys, error) {
+	if file != "" {
+		all, err := keys.ReadEncryptionKeys(file)
+		if err != nil {
+			return all, fmt.Errorf("keys.encryption_key_file: %w", err)
+		}
+		return all, nil
+	}
+	text := os.Getenv(encryptionVariable)
+	if text == "" {
+		return keys.EncryptionKeys{}, errors.New("keys.in is store, where the signing keys are encrypted, and nothing says with what: name a file as keys.encryption_key_file, or set " + encryptionVariable + "; `openssl rand -base64 32` makes a key")
+	}
+	all, err := keys.ParseEncryptionKeys(text)
+	if err != nil {
+		return all, fmt.Errorf("%s: %w", encryptionVariable, err)
+	}
+	return all, nil
 }
 
 func (d *Daemon) keysConfig(cfg *config.Config) keys.Config {
@@ -128,7 +170,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		PublicCertificates: cfg.PublicClientCertificates,
 		Grants:             grant.New(),
 		Authenticator:      authenticator,
-		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
+		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Methods:           d.methods(cfg),
 		WITDomains:        witDomains(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),

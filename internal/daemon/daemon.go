@@ -29,6 +29,7 @@ import (
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/trace/otlp"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -72,6 +73,7 @@ type Daemon struct {
 	now     func() time.Time
 
 	// What outlives a configuration.
+	store       *sqlite.Store
 	keys        *keys.Ring
 	audit       *audit.Log
 	bundles     *bundle.Set
@@ -124,6 +126,9 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 			if d.audit != nil {
 				d.audit.Close()
 			}
+			if d.store != nil {
+				d.store.Close()
+			}
 		}
 	}()
 	d.logWarnings(cfg)
@@ -173,6 +178,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	d.background = stop
 	d.running.Go(func() { d.bundles.Run(background) })
 	d.running.Go(func() { d.keys.Run(background) })
+	d.running.Go(func() { d.store.Run(background) })
 	go d.certificate.watch(background) // nobody waits for its end, which a dead file system may hold up
 	if options.Load != nil {
 		d.running.Go(func() { d.watch(background) })
@@ -332,7 +338,7 @@ func (d *Daemon) Stop() error {
 	if s, ok := d.servers[Status]; ok {
 		stop(s, endTimeout)
 	}
-	if !ends(&d.running, endTimeout) {
+	if !ended(d.running.Wait, endTimeout) {
 		failed(errors.New("daemon: something did not end in time and is left behind"))
 	}
 	if err := d.endTracing(); err != nil {
@@ -343,14 +349,19 @@ func (d *Daemon) Stop() error {
 		d.changing.Unlock()
 	}
 	failed(d.audit.Close())
+	if !ended(func() { failed(d.store.Close()) }, endTimeout) { // a disk that hangs
+		failed(errors.New("daemon: the store did not close in time"))
+	}
+	mu.Lock()
+	defer mu.Unlock()
 	return errors.Join(errs...)
 }
 
-// ends waits for a group, but not for ever.
-func ends(group *sync.WaitGroup, timeout time.Duration) bool {
+// ended waits for something to end, but not for ever.
+func ended(wait func(), timeout time.Duration) bool {
 	ended := make(chan struct{})
 	go func() {
-		group.Wait()
+		wait()
 		close(ended)
 	}()
 	timer := time.NewTimer(timeout)

@@ -96,7 +96,7 @@ func judgedByCredential(reason oauth.Reason) bool {
 	case oauth.ReasonRequestMalformed, oauth.ReasonRequestTooLarge, oauth.ReasonRateLimited, oauth.ReasonMixedCredentials,
 		oauth.ReasonGrantDenied, oauth.ReasonGrantUnsupported, oauth.ReasonScopeDenied, oauth.ReasonScopeMalformed,
 		oauth.ReasonResourceUnknown, oauth.ReasonResourceDenied, oauth.ReasonResourceMissing, oauth.ReasonResourceMultiple,
-		oauth.ReasonBindingRequired, oauth.ReasonAuditUnavailable, oauth.ReasonInternal:
+		oauth.ReasonBindingRequired, oauth.ReasonAuditUnavailable, oauth.ReasonStoreUnavailable, oauth.ReasonInternal:
 		return false
 	}
 	return true

@@ -35,15 +35,15 @@ var allowed = map[string][]string{
 
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
-	"internal/challenge":    {},
 	"internal/ratelimit":    {},
 	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest"},
-	"internal/clientauth":   {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/challenge", "internal/replay", "internal/trace"},
-	"internal/policy":       {"oauth", "internal/index"},
-	"internal/grant":        {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy"},
-	"internal/keys":         {"oauth", "internal/filelock", "internal/jose", "internal/strictjson"},
-	"internal/mint":         {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy", "internal/strictjson"},
-	"internal/audit":        {"oauth"},
+	"internal/clientauth": {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/replay", "internal/trace",
+		"internal/challenge"},
+	"internal/policy": {"oauth", "internal/index"},
+	"internal/grant":  {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy"},
+	"internal/keys":   {"oauth", "internal/filelock", "internal/jose", "internal/strictjson"},
+	"internal/mint":   {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy", "internal/strictjson"},
+	"internal/audit":  {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
 		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
 		"internal/strictjson", "internal/trace"},
@@ -54,9 +54,10 @@ var allowed = map[string][]string{
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/config":     {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
 	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
-	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
-		"internal/keys", "internal/policy", "internal/registration", "internal/challenge", "internal/clientauth", "internal/grant", "internal/replay", "internal/server",
-		"internal/build", "internal/trace", "internal/trace/otlp"},
+	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile",
+		"internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration", "internal/clientauth",
+		"internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace", "internal/trace/otlp",
+		"internal/store/sqlite", "internal/challenge"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -70,13 +71,16 @@ var allowed = map[string][]string{
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},
 	"internal/devenv": {"", "oauth", "bundle", "client", "client/workload", "resource", "internal/config", "internal/daemon",
 		"internal/devca", "internal/devdomain"},
-	"internal/testidentity": {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration",
-		"internal/clientauth", "internal/replay"}, // imported by tests only
-	"internal/reasonexample": {"oauth"}, // imported by tests only
-	"internal/vectors":       {},
-	"internal/mutate":        {},
-	"internal/importrule":    {},
-	"internal/requirements":  {},
+	"internal/testidentity":    {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration", "internal/clientauth", "internal/replay"}, // imported by tests only
+	"internal/reasonexample":   {"oauth"},                                                                                                                             // imported by tests only
+	"internal/vectors":         {},
+	"internal/mutate":          {},
+	"internal/importrule":      {},
+	"internal/requirements":    {},
+	"internal/store":           {"oauth"},
+	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys"},
+	"internal/store/storetest": {"internal/store", "internal/keys"}, // imported by tests only
+	"internal/challenge":       {},
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle

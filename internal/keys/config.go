@@ -36,7 +36,14 @@ const (
 type Config struct {
 	// File is made, with one active key in it, if there is none. Its folder
 	// must exist and be on a disk of this machine.
+	//
+	// With a Document it is neither made nor changed: where the document is empty, the
+	// keys of a file that is there are taken over.
 	File string
+	// Document keeps the keys instead of File, encrypted with Encryption, which must be
+	// set then. Every process that shares it has the same configuration.
+	Document   Document
+	Encryption EncryptionKeys
 	// Algorithm is one of Algorithms; empty is ES256. RSA keys are made with
 	// 3072 bits. If the active key is of another one, a pending key of this one
 	// is made, and the old key signs until that becomes active. A key never
@@ -83,8 +90,11 @@ func (c Config) checked() (Config, error) {
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if c.File == "" {
+	switch {
+	case c.Document == nil && c.File == "":
 		fault("no file is named")
+	case c.Document != nil && len(c.Encryption.keys) == 0:
+		fault("the store keeps the signing keys encrypted, and there is no key to encrypt them with")
 	}
 	if !slices.Contains(Algorithms, c.Algorithm) {
 		fault("the algorithm is not one of %s", list(Algorithms))

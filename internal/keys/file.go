@@ -66,19 +66,28 @@ func readBytes(path string) ([]byte, error) {
 	return data, nil
 }
 
+// encode is what is written of a document; it is known to open again.
+func encode(d *document) ([]byte, error) {
+	data, err := format(d)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile || len(d.keys) > maxKeys {
+		return nil, errNoRoom
+	}
+	if _, err := parse(data); err != nil { // a clock beyond the calendar, a bug
+		return nil, fmt.Errorf("what was to be written would not open again: %w", err)
+	}
+	return data, nil
+}
+
 // writeFile replaces the file as a whole: a reader, and the next start after a
 // crash, finds the old keys or the new ones. On error it is as it was. The caller
 // holds the lock, and syncs the folder afterwards.
 func writeFile(path string, d *document) (_ digest, err error) {
-	data, err := format(d)
+	data, err := encode(d)
 	if err != nil {
-		return digest{}, err
-	}
-	if len(data) > maxFile || len(d.keys) > maxKeys {
-		return digest{}, fmt.Errorf("%s: %w", path, errNoRoom)
-	}
-	if _, err := parse(data); err != nil { // a clock beyond the calendar, a bug
-		return digest{}, fmt.Errorf("%s: what was to be written would not open again: %w", path, err)
+		return digest{}, fmt.Errorf("%s: %w", path, err)
 	}
 	// What a crash left is removed and never opened: it might be somebody
 	// else's trap.

@@ -25,7 +25,7 @@ type Ring struct{ keeper *keeper }
 // replaces it.
 type view struct {
 	content    *document
-	file       digest // what was read or written
+	mark       mark // of what was read or written
 	signer     Signer
 	jwks       []byte
 	algorithms []jose.Algorithm
@@ -147,8 +147,8 @@ func (r *Ring) Remove(kid string) (Change, error) {
 	return c, err
 }
 
-// Configure takes over another algorithm, rotation or lifetimes. Now and Log stay
-// those of Open, and File must be the same. On error the configuration stays what it
+// Configure takes over another algorithm, rotation or lifetimes. Now, Log,
+// Document and Encryption stay those of Open, and File must be the same. On error the configuration stays what it
 // was. A longer LongestToken is in force when Configure returns: only then may such
 // tokens be issued.
 //
@@ -160,7 +160,7 @@ func (r *Ring) Configure(cfg Config) error {
 		if cfg.File != old.File {
 			return fmt.Errorf("the file is %s and cannot become another one while running", old.File)
 		}
-		cfg.Now, cfg.Log = old.Now, old.Log
+		cfg.Now, cfg.Log, cfg.Document, cfg.Encryption = old.Now, old.Log, old.Document, old.Encryption
 		cfg, err := cfg.checked()
 		if err != nil {
 			return err

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -29,21 +28,21 @@ func (r *Ring) Run(ctx context.Context) error {
 func (k *keeper) tend(ctx context.Context) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.unsynced || k.foreign() || k.due(k.view.Load().content, k.config) {
+	if k.unsynced || k.foreign(ctx) || k.due(k.view.Load().content, k.config) {
 		if _, err := k.change(ctx, k.config, nil); err != nil {
 			return k.config.poll()
 		}
 	}
 	if content := k.view.Load().content; content.full() && content.lacksNext(k.config, k.config.Now()) {
-		k.config.Log.Error("the next signing key was not made", "file", k.config.File, "error", errNoRoom.Error())
+		k.config.Log.Error("the next signing key was not made", "file", k.place.String(), "error", errNoRoom.Error())
 	}
 	return k.wait()
 }
 
-// foreign reports whether the file is not what was read or written last.
-func (k *keeper) foreign() bool {
-	data, err := readBytes(k.config.File)
-	return err != nil || sha256.Sum256(data) != k.view.Load().file // change tells what is wrong
+// foreign reports whether the file is not what was read or written last. If it cannot
+// be read, change tells what is wrong.
+func (k *keeper) foreign(ctx context.Context) bool {
+	return k.place.changed(ctx, k.view.Load().mark)
 }
 
 // due reports whether settle would change anything in a content.

@@ -93,5 +93,6 @@ var examples = map[oauth.Reason]Example{
 
 	oauth.ReasonKeysUnavailable:  {"LD-3", "keys of https://down.example.com", "none that may be used"},
 	oauth.ReasonAuditUnavailable: {"AU-6", "a decision on record before its answer leaves", ""},
+	oauth.ReasonStoreUnavailable: {"GL-15", "an answer of the store before that of the request", ""},
 	oauth.ReasonInternal:         {"JS-13", "a trust domain of the configuration", "lying.test"},
 }

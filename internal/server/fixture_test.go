@@ -28,6 +28,7 @@ import (
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -112,7 +113,14 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 	}
 	t.Cleanup(func() { record.Close() })
 
+	kept, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+
 	s.config = Config{
+		Store:   kept,
 		Issuer:  testidentity.Issuer,
 		MTLSURL: "https://mtls.as.example.com",
 		Grants:  grant.New(),

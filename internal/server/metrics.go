@@ -91,6 +91,9 @@ func newMetrics(c *Config) *metrics {
 	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring},
 		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if c.Store != nil {
+		m.registry.MustRegister(c.Store)
+	}
 	if c.Sightings != nil {
 		m.registry.MustRegister(c.Sightings)
 	}

@@ -90,6 +90,13 @@ var labelNames = map[string][]string{
 	"svidgate_panics_total":                  {},
 	"svidgate_audit_write_duration_seconds":  {},
 	"svidgate_audit_healthy":                 {},
+	"svidgate_store_healthy":                 {},
+	"svidgate_store_bytes":                   {},
+	"svidgate_store_rows":                    {"table"},
+	"svidgate_store_commit_duration_seconds": {},
+	"svidgate_store_commit_writes":           {},
+	"svidgate_store_writes_refused_total":    {},
+	"svidgate_store_expired_rows_total":      {},
 }
 
 // labelValues are all values that a label of ours ever has, besides the reasons.
@@ -97,6 +104,7 @@ var labelValues = map[string][]string{
 	"binding": {"bearer", "x5t#S256", "jkt"}, "grant": {"client_credentials"}, "method": {"spiffe_jwt", "spiffe_x509", "spiffe_wit", "GET", "HEAD", "POST", "other"},
 	"endpoint": {"token"}, "result": {"remembered", "verified"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
 	"route": {"/token", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
+	"table": {"documents"},
 	"use":   {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring"},
 	"outcome": {"renewed", "unchanged", "failed", "limited"}, "code": {"200", "400", "401", "404", "405", "413", "429", "500", "503"},
 }

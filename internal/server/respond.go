@@ -30,7 +30,7 @@ func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Erro
 	}
 	s.metrics.refused(rec)
 	level := slog.LevelInfo
-	if e.Code == oauth.ServerError || e.Reason == oauth.ReasonAuditUnavailable {
+	if e.Code == oauth.ServerError || e.Reason == oauth.ReasonAuditUnavailable || e.Reason == oauth.ReasonStoreUnavailable {
 		level = slog.LevelError
 	}
 	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
@@ -42,6 +44,9 @@ type Config struct {
 	Audit         *audit.Log
 	Bundles       *bundle.Set
 
+	// Store keeps what requests share. Nil is for a server that keeps nothing.
+	Store Store
+
 	// Sightings are told of by the verifier of the Authenticator, and show in the
 	// metrics. Nil leaves those out.
 	Sightings *Sightings
@@ -64,6 +69,13 @@ type Config struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+}
+
+// A Store tells of itself, in /readyz and in the metrics.
+type Store interface {
+	// Check is nil while it can be used. It waits no longer than ctx.
+	Check(ctx context.Context) error
+	prometheus.Collector
 }
 
 // A Server answers OAuth requests by one configuration, which never changes: a

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -44,12 +46,15 @@ func (s *Server) Readiness(listeners map[string]string) Readiness {
 		anyReady = anyReady || td.Ready
 		r.TrustDomains[st.TrustDomain.Name()] = td
 	}
-	var err error
+	err := s.checkStore()
 	switch {
 	case s.stopping.Load():
 		err = errors.New("stopping")
 	case s.config.Audit.Healthy() != nil:
 		err = oauth.ReasonAuditUnavailable
+	case err != nil:
+		s.config.Log.Warn("the store is not ready", "error", err.Error())
+		err = oauth.ReasonStoreUnavailable
 	case s.config.Keys.Signer().KeyID == "":
 		err = errors.New("no signing key")
 	case len(r.TrustDomains) > 0 && !anyReady:
@@ -59,6 +64,18 @@ func (s *Server) Readiness(listeners map[string]string) Readiness {
 		r.Error = err.Error()
 	}
 	return r
+}
+
+// checkTime is how long /readyz waits for the store.
+const checkTime = 2 * time.Second
+
+func (s *Server) checkStore() error {
+	if s.config.Store == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	return s.config.Store.Check(ctx)
 }
 
 // Status is the handler of the status listener: /livez, /readyz, /metrics and

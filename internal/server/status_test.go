@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"reflect"
 	"testing"
@@ -53,6 +54,7 @@ func TestReadiness(t *testing.T) {
 		{"BE-15 as old as may be", []string{"example.org"}, func(t *testing.T, s *site) { s.Clock.Advance(day) }, 200, "", map[string]any{"example.org": ready(1, 86400)}},
 		{"BE-15 too old", []string{"example.org"}, func(t *testing.T, s *site) { s.Clock.Advance(day + time.Second) }, 503, "td_not_ready", map[string]any{"example.org": old(86401)}},
 		{"the audit record cannot be written", []string{"example.org"}, func(t *testing.T, s *site) { breakAudit(t, s) }, 503, "audit_unavailable", map[string]any{"example.org": ready(1, 0)}},
+		{"GL-15 the store is down", []string{"example.org"}, func(t *testing.T, s *site) { s.config.Store.(io.Closer).Close() }, 503, "store_unavailable", map[string]any{"example.org": ready(1, 0)}},
 		{"it is stopping", []string{"example.org"}, func(t *testing.T, s *site) { s.server.Stopping() }, 503, "stopping", map[string]any{"example.org": ready(1, 0)}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

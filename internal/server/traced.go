@@ -23,7 +23,7 @@ func (s *Server) traced(rec *record) {
 		f.TrustDomain = e.TrustDomain
 	}
 	switch oauth.Reason(e.Reason) {
-	case oauth.ReasonInternal, oauth.ReasonAuditUnavailable, oauth.ReasonTDNotReady:
+	case oauth.ReasonInternal, oauth.ReasonAuditUnavailable, oauth.ReasonStoreUnavailable, oauth.ReasonTDNotReady:
 		f.Failed = e.Outcome != audit.Granted
 	}
 	rec.span.End(f)

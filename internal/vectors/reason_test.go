@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/svidgate/svidgate/internal/reasonexample"
+	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -30,6 +31,9 @@ func TestReasonExamples(t *testing.T) {
 	if len(said) == 0 {
 		t.Fatal("no vector refuses")
 	}
+	// No vector breaks a disk.
+	e := store.Refuse(store.ErrUnavailable)
+	said[refusal{string(e.Reason), e.Rule, e.Expected, e.Presented}] = true
 	for _, text := range oauth.ReasonTexts() {
 		reason, e := text.Reason, reasonexample.Of(text.Reason)
 		if reason == afterRefresh {
