@@ -15,7 +15,14 @@ const (
 	UnsupportedGrantType ErrorCode = "unsupported_grant_type"
 	InvalidScope         ErrorCode = "invalid_scope"
 	InvalidTarget        ErrorCode = "invalid_target" // RFC 8707 section 2
-	ServerError          ErrorCode = "server_error"
+
+	AccessDenied            ErrorCode = "access_denied"             // RFC 6749 section 4.1.2.1
+	UnsupportedResponseType ErrorCode = "unsupported_response_type" // RFC 6749 section 4.1.2.1
+	RequestNotSupported     ErrorCode = "request_not_supported"     // RFC 9101 section 6
+	RequestURINotSupported  ErrorCode = "request_uri_not_supported" // RFC 9101 section 6
+	TemporarilyUnavailable  ErrorCode = "temporarily_unavailable"   // in a redirect only: there is no status there
+
+	ServerError ErrorCode = "server_error"
 
 	// UseAttestationChallenge asks for a proof with the challenge that comes with
 	// the answer, UseFreshAttestation for a younger WIT-SVID: see
@@ -48,10 +55,15 @@ var codes = map[ErrorCode]struct {
 	InvalidRequest:          {http.StatusBadRequest, "The request is malformed or breaks a rule of this endpoint."},
 	InvalidClient:           {http.StatusUnauthorized, "Client authentication failed."},
 	InvalidGrant:            {http.StatusBadRequest, "The grant is not valid for this client."},
-	UnauthorizedClient:      {http.StatusBadRequest, "This client may not use this grant."},
+	UnauthorizedClient:      {http.StatusBadRequest, "This client may not use this grant or token."},
 	UnsupportedGrantType:    {http.StatusBadRequest, "This grant type is not supported."},
 	InvalidScope:            {http.StatusBadRequest, "The scope is malformed or wider than this client may have."},
 	InvalidTarget:           {http.StatusBadRequest, "The resource is missing, unknown or not open to this client."},
+	AccessDenied:            {http.StatusForbidden, "The request was denied."},
+	UnsupportedResponseType: {http.StatusBadRequest, "This response type is not supported."},
+	RequestNotSupported:     {http.StatusBadRequest, "Request objects are not supported."},
+	RequestURINotSupported:  {http.StatusBadRequest, "Only a request_uri that this server gave out is supported."},
+	TemporarilyUnavailable:  {http.StatusServiceUnavailable, "The server cannot handle the request now."},
 	ServerError:             {http.StatusInternalServerError, "The server could not handle the request."},
 	UseAttestationChallenge: {http.StatusBadRequest, "The proof must hold the challenge that this answer carries."},
 	UseFreshAttestation:     {http.StatusBadRequest, "The attestation is too old; a younger one is needed."},

@@ -30,6 +30,11 @@ func TestCodes(t *testing.T) {
 		oauth.Unavailable:             {503, false},
 		oauth.TooLarge:                {413, false},
 		oauth.TooMany:                 {429, false},
+		oauth.AccessDenied:            {403, true},
+		oauth.UnsupportedResponseType: {400, true},
+		oauth.RequestNotSupported:     {400, true},
+		oauth.RequestURINotSupported:  {400, true},
+		oauth.TemporarilyUnavailable:  {503, true},
 	}
 	_, values := constants(t, "code.go", "ErrorCode")
 	if len(values) != len(want) {

@@ -109,6 +109,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendText(b, "scope", e.Scope)
 	b = appendText(b, "subject", e.Subject)
 	b = appendText(b, "policy_rule", e.PolicyRule)
+	b = appendMember(b, "grant_id", e.GrantID)
 	b = appendMember(b, "txn", e.Txn)
 	b = appendMember(b, "jti", e.JTI)
 	b = appendMember(b, "key_id", e.KeyID)
@@ -118,6 +119,8 @@ func (e *Event) append(b []byte) []byte {
 		b = e.Expires.UTC().AppendFormat(b, timeLayout)
 		b = append(b, '"')
 	}
+	b = appendText(b, "revoked", e.Revoked)
+	b = appendText(b, "note", e.Note)
 	if e.Event == eventResumed {
 		b = append(b, `,"failed_events":`...)
 		b = strconv.AppendUint(b, e.failedEvents, 10)

@@ -34,8 +34,9 @@ type Authenticator struct {
 	ChallengeRequired bool
 }
 
-// A Caller is an authenticated client: a registered client and the identity that
-// proved it. Only Authenticate makes one; the zero value is nobody.
+// A Caller is an authenticated client, a registered client and the identity that
+// proved it, or a public client, which has none. Only Authenticate makes one; the
+// zero value is nobody.
 type Caller struct {
 	client      registration.Client
 	identity    svidgate.Identity
@@ -43,14 +44,23 @@ type Caller struct {
 	legacy      []string
 }
 
-// Authenticated reports whether Authenticate made the caller.
+// Authenticated reports whether Authenticate made the caller and proved its
+// identity.
 func (c Caller) Authenticated() bool { return c.client.Registered() && c.identity.Proven() }
+
+// Public reports whether the caller is a public client: registered, and nobody
+// knows who it is. Only what lets public clients in takes one.
+func (c Caller) Public() bool { return c.client.Public() && !c.identity.Proven() }
 
 // Client is the registered client.
 func (c Caller) Client() registration.Client { return c.client }
 
 // Identity is the concrete workload.
 func (c Caller) Identity() svidgate.Identity { return c.identity }
+
+// Key is the thumbprint of the key that was proven along with the identity, and that
+// what is given to the caller is bound to (CW-8); empty without a WIT-SVID.
+func (c Caller) Key() string { return "" }
 
 // LegacyUse lists the ids of rules whose older form this request used, for the
 // metric that tells when a stricter profile is safe.
@@ -73,6 +83,10 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 		return Caller{}, claim.Method(), err
 	}
 	method = claim.Method()
+	if client, public := claim.Public(); public {
+		span.Stage(trace.Client)
+		return Caller{client: client}, method, nil
+	}
 	identity, err := a.verify(ctx, req, claim)
 	if err != nil {
 		return Caller{}, method, err

@@ -78,6 +78,13 @@ type Config struct {
 	// AccessToken, `access_token`: the tokens that are issued.
 	AccessToken AccessToken
 
+	// RefreshToken, `refresh_token`: the refresh tokens that are issued.
+	RefreshToken RefreshToken
+
+	// RequirePushed, `require_pushed_authorization_requests`, default false: refuse
+	// authorization requests that were not pushed (PA-6).
+	RequirePushed bool
+
 	// Binding, `binding`, default auto: whether a token is bound to the
 	// certificate of its client. Trust domains, resources and clients may say so,
 	// too, and the strictest word counts: required before none before auto.

@@ -57,21 +57,22 @@ func TestDefaults(t *testing.T) {
 	}
 	dir := folder(t)
 	want := &config.Config{
-		Files:       []string{filepath.Join(dir, "least.yaml")},
-		Issuer:      "https://as.example.com",
-		Profile:     svidgate.Transition,
-		Listen:      config.Listen{Public: "127.0.0.1:8443"},
-		TLS:         config.TLS{Certificate: filepath.Join(dir, "as.crt"), Key: filepath.Join(dir, "as.key")},
-		Audit:       config.Audit{File: filepath.Join(dir, "audit.jsonl")},
-		Keys:        config.Keys{File: filepath.Join(dir, "svidgate-keys.json"), Rotate: 720 * time.Hour, PublishAhead: time.Hour},
-		Admin:       config.Admin{Socket: filepath.Join(dir, "svidgate-admin.sock")},
-		Bundles:     config.Bundles{Folder: filepath.Join(dir, "svidgate-bundles")},
-		LogLevel:    slog.LevelInfo,
-		SVID:        config.SVID{Leeway: time.Minute, MaxAssertionLifetime: time.Hour},
-		WIT:         config.WIT{Challenge: config.ChallengeOff},
-		AccessToken: config.AccessToken{Lifetime: 5 * time.Minute, Alg: jose.ES256},
-		Binding:     policy.BindAuto,
-		Limits:      config.Limits{FailuresPerSource: config.Rate{Events: 200, Per: time.Second}},
+		Files:        []string{filepath.Join(dir, "least.yaml")},
+		Issuer:       "https://as.example.com",
+		Profile:      svidgate.Transition,
+		Listen:       config.Listen{Public: "127.0.0.1:8443"},
+		TLS:          config.TLS{Certificate: filepath.Join(dir, "as.crt"), Key: filepath.Join(dir, "as.key")},
+		Audit:        config.Audit{File: filepath.Join(dir, "audit.jsonl")},
+		Keys:         config.Keys{File: filepath.Join(dir, "svidgate-keys.json"), Rotate: 720 * time.Hour, PublishAhead: time.Hour},
+		Admin:        config.Admin{Socket: filepath.Join(dir, "svidgate-admin.sock")},
+		Bundles:      config.Bundles{Folder: filepath.Join(dir, "svidgate-bundles")},
+		LogLevel:     slog.LevelInfo,
+		SVID:         config.SVID{Leeway: time.Minute, MaxAssertionLifetime: time.Hour},
+		WIT:          config.WIT{Challenge: config.ChallengeOff},
+		AccessToken:  config.AccessToken{Lifetime: 5 * time.Minute, Alg: jose.ES256},
+		RefreshToken: config.RefreshToken{Rotation: true, Idle: 168 * time.Hour, Lifetime: 720 * time.Hour},
+		Binding:      policy.BindAuto,
+		Limits:       config.Limits{FailuresPerSource: config.Rate{Events: 200, Per: time.Second}},
 	}
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		t.Error(diff)
@@ -134,6 +135,8 @@ func TestEverything(t *testing.T) {
 		SVID:                     svid,
 		WIT:                      config.WIT{Challenge: config.ChallengeRequired},
 		AccessToken:              config.AccessToken{Lifetime: 10 * time.Minute, Alg: jose.EdDSA},
+		RefreshToken:             config.RefreshToken{Idle: time.Hour, Lifetime: 24 * time.Hour, Grace: 10 * time.Second},
+		RequirePushed:            true,
 		Binding:                  policy.BindRequired,
 		Limits:                   config.Limits{FailuresPerSource: config.Rate{Events: 6000, Per: time.Minute}, RequestsPerClient: config.Rate{Events: 50, Per: time.Second}},
 		TrustDomains: []config.TrustDomain{{
@@ -175,6 +178,11 @@ func TestEverything(t *testing.T) {
 			ClientID: "fleet", SPIFFEID: pattern(t, "spiffe://local/*", 2),
 			Methods: []oauth.AuthMethod{oauth.MethodJWT}, GrantTypes: []oauth.GrantType{oauth.GrantClientCredentials},
 			Resources: []string{"https://api.example.com/"}, Profile: svidgate.Latest,
+		}, {
+			ClientID: "phone", Methods: []oauth.AuthMethod{oauth.MethodNone},
+			GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken},
+			Resources:  []string{"https://api.example.com/"}, Profile: svidgate.Latest,
+			RedirectURIs: []string{"https://app.example.com/cb", "com.example.app:/cb"}, Name: "The app", RequirePushed: true,
 		}},
 	}
 	warnings := got.Warnings
@@ -192,6 +200,7 @@ func TestEverything(t *testing.T) {
 		`34:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,
 		`36:81: resources[].binding is none: whoever sees such a token can use it`,
 		`47:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
+		`58:27: refresh_token.rotation is false: a refresh token that was copied is not noticed (RT-3)`,
 	}, lines); diff != "" {
 		t.Error(diff)
 	}

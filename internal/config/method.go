@@ -34,6 +34,10 @@ func readMethods(t *table) []oauth.AuthMethod {
 	for _, e := range entries {
 		method := oauth.AuthMethod(e.text)
 		switch {
+		case method == oauth.MethodNone && t.has(one):
+			methods = append(methods, method)
+		case method == oauth.MethodNone:
+			t.r.fault(e.at, "the method none stands alone, in token_endpoint_auth_method: a client with it authenticates in no way")
 		case slices.Contains(authMethods, method):
 			methods = append(methods, method)
 		default:
@@ -43,11 +47,12 @@ func readMethods(t *table) []oauth.AuthMethod {
 	return methods
 }
 
+// grantTypes are those that work.
+var grantTypes = []oauth.GrantType{oauth.GrantClientCredentials, oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
+
 // laterGrants are the grant types of the contract that are refused as such, not
 // as unknown words.
 var laterGrants = []string{
-	"authorization_code",
-	"refresh_token",
 	"urn:ietf:params:oauth:grant-type:device_code",
 	"urn:ietf:params:oauth:grant-type:jwt-bearer",
 	"urn:ietf:params:oauth:grant-type:token-exchange",
@@ -63,12 +68,12 @@ func readGrantTypes(t *table) []oauth.GrantType {
 	var grants []oauth.GrantType
 	for _, e := range t.list("grant_types", "grant types") {
 		switch {
-		case e.text == string(oauth.GrantClientCredentials):
-			grants = append(grants, oauth.GrantClientCredentials)
+		case slices.Contains(grantTypes, oauth.GrantType(e.text)):
+			grants = append(grants, oauth.GrantType(e.text))
 		case slices.Contains(laterGrants, e.text):
-			t.r.fault(e.at, "the grant type %s %s; only client_credentials is", e.text, later)
+			t.r.fault(e.at, "the grant type %s %s", e.text, later)
 		default:
-			t.r.fault(e.at, "the grant type must be client_credentials, not %s", quoted(e.text))
+			t.r.fault(e.at, "the grant type must be client_credentials, authorization_code or refresh_token, not %s", quoted(e.text))
 		}
 	}
 	return grants

@@ -87,6 +87,9 @@ func readServer(t *table, cfg *Config) {
 	cfg.AccessToken.Lifetime = token.duration("lifetime", span{5 * time.Minute, time.Second, 24 * time.Hour, false})
 	cfg.AccessToken.Alg = oneOf(token, "alg", jose.ES256, jose.ES256, jose.EdDSA, jose.PS256, jose.RS256)
 
+	cfg.RefreshToken = readRefreshToken(t.sub("refresh_token", "refresh_token"))
+	cfg.RequirePushed = t.boolean("require_pushed_authorization_requests", false)
+
 	checkRotation(t.sub("keys", "keys"), cfg)
 	checkKeyPlace(t.sub("keys", "keys"), cfg)
 

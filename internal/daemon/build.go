@@ -18,15 +18,18 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/bundle/workloadapi"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/build"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/regularfile"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/oauth"
@@ -50,6 +53,10 @@ func (d *Daemon) open(ctx context.Context, cfg *config.Config) error {
 	if err := d.openKeys(cfg); err != nil {
 		return err
 	}
+	if d.revocations, err = revocation.Open(context.Background(), revocation.Config{Store: d.store, Now: d.now, Log: d.log}); err != nil {
+		return err
+	}
+	d.tokens = introspection.NewTokens(cfg.Issuer, d.keys, d.now)
 	fsync := ""
 	if cfg.Audit.SyncEvery {
 		fsync = audit.FsyncEvery
@@ -160,6 +167,20 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	}
 	authenticator.ChallengeRequired = cfg.WIT.Challenge == config.ChallengeRequired
 	table, resources := policyTable(cfg)
+	granted, err := d.granted(cfg, table)
+	if err != nil {
+		return nil, err
+	}
+	requests, grants, err := d.authorizations(cfg, authenticator.Clients, table, granted)
+	if err != nil {
+		return nil, err
+	}
+	introspector, err := introspection.New(introspection.Config{
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Introspects: introspects(cfg),
+	})
+	if err != nil {
+		return nil, err
+	}
 	var before *server.Server
 	if previous != nil {
 		before = previous.server
@@ -168,9 +189,13 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Issuer:             cfg.Issuer,
 		MTLSURL:            d.mtlsURL,
 		PublicCertificates: cfg.PublicClientCertificates,
-		Grants:             grant.New(),
+		Grants:             grants,
+		Requests:           requests,
 		Authenticator:      authenticator,
 		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
+		Introspector:      introspector,
+		Revocations:       d.revocations,
+		Granted:           granted,
 		Methods:           d.methods(cfg),
 		WITDomains:        witDomains(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
@@ -186,6 +211,34 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		config: &kept, authenticator: authenticator, server: s,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
+}
+
+// authorizations are what people grant, and the grants by which clients draw on it:
+// neither where no client of the configuration has the authorization code grant.
+func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Registry, table *policy.Table, granted *authorization.Grants) (*authorization.Requests, *grant.Grants, error) {
+	grants := grant.New()
+	if !cfg.Codes() {
+		return nil, grants, nil
+	}
+	requests, err := authorization.New(authorization.Config{
+		Issuer: cfg.Issuer, Clients: clients, Policy: table, Records: d.store.Authorizations(), RequirePushed: cfg.RequirePushed, Now: d.now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	grants.OfferCodes(granted)
+	return requests, grants, nil
+}
+
+// granted are the grants that people gave, under this configuration or an earlier one.
+func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
+	return authorization.NewGrants(authorization.GrantsConfig{
+		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
+			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
+			return dead, err
+		},
+	})
 }
 
 // A sourceInUse is a bundle source and what it was made from. Two that were made
@@ -315,9 +368,21 @@ func clientMetadata(cfg *config.Config) []registration.Metadata {
 	for _, c := range cfg.Clients {
 		clients = append(clients, registration.Metadata{
 			ClientID: c.ClientID, SPIFFEID: c.SPIFFEID, AuthMethods: c.Methods, Profile: c.Profile,
+			Name: c.Name, RedirectURIs: c.RedirectURIs, RequirePushed: c.RequirePushed,
 		})
 	}
 	return clients
+}
+
+// introspects are the resources whose tokens each client may ask about.
+func introspects(cfg *config.Config) map[string][]string {
+	all := map[string][]string{}
+	for _, c := range cfg.Clients {
+		if len(c.Introspects) > 0 {
+			all[c.ClientID] = c.Introspects
+		}
+	}
+	return all
 }
 
 func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
@@ -62,8 +63,8 @@ func (t Token) Binding() oauth.Binding { return t.binding }
 // ExpiresAt is the exp.
 func (t Token) ExpiresAt() time.Time { return t.expiresAt }
 
-// Response is the answer that carries the token (TK-6). There is no refresh
-// token in it (TK-8).
+// Response is the answer that carries the token (TK-6). The refresh token that
+// goes with some grants is not the mint's.
 func (t Token) Response() oauth.TokenResponse {
 	tokenType := oauth.TokenTypeBearer
 	if t.binding == oauth.BindingKey {
@@ -91,6 +92,9 @@ type claims struct {
 
 	binding    oauth.Binding
 	thumbprint [32]byte // of the certificate or key it is bound to
+
+	grant *authorization.Grant // what a person granted; nil where none did
+	actor string               // the workload, beside a person as subject
 }
 
 // append appends the claims as a JSON object. It is written out because it is done
@@ -106,12 +110,39 @@ func (c *claims) append(b []byte) []byte {
 	if c.scope != "" {
 		b = strictjson.AppendText(append(b, `,"scope":`...), c.scope)
 	}
+	if c.grant != nil {
+		b = c.appendGrant(b)
+	}
 	if c.binding != oauth.BindingBearer { // the name of the binding is that of its confirmation
 		b = append(append(append(b, `,"cnf":{"`...), c.binding...), `":"`...)
 		b = base64.RawURLEncoding.AppendEncode(b, c.thumbprint[:])
 		b = append(b, `"}`...)
 	}
 	return append(b, '}')
+}
+
+// appendGrant appends who acts for the person, and how the person signed in (AT-3).
+func (c *claims) appendGrant(b []byte) []byte {
+	b = strictjson.AppendText(append(b, `,"grant_id":`...), c.grant.ID)
+	if c.actor != "" {
+		b = strictjson.AppendText(append(b, `,"act":{"sub":`...), c.actor)
+		b = append(b, '}')
+	}
+	b = strconv.AppendInt(append(b, `,"auth_time":`...), c.grant.Subject.AuthTime.Unix(), 10)
+	for i, method := range c.grant.Subject.AMR {
+		separator := ","
+		if i == 0 {
+			separator = `,"amr":[`
+		}
+		b = strictjson.AppendText(append(b, separator...), method)
+	}
+	if len(c.grant.Subject.AMR) > 0 {
+		b = append(b, ']')
+	}
+	if c.grant.Subject.ACR != "" {
+		b = strictjson.AppendText(append(b, `,"acr":`...), c.grant.Subject.ACR)
+	}
+	return b
 }
 
 // appendHeader appends the protected header of an access token (RFC 9068 section
@@ -137,6 +168,9 @@ func (m *Mint) Mint(a grant.Authorization, d policy.Decision) (Token, error) {
 	c := claims{
 		issuer: m.Issuer, subject: a.Subject(), audience: d.Resource(), clientID: a.Caller().Client().ID(),
 		issuedAt: now.Unix(), id: token.id, scope: token.scope, binding: d.Binding(),
+	}
+	if c.grant = a.Grant(); c.grant != nil && a.Caller().Authenticated() {
+		c.actor = a.Caller().Identity().SPIFFEID().String()
 	}
 	switch d.Binding() {
 	case oauth.BindingBearer:

@@ -21,6 +21,8 @@ type Question struct {
 	Scope       []string // as asked for; none takes all that is allowed
 	Certificate bool     // there is a certificate to bind to
 	Key         bool     // there is a key to bind to, whose possession was proven
+	// Settled says that Scope is what was granted before: none is then none.
+	Settled bool
 }
 
 // A Decision permits one token. Only a Table makes one; the zero value permits
@@ -148,21 +150,43 @@ func New(c Config) *Table {
 	return t
 }
 
-// Decide answers a question. The error is an *oauth.Error.
-func (t *Table) Decide(q Question) (Decision, error) {
+// Allows answers whether a client may have what it asks for, and says what that
+// is: its one resource and its scope. It says nothing of a binding, which only the
+// request for the token decides. The error is an *oauth.Error.
+func (t *Table) Allows(q Question) (resource string, scope []string, err error) {
+	_, of, scope, err := t.allows(q)
+	return of.Resource, scope, err
+}
+
+// Offers reports whether a client may use a grant type.
+func (t *Table) Offers(clientID string, g oauth.GrantType) bool {
+	n, ok := t.clients.Find(clientID)
+	return ok && slices.Contains(t.terms[t.termsOf[n]].grantTypes, g)
+}
+
+func (t *Table) allows(q Question) (terms, Resource, []string, error) {
 	var client terms
 	n, ok := t.clients.Find(q.ClientID)
 	if ok {
 		client = t.terms[t.termsOf[n]]
 	}
 	if !ok || !slices.Contains(client.grantTypes, q.GrantType) {
-		return Decision{}, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.grantTypes), oauth.Shown(string(q.GrantType)))
+		return terms{}, Resource{}, nil, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.grantTypes), oauth.Shown(string(q.GrantType)))
 	}
 	resource, err := t.resource(client, q.Resources)
 	if err != nil {
-		return Decision{}, err
+		return terms{}, Resource{}, nil, err
 	}
-	scope, err := granted(client, resource, q.Scope)
+	scope, err := granted(client, resource, q)
+	if err != nil {
+		return terms{}, Resource{}, nil, err
+	}
+	return client, resource, scope, nil
+}
+
+// Decide answers a question. The error is an *oauth.Error.
+func (t *Table) Decide(q Question) (Decision, error) {
+	client, resource, scope, err := t.allows(q)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -207,7 +231,8 @@ func (t *Table) resource(client terms, asked []string) (Resource, error) {
 
 // granted is CC-2 and CC-4: what was asked for, if the client may have all of it
 // at this resource, or all that it may have when nothing was.
-func granted(client terms, resource Resource, asked []string) ([]string, error) {
+func granted(client terms, resource Resource, q Question) ([]string, error) {
+	asked := q.Scope
 	var allowed []string
 	for _, s := range client.scope {
 		if slices.Contains(resource.Scopes, s) {
@@ -220,7 +245,7 @@ func granted(client terms, resource Resource, asked []string) ([]string, error) 
 				oauth.Shown("no more than "+strings.Join(allowed, " ")+" at "+resource.Resource), oauth.Shown(strings.Join(asked, " ")))
 		}
 	}
-	if len(asked) > 0 {
+	if len(asked) > 0 || q.Settled {
 		return asked, nil
 	}
 	return allowed, nil
@@ -243,7 +268,7 @@ func (t *Table) bind(client terms, resource Resource, q Question) (oauth.Binding
 		return oauth.BindingCertificate, nil
 	case required:
 		return "", bindingRequired("a key or a certificate: binding is required", "none")
-	case len(q.Methods) == 1 && q.Methods[0] == oauth.MethodJWT:
+	case len(q.Methods) == 1 && (q.Methods[0] == oauth.MethodJWT || q.Methods[0] == oauth.MethodNone): // a public client has no key to shed
 		return oauth.BindingBearer, nil
 	}
 	// A client that has a key must not be able to shed it.
