@@ -160,7 +160,7 @@ func place(address string) (string, error) {
 func prepare(path string) (fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err == nil {
-		err = errors.Join(f.Sync(), f.Close())
+		err = errors.Join(f.Sync(), f.Close(), syncFolder(path))
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -182,6 +182,16 @@ func prepare(path string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return info, filelock.Private(path, info)
+}
+
+// syncFolder makes a new name last.
+func syncFolder(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }
 
 // named adds the file to an error.

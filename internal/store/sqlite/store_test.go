@@ -7,20 +7,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/store/powerloss"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/store/storetest"
 )
 
-// A place is a folder with a file.
-type place struct{ file string }
+// A place is a file on a disk that can be full.
+type place struct {
+	file string
+	disk *powerloss.Disk
+}
 
 func newPlace(t *testing.T) storetest.Place {
-	return &place{filepath.Join(t.TempDir(), "svidgate.db")}
+	disk, err := powerloss.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(disk.Close)
+	return &place{filepath.Join(t.TempDir(), "svidgate.db"), disk}
 }
 
 func (p *place) Open(t *testing.T, now func() time.Time) storetest.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Config{Address: "sqlite:" + p.file, Version: "test", Now: now})
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Address: "sqlite:" + p.file, Version: "test", Now: now, VFS: p.disk.VFS()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +37,7 @@ func (p *place) Open(t *testing.T, now func() time.Time) storetest.Store {
 	return s
 }
 
-// Keep is what docs/operations.md tells to do.
+// Keep is what docs/store.md tells to do.
 func (p *place) Keep(t *testing.T) {
 	t.Helper()
 	os.Remove(p.file + ".backup")
@@ -55,7 +64,6 @@ func (p *place) Restore(t *testing.T) {
 	}
 }
 
-// Break is in powerloss, on a file system of its own.
-func (p *place) Break(*testing.T, storetest.Store) func() { return nil }
+func (p *place) Fill() (mend func()) { return p.disk.Fill() }
 
 func TestStore(t *testing.T) { storetest.Test(t, newPlace) }

@@ -34,9 +34,8 @@ type Place interface {
 	// and Restore brings it back while it is closed.
 	Keep(t *testing.T)
 	Restore(t *testing.T)
-	// Break has every write fail, as on a full disk, until the returned function is
-	// called. It is nil where the test may not do so.
-	Break(t *testing.T, s Store) (mend func())
+	// Fill has the disk be full until mend is called: what needs more room fails.
+	Fill() (mend func())
 }
 
 // A Clock stands still until it is set forward.
