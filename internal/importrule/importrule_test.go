@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/store":           {"oauth"},
 	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys"},
 	"internal/store/storetest": {"internal/store", "internal/keys"}, // imported by tests only
+	"internal/store/powerloss": {},                                  // imported by tests only
 	"internal/trace":           {},
 	"internal/trace/otlp":      {"oauth", "internal/trace"},
 

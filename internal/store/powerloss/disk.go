@@ -209,10 +209,12 @@ func (s state) with(o operation) state {
 	return s
 }
 
+// resized changes content where that is possible: a state is nobody else's.
 func resized(content []byte, size int64) []byte {
-	out := make([]byte, size)
-	copy(out, content)
-	return out
+	if size <= int64(len(content)) {
+		return content[:size]
+	}
+	return append(content, make([]byte, size-int64(len(content)))...)
 }
 
 // Cut makes up the disk as a power cut after so many operations may have left it, and
@@ -234,7 +236,7 @@ func (d *Disk) Cut(position int, chance *rand.Rand, folder string) error {
 	for path := range paths {
 		var s state
 		if content, ok := base[path]; ok {
-			s = state{exists: true, content: content}
+			s = state{exists: true, content: slices.Clone(content)}
 		}
 		s = cut(s, slices.DeleteFunc(slices.Clone(done), func(o operation) bool { return o.path != path && o.path != "" }), chance)
 		to := filepath.Join(folder, filepath.Base(path))
