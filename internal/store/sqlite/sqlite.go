@@ -165,6 +165,11 @@ func prepare(path string) (fs.FileInfo, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	return private(path)
+}
+
+// private is the file, if nobody else may use it or what SQLite keeps beside it.
+func private(path string) (fs.FileInfo, error) {
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
 		info, err := os.Lstat(path + suffix)
 		if errors.Is(err, fs.ErrNotExist) {
