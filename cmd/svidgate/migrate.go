@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -34,8 +35,13 @@ func (s *storeFile) flags(cmd *cobra.Command) {
 }
 
 // open reads the configuration.
-func (s *storeFile) open() (sqlite.Config, error) {
+func (s *storeFile) open(cmd *cobra.Command) (sqlite.Config, error) {
 	cfg, err := config.Load(s.config)
+	if _, ok := errors.AsType[config.Faults](err); ok {
+		// As check-config prints them: editors read FILE:LINE:COL.
+		fmt.Fprintln(cmd.ErrOrStderr(), err)
+		return sqlite.Config{}, errSilent
+	}
 	if err != nil {
 		return sqlite.Config{}, err
 	}
@@ -54,7 +60,7 @@ func newMigrateStatus() *cobra.Command {
 		Example: "  svidgate migrate status\n  svidgate migrate status --config svidgate.yaml --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := file.open()
+			cfg, err := file.open(cmd)
 			if err != nil {
 				return err
 			}
@@ -95,7 +101,7 @@ func newMigrateUp() *cobra.Command {
 		Example: "  svidgate migrate up\n  svidgate migrate up --config svidgate.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := file.open()
+			cfg, err := file.open(cmd)
 			if err != nil {
 				return err
 			}

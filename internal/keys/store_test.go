@@ -186,7 +186,7 @@ func TestSealedKeysThatWereChanged(t *testing.T) {
 		"the nonce":         {with("nonce", flipped("nonce")), "they do not open with their key"},
 		"a short nonce":     {with("nonce", "AAAA"), "not what this program writes"},
 		"the key's id":      {with("key", "0011223344556677"), `a key that was not given: its id is "0011223344556677"`},
-		"another member":    {with("more", 1), "more"},
+		"another member":    {with("more", 1), "unknown name"},
 		"a later version":   {with("version", 2), "a later release"},
 		"no text":           {with("sealed", 1), "sealed is missing or not a string"},
 		"nothing":           {[]byte("{}"), "version"},
