@@ -262,6 +262,19 @@ func TestCloseAndOpenAgain(t *testing.T) {
 	}
 }
 
+// A time keeps its microsecond, and is never later than it was.
+func TestStamp(t *testing.T) {
+	for _, row := range []struct{ in, want time.Time }{
+		{time.Time{}, time.Time{}},
+		{time.Date(2026, 7, 1, 12, 0, 0, 1999, time.UTC), time.Date(2026, 7, 1, 12, 0, 0, 1000, time.UTC)},
+		{time.Date(2026, 7, 1, 12, 0, 0, 0, time.FixedZone("", 3600)), time.Date(2026, 7, 1, 11, 0, 0, 0, time.UTC)},
+	} {
+		if got := when(stamp(row.in)); got != row.want {
+			t.Errorf("%v becomes %v", row.in, got)
+		}
+	}
+}
+
 // A store that others could read is refused, and so is what is none of ours.
 func TestWhatIsRefused(t *testing.T) {
 	for name, make := range map[string]func(t *testing.T, path string){
