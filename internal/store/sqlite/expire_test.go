@@ -57,7 +57,7 @@ func TestF42ExpiredRowsGo(t *testing.T) {
 	goOn := stopped(s)
 	ended := make(chan struct{})
 	before := len(s.queue)
-	go func() { s.tend(context.Background()); close(ended) }()
+	go func() { s.Expire(context.Background()); close(ended) }()
 	for len(s.queue) == before {
 		time.Sleep(time.Millisecond)
 	}
@@ -72,7 +72,9 @@ func TestF42ExpiredRowsGo(t *testing.T) {
 		t.Errorf("there are %v", got)
 	}
 	now = now.Add(time.Hour)
-	s.tend(t.Context())
+	if err := s.Expire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if n := names(t, s); n != 2 {
 		t.Errorf("there are %d", n)
 	}
@@ -96,7 +98,9 @@ func TestF42SizeStaysFlat(t *testing.T) {
 			return nil
 		})
 		now = now.Add(time.Minute)
-		s.tend(t.Context())
+		if err := s.Expire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if n := names(t, s); n > perMinute*life {
 			t.Fatalf("minute %d: %d rows", minute, n)
 		}

@@ -64,6 +64,25 @@ func (p *place) Restore(t *testing.T) {
 	}
 }
 
+func (p *place) Later(t *testing.T) error {
+	t.Helper()
+	change := func(statement string) {
+		t.Helper()
+		db, err := sql.Open("sqlite", p.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(`INSERT INTO goose_db_version (version_id, is_applied) SELECT max(version_id) + 1, 1 FROM goose_db_version`)
+	_, err := sqlite.Open(t.Context(), sqlite.Config{Address: "sqlite:" + p.file, VFS: p.disk.VFS()})
+	change(`DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`)
+	return err
+}
+
 func (p *place) Fill() (mend func()) { return p.disk.Fill() }
 
 func TestStore(t *testing.T) { storetest.Test(t, newPlace) }

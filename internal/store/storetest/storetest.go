@@ -18,8 +18,9 @@ import (
 
 // A Store is what all stores are.
 type Store interface {
-	// Run deletes what has expired until ctx ends.
+	// Run deletes what has expired until ctx ends, Expire what has expired now.
 	Run(ctx context.Context) error
+	Expire(ctx context.Context) error
 	Check(ctx context.Context) error
 	io.Closer
 
@@ -34,6 +35,9 @@ type Place interface {
 	// and Restore brings it back while it is closed.
 	Keep(t *testing.T)
 	Restore(t *testing.T)
+	// Later is the error of opening it while it is closed and a later version of this
+	// program has changed its schema, which is undone afterwards.
+	Later(t *testing.T) error
 	// Fill has the disk be full until mend is called: what needs more room fails.
 	Fill() (mend func())
 }
@@ -99,6 +103,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		name string
 		test func(t *testing.T, place Place)
 	}{
+		{"Schema", TestSchema},
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
 	} {
