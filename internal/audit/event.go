@@ -15,6 +15,11 @@ const (
 	EventRevoke     = "revoke"
 )
 
+// EventRegister is the event of a client that was registered by its own first
+// request, or that from then on waits for an operator. It comes before that of the
+// request, and has the same request id.
+const EventRegister = "register"
+
 // Events of a person: what they decided, and what was decided of them.
 const (
 	EventAuthorize       = "authorize"        // a client gets a code, or is told why not
@@ -32,10 +37,14 @@ const (
 	EventBundleOverride = "bundle_override" // the same, and one with a lower sequence was to be taken
 	EventKeyRotate      = "key_rotate"      // the next signing key was made
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
+	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
+	EventClientApprove  = "client_approve"  // a workload may be a client
+	EventClientBlock    = "client_block"    // a client or a workload gets nothing
+	EventClientUnblock  = "client_unblock"  // it does again
+	EventClientDelete   = "client_delete"   // a client that registered on first use is none any more
 	EventUserAdd        = "user_add"        // somebody can sign in with a password
 	EventUserPassword   = "user_password"   // and with another one
 	EventUserRemove     = "user_remove"     // and no longer
-	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
 )
 
 // RecordTimeout is how long Record waits for the file. A
@@ -92,6 +101,12 @@ type Event struct {
 	Subject    string
 	PolicyRule string // id of the rule that decided
 	GrantID    string // of what a person granted; refused with code_reused or refresh_token_reused, it is revoked
+
+	FirstUse       string // what first use made of the caller: a registration.Outcome
+	FirstUseReason string // an oauth.Reason: why it would have refused (mode observe)
+	Template       string // by which it registered
+	TemplateDigest string // hex SHA-256 of all that the template gives
+	Comment        string // an operator's words
 
 	Txn     string
 	JTI     string    // of what was issued

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
 	"internal/ratelimit":    {},
-	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest", "internal/redirecturi"},
+	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest", "internal/redirecturi", "internal/store"},
 	"internal/clientauth": {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/replay", "internal/trace",
 		"internal/challenge"},
 	"internal/policy": {"oauth", "internal/index"},
@@ -46,7 +46,8 @@ var allowed = map[string][]string{
 	"internal/audit":  {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant", "internal/policy",
 		"internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
-		"internal/strictjson", "internal/trace", "internal/authorization", "internal/introspection", "internal/login", "internal/page", "internal/revocation", "internal/store"},
+		"internal/strictjson", "internal/trace", "internal/authorization", "internal/introspection", "internal/revocation", "internal/store",
+		"internal/registration", "internal/login", "internal/page"},
 	"internal/trace":      {},
 	"internal/trace/otlp": {"oauth", "internal/trace"},
 
@@ -55,11 +56,12 @@ var allowed = map[string][]string{
 	"internal/config": {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy",
 		"internal/redirecturi"},
 	"internal/admin": {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys",
-		"internal/login", "internal/revocation"},
+		"internal/revocation", "internal/login"},
 	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain",
 		"internal/regularfile", "internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration",
 		"internal/clientauth", "internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace",
-		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/login", "internal/revocation"},
+		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation",
+		"internal/store", "internal/login"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -73,24 +75,27 @@ var allowed = map[string][]string{
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},
 	"internal/devenv": {"", "oauth", "bundle", "client", "client/workload", "resource", "internal/config", "internal/daemon",
 		"internal/devca", "internal/devdomain"},
-	"internal/testidentity":    {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration", "internal/clientauth", "internal/replay"}, // imported by tests only
-	"internal/reasonexample":   {"oauth"},                                                                                                                             // imported by tests only
-	"internal/vectors":         {},
-	"internal/mutate":          {},
-	"internal/importrule":      {},
-	"internal/requirements":    {},
-	"internal/store":           {"oauth"},
-	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys", "internal/authorization", "internal/login", "internal/revocation"},
-	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/login", "internal/revocation"}, // imported by tests only
-	"internal/login":           {"oauth", "internal/regularfile", "internal/store"},
-	"internal/page":            {},
-	"internal/challenge":       {},
-	"internal/redirecturi":     {},
+	"internal/testidentity":  {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration", "internal/clientauth", "internal/replay"}, // imported by tests only
+	"internal/reasonexample": {"oauth"},                                                                                                                             // imported by tests only
+	"internal/vectors":       {},
+	"internal/mutate":        {},
+	"internal/importrule":    {},
+	"internal/requirements":  {},
+	"internal/store":         {"oauth"},
+	"internal/store/sqlite": {"internal/filelock", "internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth",
+		"internal/registration", "internal/login"},
+	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth", "internal/registration",
+		"internal/login"}, // imported by tests only
+	"internal/challenge":   {},
+	"internal/redirecturi": {},
 	"internal/authorization": {"oauth", "internal/judge", "internal/policy", "internal/redirecturi", "internal/registration", "internal/store",
 		"internal/tokenrequest"},
 	"internal/revocation": {"", "internal/strictid"},
 	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven",
 		"internal/revocation", "internal/store", "internal/strictid", "internal/strictjson"},
+	"internal/login":           {"oauth", "internal/regularfile", "internal/store"},
+	"internal/page":            {},
+	"internal/store/powerloss": {}, // imported by tests only
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle
