@@ -60,7 +60,7 @@ func (s *drawing) found(g Grant, err error, unknown oauth.Reason) oauth.Reason {
 	case errors.Is(err, ErrNotFound):
 		return unknown
 	case err != nil:
-		s.broken = store.Refuse(err)
+		s.broken, s.Cause = store.Refuse(err), err
 		return s.broken.Reason
 	}
 	s.grant = g

@@ -88,8 +88,8 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonRefreshTokenUnknown:     {"RT-1", "a refresh token that was given out", "another"},
 	oauth.ReasonRefreshTokenExpired:     {"RT-6", "a refresh token used within its time", "one that expired 1s ago"},
 	oauth.ReasonRefreshTokenReused:      {"RT-3", "the latest refresh token of the grant", "one that was replaced"},
-	oauth.ReasonGrantNotYours:           {"AZ-6", "client app", "client other"},
-	oauth.ReasonGrantRevoked:            {"RT-3", "a grant in force", "a revoked one"},
+	oauth.ReasonGrantNotYours:           {"AZ-6", "client spiffe://example.org/app", "client other"},
+	oauth.ReasonGrantRevoked:            {"RT-6", "a grant in force, and a client that is not blocked", "a revoked grant"},
 
 	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},
