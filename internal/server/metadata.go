@@ -22,8 +22,14 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: c.Methods,
 	}
+	codes := c.Requests != nil && c.SignIn // else nobody comes by a code
+	if !codes {
+		m.GrantTypesSupported = slices.DeleteFunc(slices.Clone(m.GrantTypesSupported), func(g oauth.GrantType) bool {
+			return g == oauth.GrantAuthorizationCode || g == oauth.GrantRefreshToken
+		})
+	}
 	endpoints := map[string]string{"token_endpoint": oauth.PathToken}
-	if c.Requests != nil {
+	if codes {
 		m.PushedAuthorizationRequestEndpoint = base + oauth.PathPAR
 		endpoints["pushed_authorization_request_endpoint"] = oauth.PathPAR
 		m.RequirePushedAuthorizationRequests = c.Requests.RequiresPushed()    // PA-6
@@ -31,8 +37,6 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		m.AuthorizationResponseIssParameter = true                            // IS-1
 		m.RequestURIParameterSupported = new(bool)                            // JR-3
 		m.ResponseTypesSupported = []string{oauth.ResponseTypeCode}
-	}
-	if c.Requests != nil && c.SignIn {
 		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
