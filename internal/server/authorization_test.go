@@ -454,3 +454,22 @@ func TestPushedAndRedeemed(t *testing.T) {
 		t.Fatal(r.SPIFFEID(), err)
 	}
 }
+
+// AZ-4 IS-1 JR-3 PA-6 What the metadata says once people can sign in, and only then.
+func TestMetadataOfCodes(t *testing.T) {
+	s := newCodeSite(t)
+	s.config.Methods = append(slices.Clone(s.config.Methods), oauth.MethodNone)
+	server, err := New(s.config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "metadata-codes.json", server.metadata)
+	s.config.SignIn = false
+	if server, err = New(s.config, nil); err != nil {
+		t.Fatal(err)
+	}
+	plain := newSite(t)
+	if string(server.metadata) != string(plain.server.metadata) {
+		t.Errorf("MD-1 nobody can sign in, and the metadata says %s", server.metadata)
+	}
+}

@@ -27,6 +27,7 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		m.GrantTypesSupported = slices.DeleteFunc(slices.Clone(m.GrantTypesSupported), func(g oauth.GrantType) bool {
 			return g == oauth.GrantAuthorizationCode || g == oauth.GrantRefreshToken
 		})
+		m.TokenEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(c.Methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
 	}
 	endpoints := map[string]string{"token_endpoint": oauth.PathToken}
 	if codes {
