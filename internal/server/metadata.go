@@ -6,13 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // makeMetadata writes the RFC 8414 document. It lists what works and nothing
-// else (AM-3, AM-4, MD-1).
-func (s *Server) makeMetadata() ([]byte, error) {
+// else (AM-3, AM-4, MD-1); whether WIT-SVIDs work is for the bundles to say.
+func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 	c := s.config
 	base := strings.TrimSuffix(c.Issuer, "/")
 	m := oauth.Metadata{
@@ -45,6 +46,16 @@ func (s *Server) makeMetadata() ([]byte, error) {
 			m.TokenEndpointAuthSigningAlgs = append(m.TokenEndpointAuthSigningAlgs, string(alg))
 		}
 	}
+	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
+		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(c.Methods), oauth.MethodWIT)
+		for _, alg := range jose.SVIDAlgorithms {
+			m.ClientAttestationSigningAlgs = append(m.ClientAttestationSigningAlgs, string(alg))
+		}
+		m.ClientAttestationPoPSigningAlgs = m.ClientAttestationSigningAlgs
+		if c.Authenticator.Challenges != nil { // MD-6
+			m.ChallengeEndpoint = base + oauth.PathChallenge
+		}
+	}
 	for _, r := range c.Resources {
 		m.ProtectedResources = append(m.ProtectedResources, r.Resource)
 		for _, scope := range r.Scopes {
@@ -61,6 +72,16 @@ func (s *Server) makeMetadata() ([]byte, error) {
 	}
 	m.TLSClientCertificateBoundAccessTokens = c.MTLSURL != "" || c.PublicCertificates // MT-3
 	return json.MarshalIndent(m, "", "  ")
+}
+
+// metadataNow is the document of this moment: bundles come and go.
+func (s *Server) metadataNow() []byte {
+	for _, td := range s.config.WITDomains {
+		if b, err := s.config.Bundles.Bundle(td); err == nil && b.Supports(bundle.UseWIT) {
+			return s.metadata.wit
+		}
+	}
+	return s.metadata.plain
 }
 
 // forMetadata is how long the metadata may be kept (AM-9).

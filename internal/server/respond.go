@@ -34,6 +34,7 @@ func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Erro
 		level = slog.LevelError
 	}
 	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
+	s.giveChallenge(w, e)
 	writeRefusal(w, rec, e)
 }
 
