@@ -503,10 +503,13 @@ func TestStoreFails(t *testing.T) {
 	accepted.Check(t, err)
 	s.Records.(interface{ Close() error }).Close()
 	for name, call := range map[string]func() error{
-		"redeem":  func() error { _, err := s.Grants.Redeem(t.Context(), redeeming(code)); return err },
-		"settle":  func() error { _, err := draft.Settle(t.Context()); return err },
-		"refresh": func() error { _, err := s.refresh(t, authorization.Refreshing{By: appCaller, Token: token}); return err },
-		"push":    func() error { _, err := s.Requests.Push(t.Context(), appCaller, push(t, values())); return err },
+		"redeem": func() error { _, err := s.Grants.Redeem(t.Context(), redeeming(code)); return err },
+		"settle": func() error { _, err := draft.Settle(t.Context()); return err },
+		"refresh": func() error {
+			_, err := s.refresh(t, authorization.Refreshing{By: appCaller, Token: token})
+			return err
+		},
+		"push": func() error { _, err := s.Requests.Push(t.Context(), appCaller, push(t, values())); return err },
 		"pushed": func() error {
 			_, err := s.Requests.Read(t.Context(), "client_id=phone&request_uri="+oauth.RequestURIPrefix+"x")
 			return err

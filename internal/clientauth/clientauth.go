@@ -2,6 +2,7 @@ package clientauth
 
 import (
 	"context"
+	"encoding/base64"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -60,7 +61,13 @@ func (c Caller) Identity() svidgate.Identity { return c.identity }
 
 // Key is the thumbprint of the key that was proven along with the identity, and that
 // what is given to the caller is bound to (CW-8); empty without a WIT-SVID.
-func (c Caller) Key() string { return "" }
+func (c Caller) Key() string {
+	thumbprint, ok := c.identity.KeyThumbprint()
+	if !ok {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(thumbprint[:])
+}
 
 // LegacyUse lists the ids of rules whose older form this request used, for the
 // metric that tells when a stricter profile is safe.

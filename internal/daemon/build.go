@@ -395,5 +395,8 @@ func (d *Daemon) methods(cfg *config.Config) []oauth.AuthMethod {
 	if d.mtlsURL != "" || cfg.PublicClientCertificates {
 		methods = append(methods, oauth.MethodX509)
 	}
+	if slices.ContainsFunc(cfg.Clients, config.Client.Public) {
+		methods = append(methods, oauth.MethodNone)
+	}
 	return methods
 }

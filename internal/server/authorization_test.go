@@ -26,9 +26,9 @@ import (
 
 // Of RFC 7636 appendix B.
 const (
-	verifier  = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-	challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
-	callback  = "https://app.example.com/cb"
+	codeVerifier  = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	codeChallenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+	callback      = "https://app.example.com/cb"
 )
 
 // newCodeSite is a site whose clients billing (by JWT-SVID), orders (by X.509-SVID)
@@ -77,7 +77,7 @@ func newCodeSite(t testing.TB, change ...func(*policy.Config)) *site {
 func asked(clientID string) url.Values {
 	return url.Values{
 		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {callback}, "scope": {"read"},
-		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
+		"code_challenge": {codeChallenge}, "code_challenge_method": {"S256"},
 	}
 }
 
@@ -101,7 +101,7 @@ func (s *site) code(t testing.TB, clientID string) string {
 }
 
 func redemption(form url.Values, code string) url.Values {
-	return testidentity.With(form, "grant_type", "authorization_code", "code", code, "code_verifier", verifier)
+	return testidentity.With(form, "grant_type", "authorization_code", "code", code, "code_verifier", codeVerifier)
 }
 
 // public is the form of the public client.
@@ -215,7 +215,7 @@ func TestTokenForAPerson(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for what, secret := range map[string]string{"code": code, "refresh token": string(body.RefreshToken), "successor": string(refreshed.RefreshToken), "verifier": verifier, "access token": string(body.AccessToken)} {
+			for what, secret := range map[string]string{"code": code, "refresh token": string(body.RefreshToken), "successor": string(refreshed.RefreshToken), "verifier": codeVerifier, "access token": string(body.AccessToken)} {
 				if strings.Contains(string(record)+s.log.String(), secret) {
 					t.Errorf("AU-2 the %s is written down", what)
 				}
@@ -463,13 +463,13 @@ func TestMetadataOfCodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "metadata-codes.json", server.metadata)
+	golden(t, "metadata-codes.json", server.metadata.plain)
 	s.config.SignIn = false
 	if server, err = New(s.config, nil); err != nil {
 		t.Fatal(err)
 	}
 	plain := newSite(t)
-	if string(server.metadata) != string(plain.server.metadata) {
-		t.Errorf("MD-1 nobody can sign in, and the metadata says %s", server.metadata)
+	if string(server.metadata.plain) != string(plain.server.metadata.plain) {
+		t.Errorf("MD-1 nobody can sign in, and the metadata says %s", server.metadata.plain)
 	}
 }

@@ -47,7 +47,7 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		}
 	}
 	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
-		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(c.Methods), oauth.MethodWIT)
+		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(m.TokenEndpointAuthMethodsSupported), oauth.MethodWIT)
 		for _, alg := range jose.SVIDAlgorithms {
 			m.ClientAttestationSigningAlgs = append(m.ClientAttestationSigningAlgs, string(alg))
 		}
