@@ -55,7 +55,7 @@ var codes = map[ErrorCode]struct {
 	InvalidRequest:          {http.StatusBadRequest, "The request is malformed or breaks a rule of this endpoint."},
 	InvalidClient:           {http.StatusUnauthorized, "Client authentication failed."},
 	InvalidGrant:            {http.StatusBadRequest, "The grant is not valid for this client."},
-	UnauthorizedClient:      {http.StatusBadRequest, "This client may not use this grant."},
+	UnauthorizedClient:      {http.StatusBadRequest, "This client may not use this grant or token."},
 	UnsupportedGrantType:    {http.StatusBadRequest, "This grant type is not supported."},
 	InvalidScope:            {http.StatusBadRequest, "The scope is malformed or wider than this client may have."},
 	InvalidTarget:           {http.StatusBadRequest, "The resource is missing, unknown or not open to this client."},

@@ -12,6 +12,8 @@ const (
 	ParamScope               = "scope"
 	ParamResource            = "resource"
 	ParamAudience            = "audience"
+	ParamToken               = "token"           // RFC 7009, RFC 7662
+	ParamTokenTypeHint       = "token_type_hint" // RFC 7009, RFC 7662
 )
 
 // Parameters of authorization requests and of what becomes of them (RFC 6749
@@ -120,6 +122,8 @@ const (
 	PathChallenge   = "/challenge"
 	PathAuthorize   = "/authorize"
 	PathPAR         = "/par"
+	PathIntrospect  = "/introspect"
+	PathRevoke      = "/revoke"
 	PathJWKS        = "/jwks.json"
 	PathASMetadata  = "/.well-known/oauth-authorization-server"
 	PathOIDC        = "/.well-known/openid-configuration"

@@ -93,6 +93,8 @@ const (
 
 	ReasonTokenMissing     Reason = "token_missing"
 	ReasonTokenMalformed   Reason = "token_malformed"
+	ReasonTokenNotYours    Reason = "token_not_yours"
+	ReasonTokenRevoked     Reason = "token_revoked"
 	ReasonIssuerMismatch   Reason = "issuer_mismatch"
 	ReasonCnfMismatch      Reason = "cnf_mismatch"
 	ReasonDPoPBad          Reason = "dpop_bad"

@@ -109,6 +109,8 @@ var reasonTexts = []ReasonText{
 	{ReasonGrantRevoked, "What the person granted was revoked.", "Sign in again."},
 	{ReasonTokenMissing, "There is no access token in the request.", "Send Authorization: Bearer, or DPoP, with a token for this resource."},
 	{ReasonTokenMalformed, "The access token is not one compact JWS with the claims of RFC 9068.", "Check that the header holds the token whole and nothing else."},
+	{ReasonTokenNotYours, "The token is genuine, but not for a resource that this client introspects, or, at the revocation endpoint, not one that was issued to it.", "Compare introspects of the client with the token's aud; a client revokes no tokens but its own."},
+	{ReasonTokenRevoked, "The token was revoked, or everything that was issued up to a moment to its client, its workload or by its key.", "Look into presented for what was revoked and when; svidgate revoke list says by whom, and a new token can be had unless the client is cut off, too."},
 	{ReasonIssuerMismatch, "The access token is not by an issuer that this resource trusts.", "Compare iss with the configured issuers, letter for letter."},
 	{ReasonCnfMismatch, "The token is bound to another certificate than the connection's, or to another key than the proof's, or it is not bound as its scheme says.", "Call with the certificate or the key that the token was obtained with; after a rotation fetch a new token."},
 	{ReasonDPoPBad, "The DPoP proof is malformed, made for another request, too old, or not by the key in it.", "Compare presented with expected: for htu configure the origin under which callers reach this API, for iat compare the clocks."},

@@ -171,7 +171,6 @@ var reserved = []struct{ work, codes string }{
 	{"First use", "first_use_denied first_use_pending first_use_quota"},
 	{"Token exchange", "exchange_subject_bad exchange_audience_denied exchange_actor_denied"},
 	{"Client metadata documents", "cimd_fetch_blocked cimd_mismatch"},
-	{"Introspection and revocation", "token_not_yours"},
 }
 
 func render(t *testing.T) []byte {

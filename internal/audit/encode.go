@@ -119,6 +119,8 @@ func (e *Event) append(b []byte) []byte {
 		b = e.Expires.UTC().AppendFormat(b, timeLayout)
 		b = append(b, '"')
 	}
+	b = appendText(b, "revoked", e.Revoked)
+	b = appendText(b, "note", e.Note)
 	if e.Event == eventResumed {
 		b = append(b, `,"failed_events":`...)
 		b = strconv.AppendUint(b, e.failedEvents, 10)

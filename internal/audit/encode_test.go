@@ -61,6 +61,7 @@ var memberOf = map[string]string{
 	"Scope": "scope", "Subject": "subject",
 	"PolicyRule": "policy_rule", "GrantID": "grant_id",
 	"Txn": "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
+	"Revoked": "revoked", "Note": "note",
 }
 
 // full sets every exported field, each string by text, and returns the event and

@@ -9,6 +9,10 @@ import (
 const (
 	EventToken = "token"
 	EventPAR   = "par" // a pushed authorization request
+	// EventIntrospect is granted when the token is active, and refused also where the
+	// caller was answered that it is not.
+	EventIntrospect = "introspect"
+	EventRevoke     = "revoke"
 )
 
 // Events of what an operator changed. Source says who: the administration socket
@@ -19,6 +23,7 @@ const (
 	EventBundleOverride = "bundle_override" // the same, and one with a lower sequence was to be taken
 	EventKeyRotate      = "key_rotate"      // the next signing key was made
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
+	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
 )
 
 // RecordTimeout is how long Record waits for the file. A
@@ -80,6 +85,9 @@ type Event struct {
 	KeyID   string    // of the key that signed it
 	Binding string    // an oauth.Binding
 	Expires time.Time // of what was issued
+
+	Revoked string // admin_revoke: what, as kind and value with a space between
+	Note    string // an operator's words on why
 
 	// What the Log says about itself.
 	failedEvents uint64 // resumed: how many events could not be recorded

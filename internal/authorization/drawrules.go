@@ -33,6 +33,7 @@ type drawing struct {
 	resources []string
 	grant     Grant
 	broken    *oauth.Error // the store's refusal, which has its own words
+	cutOff    bool         // with all else of its client or workload
 }
 
 // Refusal gives a reason its code.
@@ -99,6 +100,24 @@ func (s *drawing) blocked() bool {
 	}
 	id, _ := spiffeid.FromString(s.by.SPIFFEID) // the zero ID for a public client
 	return s.grants.config.Blocked(s.by.ClientID, id)
+}
+
+// revoked refuses what an operator revoked with all else of the client or workload
+// (RV-4).
+func (s *drawing) revoked(ctx context.Context) oauth.Reason {
+	if s.grants.config.Revoked == nil {
+		return ""
+	}
+	id, _ := spiffeid.FromString(s.by.SPIFFEID)
+	var err error
+	if s.cutOff, err = s.grants.config.Revoked(ctx, s.by.ClientID, id, s.grant.IssuedAt); err != nil {
+		s.broken = store.Refuse(errors.Join(store.ErrUnavailable, err))
+		return s.broken.Reason
+	}
+	if s.cutOff {
+		return oauth.ReasonGrantRevoked
+	}
+	return ""
 }
 
 func expectedClient(s *drawing) string { return "client " + shown(s.grant.ClientID) }
@@ -173,16 +192,20 @@ func withinResource[S judge.State](of func(S) *drawing) judge.Rule[S] {
 func inForce[S judge.State](of func(S) *drawing) judge.Rule[S] {
 	return judge.Rule[S]{
 		ID: "RT-6", Source: "RFC 9700 4.14.2", What: "the grant is in force, and the workload is not blocked", Needs: factGrant | factTheirs,
-		Judge: func(_ context.Context, s S) oauth.Reason {
-			if d := of(s); d.grant.Revoked || d.blocked() {
+		Judge: func(ctx context.Context, s S) oauth.Reason {
+			d := of(s)
+			if d.grant.Revoked || d.blocked() {
 				return oauth.ReasonGrantRevoked
 			}
-			return ""
+			return d.revoked(ctx)
 		},
 		Expected: func(S) string { return "a grant in force, and a client that is not blocked" },
 		Presented: func(s S) string {
-			if of(s).grant.Revoked {
+			switch d := of(s); {
+			case d.grant.Revoked:
 				return "a revoked grant"
+			case d.cutOff:
+				return "a grant of a client or workload of which all was revoked since"
 			}
 			return "a blocked client"
 		},

@@ -42,6 +42,9 @@ type GrantsConfig struct {
 	LongestToken time.Duration
 	// Blocked reports whether a workload of a client is blocked; nil is never.
 	Blocked func(clientID string, id spiffeid.ID) bool
+	// Revoked reports whether all that a client, or a workload of it, had at a moment
+	// was revoked since; nil is never.
+	Revoked func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error)
 	Now     func() time.Time
 }
 

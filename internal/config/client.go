@@ -39,6 +39,10 @@ type Client struct {
 	// Scope, `scope`, one string of words separated by single spaces, default
 	// empty: the most it may get. Each word is a scope of some resource.
 	Scope []string
+	// Introspects, `introspects`, default none: the APIs whose tokens it may ask
+	// about at /introspect, each an entry of the configuration's resources. To it,
+	// every other token is inactive (IN-2).
+	Introspects []string
 	// Binding, `binding`, default empty: it says nothing.
 	Binding policy.BindingMode
 	// Profile, `profile`, default that of its trust domain.
@@ -202,6 +206,18 @@ func (cr *clientReader) twin(t *table, c *Client) {
 	}
 }
 
+// apis reads a list of entries of resources.
+func (cr *clientReader) apis(t *table, key string) []string {
+	var all []string
+	for _, e := range t.list(key, "resources") {
+		if _, known := cr.resources.byURI[e.text]; !known && !cr.resources.unreadable && !cr.resources.unnamed {
+			t.r.fault(e.at, "%s names %s, which no entry of resources is%s", t.name(key), quoted(e.text), t.r.meant(e.text, cr.resources.uris))
+		}
+		all = append(all, e.text)
+	}
+	return all
+}
+
 func (t *table) depth() int {
 	const most = 100
 	m, there := t.members["spiffe_id_depth"]
@@ -220,17 +236,14 @@ func (t *table) depth() int {
 // resources has is a fault, because it would be refused at every request.
 func (cr *clientReader) access(t *table, c *Client) {
 	scopes := map[string]bool{}
-	for _, e := range t.list("resources", "resources") {
-		own, known := cr.resources.byURI[e.text]
-		if !known && !cr.resources.unreadable && !cr.resources.unnamed {
-			t.r.fault(e.at, "%s names %s, which no entry of resources is%s", t.name("resources"), quoted(e.text), t.r.meant(e.text, cr.resources.uris))
-		}
-		for s := range own {
+	c.Resources = cr.apis(t, "resources")
+	for _, r := range c.Resources {
+		for s := range cr.resources.byURI[r] {
 			scopes[s] = true
 		}
-		c.Resources = append(c.Resources, e.text)
 	}
-	if len(c.Resources) == 0 {
+	c.Introspects = cr.apis(t, "introspects")
+	if len(c.Resources) == 0 && len(c.Introspects) == 0 {
 		t.r.warn(t.at, "the client %s has no resources and so gets no token", quoted(c.ClientID))
 	}
 	const want = `scopes of printable ASCII in one text, with single spaces between them, such as "read write"`

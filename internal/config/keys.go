@@ -111,7 +111,7 @@ var tables = map[string][]key{
 		{name: "scope"},
 		{name: "binding"},
 		{name: "profile"},
-		{name: "introspects", refused: later},
+		{name: "introspects"},
 		{name: "redirect_uris"},
 		{name: "client_name"},
 		{name: "require_pushed_authorization_requests"},

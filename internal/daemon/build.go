@@ -23,11 +23,13 @@ import (
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/regularfile"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/oauth"
@@ -51,6 +53,10 @@ func (d *Daemon) open(ctx context.Context, cfg *config.Config) error {
 	if err := d.openKeys(cfg); err != nil {
 		return err
 	}
+	if d.revocations, err = revocation.Open(context.Background(), revocation.Config{Store: d.store, Now: d.now, Log: d.log}); err != nil {
+		return err
+	}
+	d.tokens = introspection.NewTokens(cfg.Issuer, d.keys, d.now)
 	fsync := ""
 	if cfg.Audit.SyncEvery {
 		fsync = audit.FsyncEvery
@@ -161,7 +167,17 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	}
 	authenticator.ChallengeRequired = cfg.WIT.Challenge == config.ChallengeRequired
 	table, resources := policyTable(cfg)
-	requests, grants, err := d.authorizations(cfg, authenticator.Clients, table)
+	granted, err := d.granted(cfg, table)
+	if err != nil {
+		return nil, err
+	}
+	requests, grants, err := d.authorizations(cfg, authenticator.Clients, table, granted)
+	if err != nil {
+		return nil, err
+	}
+	introspector, err := introspection.New(introspection.Config{
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Introspects: introspects(cfg),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +193,9 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Requests:           requests,
 		Authenticator:      authenticator,
 		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
+		Introspector:      introspector,
+		Revocations:       d.revocations,
+		Granted:           granted,
 		Methods:           d.methods(cfg),
 		WITDomains:        witDomains(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
@@ -196,7 +215,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 
 // authorizations are what people grant, and the grants by which clients draw on it:
 // neither where no client of the configuration has the authorization code grant.
-func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Registry, table *policy.Table) (*authorization.Requests, *grant.Grants, error) {
+func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Registry, table *policy.Table, granted *authorization.Grants) (*authorization.Requests, *grant.Grants, error) {
 	grants := grant.New()
 	if !cfg.Codes() {
 		return nil, grants, nil
@@ -207,14 +226,19 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 	if err != nil {
 		return nil, nil, err
 	}
-	granted, err := authorization.NewGrants(authorization.GrantsConfig{
-		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
 	grants.OfferCodes(granted)
 	return requests, grants, nil
+}
+
+// granted are the grants that people gave, under this configuration or an earlier one.
+func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
+	return authorization.NewGrants(authorization.GrantsConfig{
+		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
+			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
+			return dead, err
+		},
+	})
 }
 
 // A sourceInUse is a bundle source and what it was made from. Two that were made
@@ -348,6 +372,17 @@ func clientMetadata(cfg *config.Config) []registration.Metadata {
 		})
 	}
 	return clients
+}
+
+// introspects are the resources whose tokens each client may ask about.
+func introspects(cfg *config.Config) map[string][]string {
+	all := map[string][]string{}
+	for _, c := range cfg.Clients {
+		if len(c.Introspects) > 0 {
+			all[c.ClientID] = c.Introspects
+		}
+	}
+	return all
 }
 
 func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {

@@ -26,8 +26,10 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/internal/config"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/trace/otlp"
@@ -75,6 +77,8 @@ type Daemon struct {
 	// What outlives a configuration.
 	store       *sqlite.Store
 	keys        *keys.Ring
+	revocations *revocation.List
+	tokens      *introspection.Tokens
 	audit       *audit.Log
 	bundles     *bundle.Set
 	used        *replay.Memory
@@ -179,6 +183,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	d.running.Go(func() { d.bundles.Run(background) })
 	d.running.Go(func() { d.keys.Run(background) })
 	d.running.Go(func() { d.store.Run(background) })
+	d.running.Go(func() { d.revocations.Run(background) })
 	go d.certificate.watch(background) // nobody waits for its end, which a dead file system may hold up
 	if options.Load != nil {
 		d.running.Go(func() { d.watch(background) })
@@ -421,5 +426,6 @@ func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, err
 	return admin.Open(ctx, admin.Config{
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
 		Explain: d.Explain, Decision: d.Decision,
+		Revoke: d.Revoke, Revoked: d.revocations.All,
 	})
 }

@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"internal/audit":  {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant", "internal/policy",
 		"internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
-		"internal/strictjson", "internal/trace", "internal/authorization"},
+		"internal/strictjson", "internal/trace", "internal/authorization", "internal/introspection", "internal/revocation", "internal/store"},
 	"internal/trace":      {},
 	"internal/trace/otlp": {"oauth", "internal/trace"},
 
@@ -54,11 +54,12 @@ var allowed = map[string][]string{
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/config": {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy",
 		"internal/redirecturi"},
-	"internal/admin": {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
-	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile",
-		"internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration", "internal/clientauth",
-		"internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace", "internal/trace/otlp",
-		"internal/store/sqlite", "internal/challenge"},
+	"internal/admin": {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys",
+		"internal/revocation"},
+	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain",
+		"internal/regularfile", "internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration",
+		"internal/clientauth", "internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace",
+		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -79,12 +80,15 @@ var allowed = map[string][]string{
 	"internal/importrule":      {},
 	"internal/requirements":    {},
 	"internal/store":           {"oauth"},
-	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys", "internal/authorization"},
-	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization"}, // imported by tests only
+	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys", "internal/authorization", "internal/revocation"},
+	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation"}, // imported by tests only
 	"internal/challenge":       {},
 	"internal/redirecturi":     {},
 	"internal/authorization": {"oauth", "internal/judge", "internal/policy", "internal/redirecturi", "internal/registration", "internal/store",
 		"internal/tokenrequest"},
+	"internal/revocation": {"", "internal/strictid"},
+	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven",
+		"internal/revocation", "internal/store", "internal/strictid", "internal/strictjson"},
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle

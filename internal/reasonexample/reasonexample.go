@@ -102,6 +102,8 @@ var examples = map[oauth.Reason]Example{
 
 	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer or DPoP and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},
+	oauth.ReasonTokenNotYours:  {"IN-2", "aud one of https://books.example.com/", "aud https://api.example.com/"},
+	oauth.ReasonTokenRevoked:   {"RV-4", "nothing revoked that the token belongs to", "spiffe_id spiffe://example.org/billing revoked 2026-07-01T12:00:00Z"},
 	oauth.ReasonIssuerMismatch: {"GL-14", "iss https://as.example.com or https://down.example.com or https://other.example.com", "iss https://as.example.com/"},
 	oauth.ReasonCnfMismatch:    {"MT-2", "a certificate with x5t#S256 HLMlgzknwuf4qG4vV94g9t2r3R9YzDo3HXZucdUuggk", "no client certificate"},
 	oauth.ReasonDPoPBad:        {"DP-2", "htm GET, htu https://api.example.com/", "htm GET, htu https://host.example.com/"},

@@ -139,12 +139,6 @@ func refusedWith(t testing.TB, w *httptest.ResponseRecorder, status int, code oa
 	}
 }
 
-func (s *site) last(t *testing.T) map[string]any {
-	t.Helper()
-	lines := s.lines(t)
-	return lines[len(lines)-1]
-}
-
 // AT-3 CC-3 TK-6 What a token for a person says, by each way to authenticate, and what
 // the record says of it.
 func TestTokenForAPerson(t *testing.T) {

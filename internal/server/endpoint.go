@@ -50,6 +50,7 @@ func (s *Server) formEndpoints() []formEndpoint {
 	all := []formEndpoint{
 		{event: audit.EventToken, path: oauth.PathToken, public: true, parameters: grant.Parameters, begin: s.beginToken},
 	}
+	all = append(all, s.introspection(), s.revocation())
 	if s.config.Requests != nil {
 		all = append(all, formEndpoint{event: audit.EventPAR, path: oauth.PathPAR, public: true, parameters: authorization.Parameters, begin: s.beginPush})
 	}
@@ -123,6 +124,12 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 	}
 	// 5. The event is recorded.
 	rec.span.Stage(trace.Record)
+	if no := rec.inactive; no != nil {
+		if told := s.refusalRecorded(ctx, rec, no); told != no {
+			return func(w *response) { writeRefusal(w, rec, told) }, nil
+		}
+		return write, nil
+	}
 	if err := s.grantRecorded(ctx, rec); err != nil {
 		return nil, err
 	}

@@ -16,19 +16,25 @@ import (
 func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 	c := s.config
 	base := strings.TrimSuffix(c.Issuer, "/")
+	methods := slices.Clone(c.Methods)
+	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
+		methods = append(methods, oauth.MethodWIT)
+	}
+	codes := c.Requests != nil && c.SignIn // else nobody comes by a code
+	if !codes {
+		methods = slices.DeleteFunc(methods, func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
+	}
 	m := oauth.Metadata{
 		Issuer:                            c.Issuer,
 		TokenEndpoint:                     base + oauth.PathToken,
 		JWKSURI:                           base + oauth.PathJWKS,
 		GrantTypesSupported:               c.Grants.Types(),
-		TokenEndpointAuthMethodsSupported: c.Methods,
+		TokenEndpointAuthMethodsSupported: methods,
 	}
-	codes := c.Requests != nil && c.SignIn // else nobody comes by a code
 	if !codes {
 		m.GrantTypesSupported = slices.DeleteFunc(slices.Clone(m.GrantTypesSupported), func(g oauth.GrantType) bool {
 			return g == oauth.GrantAuthorizationCode || g == oauth.GrantRefreshToken
 		})
-		m.TokenEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(c.Methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
 	}
 	endpoints := map[string]string{"token_endpoint": oauth.PathToken}
 	if codes {
@@ -41,13 +47,19 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		m.ResponseTypesSupported = []string{oauth.ResponseTypeCode}
 		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
+	if len(methods) > 0 { // nobody can call them otherwise
+		m.IntrospectionEndpoint, m.RevocationEndpoint = base+oauth.PathIntrospect, base+oauth.PathRevoke
+		endpoints["introspection_endpoint"], endpoints["revocation_endpoint"] = oauth.PathIntrospect, oauth.PathRevoke
+		m.RevocationEndpointAuthMethodsSupported = methods
+		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
+	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
 		for _, alg := range jose.SVIDAlgorithms {
 			m.TokenEndpointAuthSigningAlgs = append(m.TokenEndpointAuthSigningAlgs, string(alg))
 		}
+		m.IntrospectionEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs = m.TokenEndpointAuthSigningAlgs, m.TokenEndpointAuthSigningAlgs
 	}
-	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
-		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(m.TokenEndpointAuthMethodsSupported), oauth.MethodWIT)
+	if wit {
 		for _, alg := range jose.SVIDAlgorithms {
 			m.ClientAttestationSigningAlgs = append(m.ClientAttestationSigningAlgs, string(alg))
 		}

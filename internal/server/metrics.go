@@ -88,7 +88,7 @@ func newMetrics(c *Config) *metrics {
 	built := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build.Read().Version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring},
+	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring}, revocationState{c.Revocations},
 		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if c.Store != nil {

@@ -32,6 +32,10 @@ type record struct {
 	shown  *tokenrequest.Request
 	span   *trace.Request
 
+	// inactive is why a token that was asked about is not active, though the request
+	// is answered.
+	inactive *oauth.Error
+
 	authenticated bool
 	remembered    bool // the proof of the caller's identity
 }

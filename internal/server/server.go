@@ -20,10 +20,12 @@ import (
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/ratelimit"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -49,6 +51,10 @@ type Config struct {
 	Keys    *keys.Ring
 	Audit   *audit.Log
 	Bundles *bundle.Set
+
+	Introspector *introspection.Introspector
+	Revocations  *revocation.List
+	Granted      *authorization.Grants
 
 	// Store keeps what requests share. Nil is for a server that keeps nothing.
 	Store Store
@@ -100,7 +106,7 @@ type Server struct {
 // metrics, and with what it counted against callers unless that limit changed;
 // previous is nil for the first.
 func New(c Config, previous *Server) (*Server, error) {
-	if c.Issuer == "" || c.Authenticator == nil || c.Grants == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Log == nil || c.Now == nil {
+	if c.Issuer == "" || c.Authenticator == nil || c.Grants == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Introspector == nil || c.Revocations == nil || c.Granted == nil || c.Log == nil || c.Now == nil {
 		return nil, errors.New("server: the configuration is not complete")
 	}
 	s := &Server{config: c, mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,15 +23,19 @@ import (
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -164,6 +169,13 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	for name, td := range c.TrustDomains {
 		singleUse[spiffeid.RequireTrustDomainFromString(name)] = td.SingleUse
 	}
+	granted, err := authorization.NewGrants(authorization.GrantsConfig{
+		Records: empty().Authorizations(), Policy: table, LongestToken: 5 * time.Minute, Now: now,
+		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
+	})
+	fatal(err)
+	introspector, err := introspection.New(introspection.Config{Tokens: introspection.NewTokens(c.Issuer, ring, now), Revocations: noneRevoked(), Grants: granted})
+	fatal(err)
 	refusals = &expectation{}
 	authenticator := &clientauth.Authenticator{
 		Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: replay.New(1000, now),
@@ -180,6 +192,7 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 		Grants:        grant.New(),
 		Authenticator: authenticator,
 		Policy:        table, Resources: resources, Keys: ring, Audit: record, Bundles: set,
+		Introspector: introspector, Revocations: noneRevoked(), Granted: granted,
 		Methods:           []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
 		FailuresPerSource: c.FailuresPerSource, RequestsPerClient: c.RequestsPerClient,
 		Log: slog.New(refusalLog{slog.NewTextHandler(os.Stderr, nil), refusals, f.tell}), Now: now,
@@ -187,6 +200,24 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	fatal(err)
 	return s, refusals, closed
 }
+
+// empty is a store that no vector writes to.
+var empty = sync.OnceValue(func() *sqlite.Store {
+	kept, err := sqlite.Open(context.Background(), sqlite.Config{Address: "memory:"})
+	if err != nil {
+		panic(err)
+	}
+	return kept
+})
+
+// noneRevoked is a list that no vector writes to.
+var noneRevoked = sync.OnceValue(func() *revocation.List {
+	list, err := revocation.Open(context.Background(), revocation.Config{Store: empty(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err)
+	}
+	return list
+})
 
 // registered are the clients of a context, for authentication and for policy.
 func registered(t testing.TB, c serverContext, profile func(spiffeid.TrustDomain) svidgate.Profile) (*registration.Registry, *policy.Table, []policy.Resource) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/revocation"
 )
 
 // A Store is what all stores are.
@@ -26,6 +27,7 @@ type Store interface {
 
 	SigningKeys() keys.Document
 	Authorizations() authorization.Records
+	revocation.Store
 }
 
 // A Place keeps the store of one test, empty at first.
@@ -105,6 +107,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
 		{"Authorizations", TestAuthorizations},
+		{"Revocations", TestRevocations},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}
