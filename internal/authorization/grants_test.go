@@ -430,9 +430,9 @@ func TestRevokedAndBlocked(t *testing.T) {
 	blocked = spiffeid.RequireFromString(app)
 	code := s.granted(t)
 	_, err := s.Grants.Redeem(t.Context(), redeeming(code))
-	badGrant(oauth.ReasonGrantRevoked, "RT-6").Check(t, err)
+	badGrant(oauth.ReasonClientBlocked, "RT-6").Check(t, err)
 	_, err = s.refresh(t, authorization.Refreshing{By: appCaller, Token: token})
-	badGrant(oauth.ReasonGrantRevoked, "RT-6").Check(t, err)
+	badGrant(oauth.ReasonClientBlocked, "RT-6").Check(t, err)
 	blocked = spiffeid.ID{}
 	token, err = s.refresh(t, authorization.Refreshing{By: appCaller, Token: token})
 	accepted.Check(t, err)

@@ -59,6 +59,9 @@ func TestReasonExamples(t *testing.T) {
 		e := oauth.AsError(err)
 		said[refusal{string(e.Reason), e.Rule, e.Expected, e.Presented}] = true
 	}
+	for _, e := range firstUseRefusals(t) {
+		said[refusal{string(e.Reason), e.Rule, e.Expected, e.Presented}] = true
+	}
 	for _, text := range oauth.ReasonTexts() {
 		if slices.Contains(elsewhere, text.Reason) {
 			continue
