@@ -18,7 +18,7 @@ import (
 
 // operatorEvents are the audit lines that tell of an operator and not of a
 // request for a token.
-var operatorEvents = []string{audit.EventReload, audit.EventBundleRefresh, audit.EventBundleOverride, audit.EventKeyRotate, audit.EventKeyRemove}
+var operatorEvents = []string{audit.EventReload, audit.EventBundleRefresh, audit.EventBundleOverride, audit.EventKeyRotate, audit.EventKeyRemove, audit.EventRevokeByAdmin}
 
 // operated counts the lines of operators in the audit record.
 func (s *server) operated(t *testing.T) int {
