@@ -24,8 +24,17 @@ const (
 
 	ServerError ErrorCode = "server_error"
 
+	// UseAttestationChallenge asks for a proof with the challenge that comes with
+	// the answer, UseFreshAttestation for a younger WIT-SVID: see
+	// draft-ietf-oauth-attestation-based-client-auth.
+	UseAttestationChallenge ErrorCode = "use_attestation_challenge"
+	UseFreshAttestation     ErrorCode = "use_fresh_attestation"
+
 	InvalidToken      ErrorCode = "invalid_token"      // RFC 6750 section 3.1
 	InsufficientScope ErrorCode = "insufficient_scope" // RFC 6750 section 3.1
+	// InvalidDPoPProof is 400 at the server; an API answers 401 (RFC 9449 sections 5
+	// and 7.1).
+	InvalidDPoPProof ErrorCode = "invalid_dpop_proof"
 
 	// Unavailable is a 503 without a body: the server cannot decide now.
 	Unavailable ErrorCode = "(unavailable)"
@@ -56,8 +65,11 @@ var codes = map[ErrorCode]struct {
 	RequestURINotSupported:  {http.StatusBadRequest, "Only a request_uri that this server gave out is supported."},
 	TemporarilyUnavailable:  {http.StatusServiceUnavailable, "The server cannot handle the request now."},
 	ServerError:             {http.StatusInternalServerError, "The server could not handle the request."},
+	UseAttestationChallenge: {http.StatusBadRequest, "The proof must hold the challenge that this answer carries."},
+	UseFreshAttestation:     {http.StatusBadRequest, "The attestation is too old; a younger one is needed."},
 	InvalidToken:            {http.StatusUnauthorized, "The access token is not valid here."},
 	InsufficientScope:       {http.StatusForbidden, "The access token does not carry the scope this needs."},
+	InvalidDPoPProof:        {http.StatusBadRequest, "The DPoP proof is not valid for this request."},
 	Unavailable:             {http.StatusServiceUnavailable, ""},
 	TooLarge:                {http.StatusRequestEntityTooLarge, ""},
 	TooMany:                 {http.StatusTooManyRequests, ""},

@@ -14,26 +14,27 @@ func TestCodes(t *testing.T) {
 		status int
 		body   bool
 	}{
-		oauth.InvalidRequest:       {400, true},
-		oauth.InvalidClient:        {401, true},
-		oauth.InvalidGrant:         {400, true},
-		oauth.UnauthorizedClient:   {400, true},
-		oauth.UnsupportedGrantType: {400, true},
-		oauth.InvalidScope:         {400, true},
-		oauth.InvalidTarget:        {400, true},
-		oauth.ServerError:          {500, true},
-
+		oauth.InvalidRequest:          {400, true},
+		oauth.InvalidClient:           {401, true},
+		oauth.InvalidGrant:            {400, true},
+		oauth.UnauthorizedClient:      {400, true},
+		oauth.UnsupportedGrantType:    {400, true},
+		oauth.InvalidScope:            {400, true},
+		oauth.InvalidTarget:           {400, true},
+		oauth.UseAttestationChallenge: {400, true},
+		oauth.UseFreshAttestation:     {400, true},
+		oauth.ServerError:             {500, true},
+		oauth.InvalidToken:            {401, true},
+		oauth.InsufficientScope:       {403, true},
+		oauth.InvalidDPoPProof:        {400, true},
+		oauth.Unavailable:             {503, false},
+		oauth.TooLarge:                {413, false},
+		oauth.TooMany:                 {429, false},
 		oauth.AccessDenied:            {403, true},
 		oauth.UnsupportedResponseType: {400, true},
 		oauth.RequestNotSupported:     {400, true},
 		oauth.RequestURINotSupported:  {400, true},
 		oauth.TemporarilyUnavailable:  {503, true},
-
-		oauth.InvalidToken:      {401, true},
-		oauth.InsufficientScope: {403, true},
-		oauth.Unavailable:       {503, false},
-		oauth.TooLarge:          {413, false},
-		oauth.TooMany:           {429, false},
 	}
 	_, values := constants(t, "code.go", "ErrorCode")
 	if len(values) != len(want) {

@@ -55,6 +55,26 @@ const ClientAssertionTypeJWTSPIFFE = "urn:ietf:params:oauth:client-assertion-typ
 const (
 	HeaderClientAttestation    = "OAuth-Client-Attestation"
 	HeaderClientAttestationPoP = "OAuth-Client-Attestation-PoP"
+	// HeaderClientAttestationChallenge carries a challenge that the next proof has
+	// to repeat (PP-13).
+	HeaderClientAttestationChallenge = "OAuth-Client-Attestation-Challenge"
+)
+
+// MaxAttestation is the longest WIT-SVID and the longest proof accepted in those
+// headers, in bytes (PP-14).
+const MaxAttestation = 8 << 10
+
+// Values of typ in the headers of a WIT-SVID and of its proof (WS-2, PP-2).
+const (
+	TypeWIT            = "wit+jwt"
+	TypeAttestationPoP = "oauth-client-attestation-pop+jwt"
+)
+
+// HeaderDPoP carries a proof of possession of the key that an access token is bound
+// to, whose typ is TypeDPoP (RFC 9449 sections 4.1 and 4.2).
+const (
+	HeaderDPoP = "DPoP"
+	TypeDPoP   = "dpop+jwt"
 )
 
 // A GrantType is a value of grant_type.
@@ -85,15 +105,21 @@ type Binding string
 const (
 	BindingBearer      Binding = "bearer"
 	BindingCertificate Binding = "x5t#S256" // RFC 8705 section 3.1
+	BindingKey         Binding = "jkt"      // RFC 9449 section 6.1
 )
 
 // TokenTypeBearer is the token_type of bearer and of certificate-bound tokens
 // (TK-6).
 const TokenTypeBearer = "Bearer"
 
+// TokenTypeDPoP is the token_type of tokens that are bound to a key (TK-6, DP-4), and
+// the scheme under which they are presented (DP-5).
+const TokenTypeDPoP = "DPoP"
+
 // Paths below the issuer.
 const (
 	PathToken       = "/token"
+	PathChallenge   = "/challenge"
 	PathAuthorize   = "/authorize"
 	PathPAR         = "/par"
 	PathIntrospect  = "/introspect"

@@ -31,6 +31,15 @@ const (
 	ReasonLifetimeTooLong    Reason = "lifetime_too_long"
 	ReasonAssertionReplayed  Reason = "assertion_replayed"
 
+	ReasonAudForbidden     Reason = "aud_forbidden"
+	ReasonCnfMissing       Reason = "cnf_missing"
+	ReasonPoPMissing       Reason = "pop_missing"
+	ReasonPoPBad           Reason = "pop_bad"
+	ReasonChallengeMissing Reason = "challenge_missing"
+	ReasonChallengeBad     Reason = "challenge_bad"
+	ReasonPoPReplayed      Reason = "pop_replayed"
+	ReasonPoPMemoryLost    Reason = "pop_memory_lost"
+
 	ReasonTDUnknown              Reason = "td_unknown"
 	ReasonTDNotReady             Reason = "td_not_ready"
 	ReasonBundleTooOld           Reason = "bundle_too_old"
@@ -88,6 +97,7 @@ const (
 	ReasonTokenRevoked     Reason = "token_revoked"
 	ReasonIssuerMismatch   Reason = "issuer_mismatch"
 	ReasonCnfMismatch      Reason = "cnf_mismatch"
+	ReasonDPoPBad          Reason = "dpop_bad"
 	ReasonKeysUnavailable  Reason = "keys_unavailable"
 	ReasonAuditUnavailable Reason = "audit_unavailable"
 	ReasonStoreUnavailable Reason = "store_unavailable"

@@ -80,6 +80,9 @@ type Metadata struct {
 	RequestURIParameterSupported              *bool             `json:"request_uri_parameter_supported,omitempty"` // absent means true, so false is said
 	ScopesSupported                           []string          `json:"scopes_supported,omitempty"`
 	TokenEndpointAuthMethodsSupported         []AuthMethod      `json:"token_endpoint_auth_methods_supported,omitempty"`
+	ChallengeEndpoint                         string            `json:"challenge_endpoint,omitempty"`
+	ClientAttestationSigningAlgs              []string          `json:"client_attestation_signing_alg_values_supported,omitempty"`
+	ClientAttestationPoPSigningAlgs           []string          `json:"client_attestation_pop_signing_alg_values_supported,omitempty"`
 	TokenEndpointAuthSigningAlgs              []string          `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
 	IntrospectionEndpoint                     string            `json:"introspection_endpoint,omitempty"`
 	IntrospectionEndpointAuthMethodsSupported []AuthMethod      `json:"introspection_endpoint_auth_methods_supported,omitempty"`

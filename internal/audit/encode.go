@@ -98,6 +98,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendMember(b, "svid_sha256", e.SVIDDigest)
 	b = appendText(b, "svid_key_id", e.SVIDKeyID)
 	b = appendText(b, "svid_jti", e.SVIDTokenID)
+	b = appendMember(b, "proof", e.Proof)
 	if e.HasBundleSequence {
 		b = append(b, `,"bundle_sequence":`...)
 		b = strconv.AppendUint(b, e.BundleSequence, 10)

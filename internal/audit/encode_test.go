@@ -56,7 +56,7 @@ func TestAU1Line(t *testing.T) {
 var memberOf = map[string]string{
 	"Event": "event", "Outcome": "outcome", "Reason": "reason", "Rule": "rule", "Expected": "expected", "Presented": "presented",
 	"RequestID": "request_id", "Endpoint": "endpoint", "Source": "source", "ClientID": "client_id", "SPIFFEID": "spiffe_id",
-	"TrustDomain": "trust_domain", "Proven": "proven", "AuthMethod": "auth_method", "SVIDDigest": "svid_sha256", "SVIDKeyID": "svid_key_id", "SVIDTokenID": "svid_jti",
+	"TrustDomain": "trust_domain", "Proven": "proven", "AuthMethod": "auth_method", "SVIDDigest": "svid_sha256", "SVIDKeyID": "svid_key_id", "SVIDTokenID": "svid_jti", "Proof": "proof",
 	"BundleSequence": "bundle_sequence", "ProfileLegacyUse": "profile_legacy_use", "GrantType": "grant_type", "Resource": "resource",
 	"Scope": "scope", "Subject": "subject",
 	"PolicyRule": "policy_rule", "GrantID": "grant_id",

@@ -66,8 +66,9 @@ type Event struct {
 	Proven            bool   // SPIFFEID was proven, not only claimed
 	AuthMethod        string // an oauth.AuthMethod
 	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
-	SVIDKeyID         string // kid of the JWT-SVID, or serial number of the X.509-SVID (CA-14)
-	SVIDTokenID       string // jti of the JWT-SVID, if it had one
+	SVIDKeyID         string // kid of the JWT-SVID or WIT-SVID, or serial number of the X.509-SVID (CA-14)
+	SVIDTokenID       string // jti of the JWT-SVID or WIT-SVID, if it had one
+	Proof             string // hex mark of the proof that was used up: it finds a second use, and shows nothing of the proof
 	BundleSequence    uint64 // of the bundle that judged it; see HasBundleSequence
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string

@@ -7,6 +7,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
@@ -22,6 +23,15 @@ type Authenticator struct {
 	// Used remembers them.
 	SingleUse map[spiffeid.TrustDomain]bool
 	Used      *replay.Memory
+	// Proofs remember the proofs of WIT-SVIDs; without them no WIT-SVID
+	// authenticates. ProofsSince is the moment from which they remember all, zero
+	// where they always do: a proof made before it may have been used (AK-10).
+	Proofs      Proofs
+	ProofsSince time.Time
+	// Challenges are what a proof may have to repeat (PP-12); nil gives none. With
+	// ChallengeRequired a proof without one is refused.
+	Challenges        *challenge.Challenges
+	ChallengeRequired bool
 }
 
 // A Caller is an authenticated client, a registered client and the identity that
@@ -99,12 +109,18 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	if err := a.useOnce(ctx, identity); err != nil {
 		return Caller{}, method, withSubject(err, identity.SPIFFEID())
 	}
+	if err := a.useProof(ctx, identity); err != nil { // last: what refuses uses nothing up
+		return Caller{}, method, withSubject(err, identity.SPIFFEID())
+	}
 	return caller, method, nil
 }
 
 func (a *Authenticator) verify(ctx context.Context, req *tokenrequest.Request, claim registration.Claim) (svidgate.Identity, error) {
-	if claim.Method() == oauth.MethodX509 {
+	switch claim.Method() {
+	case oauth.MethodX509:
 		return a.Verifier.VerifyX509SVID(ctx, req.Certificates())
+	case oauth.MethodWIT:
+		return a.Verifier.VerifyWITSVID(ctx, a.presentation(req.Attestation(), req.Proof(), req.ClientID(), claim.Profile))
 	}
 	return a.Verifier.VerifyJWTSVID(ctx, svidgate.JWTPresentation{
 		Assertion:   req.Assertion(),
@@ -113,8 +129,17 @@ func (a *Authenticator) verify(ctx context.Context, req *tokenrequest.Request, c
 	})
 }
 
-// certificate judges the certificate that may bind tokens. Beside an assertion
-// it must be a whole X.509-SVID of the same workload, else the request mixes two
+// presentation is a WIT-SVID and its proof as they are judged here.
+func (a *Authenticator) presentation(attestation, proof, clientID string, profile func(spiffeid.ID) svidgate.Profile) svidgate.WITPresentation {
+	p := svidgate.WITPresentation{Attestation: attestation, Proof: proof, ClientID: clientID, Profile: profile}
+	if a.Challenges != nil {
+		p.Challenge, p.ChallengeRequired = a.Challenges.Current, a.ChallengeRequired
+	}
+	return p
+}
+
+// certificate judges the certificate that may bind tokens. Beside an assertion or
+// a WIT-SVID it must be a whole X.509-SVID of the same workload, else the request mixes two
 // identities (TK-3, MT-6, AK-25).
 func (a *Authenticator) certificate(ctx context.Context, req *tokenrequest.Request, identity svidgate.Identity) (svidgate.Identity, error) {
 	if identity.Method() == oauth.MethodX509 {

@@ -26,7 +26,7 @@ type Client struct {
 	// carry client_id (CA-10).
 	SPIFFEID svidgate.Pattern
 	// Methods, `token_endpoint_auth_method` (one) or `auth_methods` (a list), one
-	// of the two required: spiffe_jwt, spiffe_x509, or none alone, which makes a
+	// of the two required: spiffe_jwt, spiffe_x509, spiffe_wit, or none alone, which makes a
 	// public client: it has no SPIFFE ID, and anybody may use its name. Danger: with
 	// spiffe_jwt alone or none and binding auto the client gets bearer tokens.
 	Methods []oauth.AuthMethod

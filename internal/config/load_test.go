@@ -68,6 +68,7 @@ func TestDefaults(t *testing.T) {
 		Bundles:      config.Bundles{Folder: filepath.Join(dir, "svidgate-bundles")},
 		LogLevel:     slog.LevelInfo,
 		SVID:         config.SVID{Leeway: time.Minute, MaxAssertionLifetime: time.Hour},
+		WIT:          config.WIT{Challenge: config.ChallengeOff},
 		AccessToken:  config.AccessToken{Lifetime: 5 * time.Minute, Alg: jose.ES256},
 		RefreshToken: config.RefreshToken{Rotation: true, Idle: 168 * time.Hour, Lifetime: 720 * time.Hour},
 		Binding:      policy.BindAuto,
@@ -94,6 +95,7 @@ func TestProduct(t *testing.T) {
 		MaxStale:       24 * time.Hour,
 		Profile:        svidgate.Transition,
 		SVID:           cfg.SVID,
+		EnableWIT:      true,
 	}
 	if diff := cmp.Diff(want, cfg.TrustDomains[0], same); diff != "" {
 		t.Error(diff)
@@ -131,6 +133,7 @@ func TestEverything(t *testing.T) {
 		Bundles:                  config.Bundles{Folder: filepath.Join(dir, "state", "bundles")},
 		LogLevel:                 slog.LevelDebug,
 		SVID:                     svid,
+		WIT:                      config.WIT{Challenge: config.ChallengeRequired},
 		AccessToken:              config.AccessToken{Lifetime: 10 * time.Minute, Alg: jose.EdDSA},
 		RefreshToken:             config.RefreshToken{Idle: time.Hour, Lifetime: 24 * time.Hour, Grace: 10 * time.Second},
 		RequirePushed:            true,
@@ -151,6 +154,7 @@ func TestEverything(t *testing.T) {
 			Refresh:    config.Refresh{Min: 10 * time.Second, Max: 10 * time.Second},
 			Profile:    svidgate.Latest,
 			SVID:       svid,
+			EnableWIT:  true,
 		}, {
 			Name:        spiffeid.RequireTrustDomainFromString("production"),
 			WorkloadAPI: config.WorkloadAPI{Address: "unix:///run/spire/agent.sock"},
@@ -158,6 +162,7 @@ func TestEverything(t *testing.T) {
 			MaxStale:    24 * time.Hour,
 			Profile:     svidgate.Latest,
 			SVID:        svid,
+			EnableWIT:   true,
 		}},
 		Resources: []config.Resource{
 			{Resource: "urn:example:api", Scopes: []string{"read", "write"}, Lifetime: time.Minute, Binding: policy.BindNone},
@@ -190,12 +195,12 @@ func TestEverything(t *testing.T) {
 		lines = append(lines, strings.TrimPrefix(w.String(), "testdata/everything.yaml:"))
 	}
 	if diff := cmp.Diff([]string{
-		`29:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
-		`31:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
-		`33:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,
-		`35:81: resources[].binding is none: whoever sees such a token can use it`,
-		`46:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
-		`57:27: refresh_token.rotation is false: a refresh token that was copied is not noticed (RT-3)`,
+		`30:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
+		`32:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
+		`34:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,
+		`36:81: resources[].binding is none: whoever sees such a token can use it`,
+		`47:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
+		`58:27: refresh_token.rotation is false: a refresh token that was copied is not noticed (RT-3)`,
 	}, lines); diff != "" {
 		t.Error(diff)
 	}

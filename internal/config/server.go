@@ -81,6 +81,8 @@ func readServer(t *table, cfg *Config) {
 
 	cfg.SVID = readSVID(t.sub("svid", "svid"), SVID{Leeway: 60 * time.Second, MaxAssertionLifetime: time.Hour})
 
+	cfg.WIT.Challenge = oneOf(t.sub("wit", "wit"), "challenge", ChallengeOff, ChallengeOff, ChallengeOffered, ChallengeRequired)
+
 	token := t.sub("access_token", "access_token")
 	cfg.AccessToken.Lifetime = token.duration("lifetime", span{5 * time.Minute, time.Second, 24 * time.Hour, false})
 	cfg.AccessToken.Alg = oneOf(token, "alg", jose.ES256, jose.ES256, jose.EdDSA, jose.PS256, jose.RS256)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -34,15 +35,19 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// maxUsedAssertions bounds the memory of single-use JWT-SVIDs, about 100 bytes
-// each.
-const maxUsedAssertions = 1 << 20
+// maxUsedAssertions bounds the memory of single-use JWT-SVIDs, and maxUsedProofs
+// that of the proofs of WIT-SVIDs, which are remembered for two minutes at most:
+// about 100 bytes each.
+const (
+	maxUsedAssertions = 1 << 20
+	maxUsedProofs     = 1 << 21
+)
 
 // open opens what lives as long as the process, whatever configuration is in
-// force: store, keys, record, bundles, and the memory of used assertions.
-func (d *Daemon) open(cfg *config.Config) error {
+// force: store, keys, record, bundles, and the memory of used assertions and proofs.
+func (d *Daemon) open(ctx context.Context, cfg *config.Config) error {
 	var err error
-	if d.store, err = sqlite.Open(context.Background(), sqlite.Config{Address: cfg.Store.Address(), Version: build.Read().Version, Now: d.now, Log: d.log}); err != nil {
+	if d.store, err = sqlite.Open(ctx, sqlite.Config{Address: cfg.Store.Address(), Version: build.Read().Version, Now: d.now, Log: d.log}); err != nil {
 		return err
 	}
 	if err := d.openKeys(cfg); err != nil {
@@ -63,6 +68,12 @@ func (d *Daemon) open(cfg *config.Config) error {
 		return err
 	}
 	d.used = replay.New(maxUsedAssertions, d.now)
+	if err := d.recallProofs(ctx, cfg); err != nil {
+		return err
+	}
+	if err := d.newChallenges(); err != nil {
+		return err
+	}
 	d.sightings = server.NewSightings(d.now)
 	d.sightings.Expect(trustDomainNames(cfg))
 	domains, sources, err := d.trustDomains(cfg)
@@ -150,6 +161,11 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	authenticator.Used = d.used
+	authenticator.Proofs, authenticator.ProofsSince = d.proofs, d.proofsSince
+	if cfg.WIT.Challenge != config.ChallengeOff {
+		authenticator.Challenges = d.challenges
+	}
+	authenticator.ChallengeRequired = cfg.WIT.Challenge == config.ChallengeRequired
 	table, resources := policyTable(cfg)
 	granted, err := d.granted(cfg, table)
 	if err != nil {
@@ -181,6 +197,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Revocations:       d.revocations,
 		Granted:           granted,
 		Methods:           d.methods(cfg),
+		WITDomains:        witDomains(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),
 		Log:               d.log, Now: d.now,
@@ -331,6 +348,7 @@ func newVerifier(cfg *config.Config, c svidgate.Config) (*svidgate.Verifier, err
 			MaxLifetime:  unboundedIfZero(td.SVID.MaxAssertionLifetime),
 			MaxBundleAge: unboundedIfZero(td.MaxStale),
 			RequireKeyID: td.SVID.RequireKID,
+			NoWIT:        !td.EnableWIT,
 		}
 	}
 	return svidgate.NewVerifier(c)
@@ -383,7 +401,25 @@ func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {
 	return policy.New(c), c.Resources
 }
 
-// methods are the authentication methods that work: a certificate can be shown
+// witDomains are the trust domains whose WIT-SVIDs are let in, as far as that is for
+// the configuration to say. Under a profile without them a client may have another.
+func witDomains(cfg *config.Config) (names []spiffeid.TrustDomain) {
+	of := map[spiffeid.TrustDomain]bool{}
+	for _, c := range cfg.Clients {
+		if slices.Contains(c.Methods, oauth.MethodWIT) {
+			of[c.SPIFFEID.TrustDomain()] = true
+		}
+	}
+	for _, td := range cfg.TrustDomains {
+		if td.EnableWIT && (td.Profile.AllowsWIT() || of[td.Name]) {
+			names = append(names, td.Name)
+		}
+	}
+	return names
+}
+
+// methods are the authentication methods that work, but for spiffe_wit, which works
+// while there is a bundle for it: a certificate can be shown
 // only to a listener that asks for one, and without a trust domain none does
 // (MD-1).
 func (d *Daemon) methods(cfg *config.Config) []oauth.AuthMethod {

@@ -24,6 +24,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/admin"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
@@ -81,6 +82,9 @@ type Daemon struct {
 	audit       *audit.Log
 	bundles     *bundle.Set
 	used        *replay.Memory
+	proofs      *replay.Memory
+	proofsSince time.Time // from when on proofs remembers all; zero: always
+	challenges  *challenge.Challenges
 	sightings   *server.Sightings
 	traces      *otlp.Exporter // nil without tracing
 	certificate *certificate
@@ -153,7 +157,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	if d.mtlsURL, err = aliasBase(cfg, d.addresses[MTLS]); err != nil {
 		return nil, err
 	}
-	if err := d.open(cfg); err != nil {
+	if err := d.open(ctx, cfg); err != nil {
 		return nil, err
 	}
 	first, err := d.generation(cfg, nil)

@@ -45,6 +45,7 @@ func (a Authorization) Subject() string { return a.subject }
 // Question is what policy is asked.
 func (a Authorization) Question() policy.Question {
 	_, _, certificate := a.caller.Certificate()
+	_, key := a.caller.Identity().KeyThumbprint()
 	return policy.Question{
 		ClientID:    a.caller.Client().ID(),
 		TrustDomain: a.caller.Identity().SPIFFEID().TrustDomain().Name(),
@@ -54,6 +55,7 @@ func (a Authorization) Question() policy.Question {
 		Scope:       a.scope,
 		Settled:     a.settled,
 		Certificate: certificate,
+		Key:         key,
 	}
 }
 

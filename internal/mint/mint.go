@@ -66,9 +66,13 @@ func (t Token) ExpiresAt() time.Time { return t.expiresAt }
 // Response is the answer that carries the token (TK-6). The refresh token that
 // goes with some grants is not the mint's.
 func (t Token) Response() oauth.TokenResponse {
+	tokenType := oauth.TokenTypeBearer
+	if t.binding == oauth.BindingKey {
+		tokenType = oauth.TokenTypeDPoP
+	}
 	return oauth.TokenResponse{
 		AccessToken: t.encoded,
-		TokenType:   oauth.TokenTypeBearer,
+		TokenType:   tokenType,
 		ExpiresIn:   int64(t.expiresAt.Sub(t.issuedAt) / time.Second),
 		Scope:       t.scope,
 	}
@@ -86,8 +90,8 @@ type claims struct {
 	issuer, subject, audience, clientID, id, scope string
 	issuedAt, expiry                               int64
 
-	thumbprint [32]byte // of the certificate it is bound to
-	bound      bool
+	binding    oauth.Binding
+	thumbprint [32]byte // of the certificate or key it is bound to
 
 	grant *authorization.Grant // what a person granted; nil where none did
 	actor string               // the workload, beside a person as subject
@@ -109,8 +113,8 @@ func (c *claims) append(b []byte) []byte {
 	if c.grant != nil {
 		b = c.appendGrant(b)
 	}
-	if c.bound {
-		b = append(b, `,"cnf":{"x5t#S256":"`...)
+	if c.binding != oauth.BindingBearer { // the name of the binding is that of its confirmation
+		b = append(append(append(b, `,"cnf":{"`...), c.binding...), `":"`...)
 		b = base64.RawURLEncoding.AppendEncode(b, c.thumbprint[:])
 		b = append(b, `"}`...)
 	}
@@ -163,20 +167,29 @@ func (m *Mint) Mint(a grant.Authorization, d policy.Decision) (Token, error) {
 	}
 	c := claims{
 		issuer: m.Issuer, subject: a.Subject(), audience: d.Resource(), clientID: a.Caller().Client().ID(),
-		issuedAt: now.Unix(), id: token.id, scope: token.scope,
+		issuedAt: now.Unix(), id: token.id, scope: token.scope, binding: d.Binding(),
 	}
 	if c.grant = a.Grant(); c.grant != nil && a.Caller().Authenticated() {
 		c.actor = a.Caller().Identity().SPIFFEID().String()
 	}
-	if d.Binding() == oauth.BindingCertificate {
+	switch d.Binding() {
+	case oauth.BindingBearer:
+	case oauth.BindingKey:
+		var ok bool
+		if c.thumbprint, ok = a.Caller().Identity().KeyThumbprint(); !ok {
+			return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a key to bind to", "none")
+		}
+	case oauth.BindingCertificate:
 		thumbprint, notAfter, ok := a.Caller().Certificate()
 		if !ok {
 			return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a certificate to bind to", "none")
 		}
-		c.thumbprint, c.bound = thumbprint, true
+		c.thumbprint = thumbprint
 		if notAfter.Before(token.expiresAt) { // AT-6, MT-4
 			token.expiresAt = notAfter.Truncate(time.Second)
 		}
+	default:
+		return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a binding that this server knows", oauth.Shown(string(d.Binding())))
 	}
 	if !token.expiresAt.After(now) {
 		return Token{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonExpired, "AT-6", "a certificate valid for another second", token.expiresAt.UTC().Format(time.RFC3339))

@@ -20,6 +20,7 @@ type Question struct {
 	Resources   []string // as asked for; none takes the default
 	Scope       []string // as asked for; none takes all that is allowed
 	Certificate bool     // there is a certificate to bind to
+	Key         bool     // there is a key to bind to, whose possession was proven
 	// Settled says that Scope is what was granted before: none is then none.
 	Settled bool
 }
@@ -57,8 +58,8 @@ func (d Decision) Rule() string { return d.rule }
 type BindingMode string
 
 const (
-	// BindAuto binds whenever there is a certificate, and lets only a client
-	// that has no other method than spiffe_jwt go without.
+	// BindAuto binds whenever there is a key or a certificate, and lets only a
+	// client that has no other method than spiffe_jwt go without.
 	BindAuto BindingMode = "auto"
 	// BindRequired refuses what cannot be bound.
 	BindRequired BindingMode = "required"
@@ -252,24 +253,26 @@ func granted(client terms, resource Resource, q Question) ([]string, error) {
 
 // bind is CC-5 with the contract's modes: the strictest word of client,
 // resource, trust domain and server counts, except that a narrower "none" beats
-// a server-wide "auto".
+// a server-wide "auto". A key that was proven with the request goes before the
+// certificate of its connection: whoever calls an API has the key at hand, and
+// not always that connection.
 func (t *Table) bind(client terms, resource Resource, q Question) (oauth.Binding, error) {
 	modes := []BindingMode{client.binding, resource.Binding, t.trustDomains[q.TrustDomain], t.binding}
+	required := slices.Contains(modes, BindRequired)
 	switch {
-	case slices.Contains(modes, BindRequired):
-		if !q.Certificate {
-			return "", bindingRequired("a certificate: binding is required", "none")
-		}
-		return oauth.BindingCertificate, nil
-	case slices.Contains(modes, BindNone):
+	case !required && slices.Contains(modes, BindNone):
 		return oauth.BindingBearer, nil
+	case q.Key:
+		return oauth.BindingKey, nil
 	case q.Certificate:
 		return oauth.BindingCertificate, nil
+	case required:
+		return "", bindingRequired("a key or a certificate: binding is required", "none")
 	case len(q.Methods) == 1 && (q.Methods[0] == oauth.MethodJWT || q.Methods[0] == oauth.MethodNone): // a public client has no key to shed
 		return oauth.BindingBearer, nil
 	}
 	// A client that has a key must not be able to shed it.
-	return "", bindingRequired(fmt.Sprintf("a certificate, since the client is registered for %v", q.Methods), "none")
+	return "", bindingRequired(fmt.Sprintf("a key or a certificate, since the client is registered for %v", q.Methods), "none")
 }
 
 func bindingRequired(expected, presented string) *oauth.Error {

@@ -40,6 +40,15 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonLifetimeTooLong:    {"JS-19", "at most 1h0m0s left", "1h0m1s left"},
 	oauth.ReasonAssertionReplayed:  {"CJ-13", "an assertion not used before", "one that was"},
 
+	oauth.ReasonAudForbidden:     {"WS-11", "no aud: that is the proof's", "https://as.example.com"},
+	oauth.ReasonCnfMissing:       {"WS-12", "cnf with a public key in jwk", "cnf with jkt"},
+	oauth.ReasonPoPMissing:       {"PP-1", "one OAuth-Client-Attestation-PoP with one token68", "none"},
+	oauth.ReasonPoPBad:           {"PP-7", "iat within 1m0s of 2026-07-01T12:00:00Z", "iat 2026-07-01T11:58:59Z, 1m1s ago"},
+	oauth.ReasonChallengeMissing: {"PP-12", "a challenge that this server gave lately", "none"},
+	oauth.ReasonChallengeBad:     {"PP-12", "a challenge that this server gave lately", "another"},
+	oauth.ReasonPoPReplayed:      {"PP-8", "a proof not used before", "one that was"},
+	oauth.ReasonPoPMemoryLost:    {"EC-10", "a proof made at 2026-07-01T12:01:01Z or later", "iat 2026-07-01T12:00:00Z"},
+
 	oauth.ReasonTDUnknown:              {"JS-13", "a trust domain of the configuration", "unknown.test"},
 	oauth.ReasonTDNotReady:             {"GL-15", "a bundle of not-ready.test", "none was obtained yet"},
 	oauth.ReasonBundleTooOld:           {"BE-15", "confirmed by its source within 59m59s", "1h0m0s old"},
@@ -74,7 +83,7 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonResourceDenied:   {"CC-4", "one of https://api.example.com/", "https://books.example.com/"},
 	oauth.ReasonResourceMissing:  {"CC-4", "one of https://api.example.com/ https://books.example.com/", "no resource"},
 	oauth.ReasonResourceMultiple: {"AT-4", "one resource", "https://api.example.com/ https://books.example.com/"},
-	oauth.ReasonBindingRequired:  {"CC-5", "a certificate: binding is required", "none"},
+	oauth.ReasonBindingRequired:  {"CC-5", "a key or a certificate: binding is required", "none"},
 
 	oauth.ReasonRedirectURIMismatch:     {"RD-1", "a registered redirect_uri, letter for letter", "https://app.example.com/cb/"},
 	oauth.ReasonResponseTypeUnsupported: {"AZ-2", "code", "token"},
@@ -91,12 +100,13 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonGrantNotYours:           {"AZ-6", "client app", "client other"},
 	oauth.ReasonGrantRevoked:            {"RT-3", "a grant in force", "a revoked one"},
 
-	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer and one token, and no token elsewhere", "no Authorization header"},
+	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer or DPoP and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},
 	oauth.ReasonTokenNotYours:  {"IN-2", "aud one of https://books.example.com/", "aud https://api.example.com/"},
 	oauth.ReasonTokenRevoked:   {"RV-4", "nothing revoked that the token belongs to", "spiffe_id spiffe://example.org/billing revoked 2026-07-01T12:00:00Z"},
 	oauth.ReasonIssuerMismatch: {"GL-14", "iss https://as.example.com or https://down.example.com or https://other.example.com", "iss https://as.example.com/"},
 	oauth.ReasonCnfMismatch:    {"MT-2", "a certificate with x5t#S256 HLMlgzknwuf4qG4vV94g9t2r3R9YzDo3HXZucdUuggk", "no client certificate"},
+	oauth.ReasonDPoPBad:        {"DP-2", "htm GET, htu https://api.example.com/", "htm GET, htu https://host.example.com/"},
 
 	oauth.ReasonKeysUnavailable:  {"LD-3", "keys of https://down.example.com", "none that may be used"},
 	oauth.ReasonAuditUnavailable: {"AU-6", "a decision on record before its answer leaves", ""},

@@ -40,7 +40,7 @@ func (c Claim) Profile(id spiffeid.ID) svidgate.Profile {
 // Claim finds the claimed client and the method. The error is an *oauth.Error.
 //
 // A client certificate authenticates only a client that is registered for it
-// (CX-7); beside an assertion it is no second method (CA-6).
+// (CX-7); beside an assertion or a WIT-SVID it is no second method (CA-6).
 func (r *Registry) Claim(req *tokenrequest.Request) (Claim, error) {
 	s := &claiming{
 		claim:      Claim{registry: r, clientID: req.ClientID()},
@@ -182,6 +182,17 @@ var claimRules = []judge.Rule[*claiming]{
 		Presented: func(s *claiming) string { return shownClientID(s.claim.clientID) },
 	},
 	{
+		ID: "CW-6", Source: "draft section 3.3.2", What: "a request by WIT-SVID has client_id", Needs: factSaid,
+		Judge: func(_ context.Context, s *claiming) oauth.Reason {
+			if s.credential == tokenrequest.Attestation && s.claim.clientID == "" {
+				return oauth.ReasonClientIDMissing
+			}
+			return ""
+		},
+		Expected:  func(*claiming) string { return "client_id beside a WIT-SVID" },
+		Presented: func(s *claiming) string { return shownClientID(s.claim.clientID) },
+	},
+	{
 		ID: "CA-7", Source: "RFC 7591 2", What: "the client named, and this server, take the method", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
 			client, method := s.claim.client, s.methodOf()
@@ -191,8 +202,6 @@ var claimRules = []judge.Rule[*claiming]{
 			case s.bare() && client != nil && method != oauth.MethodX509 && method != oauth.MethodNone:
 				return oauth.ReasonMethodNotAllowed
 			case client != nil && !client.MayUse(method):
-				return oauth.ReasonMethodNotAllowed
-			case method == oauth.MethodWIT:
 				return oauth.ReasonMethodNotAllowed
 			}
 			return ""

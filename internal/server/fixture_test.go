@@ -42,6 +42,7 @@ import (
 const (
 	billing = "spiffe://example.org/billing"
 	orders  = "spiffe://example.org/orders"
+	edge    = "spiffe://example.org/edge"
 	api     = "https://api.example.com/"
 )
 
@@ -63,7 +64,7 @@ func (s *source) Fetch(context.Context) (bundle.Document, error) {
 }
 
 // A site is a server with two trust domains, of which example.org is ready, and
-// two clients.
+// a client for each method.
 type site struct {
 	*testidentity.World
 	server *Server
@@ -155,10 +156,11 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		MTLSURL: "https://mtls.as.example.com",
 		Grants:  grant.New(),
 		Authenticator: &clientauth.Authenticator{
-			Verifier: s.Verifier, Used: replay.New(1000, s.Clock.Now),
+			Verifier: s.Verifier, Used: replay.New(1000, s.Clock.Now), Proofs: replay.New(1000, s.Clock.Now),
 			Clients: s.Registry(t,
 				registration.Metadata{ClientID: billing, AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}},
-				registration.Metadata{ClientID: orders, AuthMethods: []oauth.AuthMethod{oauth.MethodX509}}),
+				registration.Metadata{ClientID: orders, AuthMethods: []oauth.AuthMethod{oauth.MethodX509}},
+				registration.Metadata{ClientID: edge, AuthMethods: []oauth.AuthMethod{oauth.MethodWIT}}),
 		},
 		Resources: []policy.Resource{{Resource: api, Scopes: []string{"read", "write"}}, {Resource: "https://ledger.example.com/", Scopes: []string{"read", "post"}}},
 		Keys:      ring, Audit: record, Bundles: set, Sightings: sightings,
@@ -171,6 +173,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		Clients: []policy.Client{
 			{ClientID: billing, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read"}},
 			{ClientID: orders, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read", "write"}},
+			{ClientID: edge, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read"}},
 		},
 	})
 	for _, f := range change {
@@ -237,6 +240,14 @@ func post(h http.Handler, form url.Values, chain []*x509.Certificate, edit ...fu
 
 func from(address string) func(*http.Request) {
 	return func(r *http.Request) { r.RemoteAddr = address }
+}
+
+// attested gives a request a WIT-SVID and a proof.
+func attested(attestation, proof string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Header.Set(oauth.HeaderClientAttestation, attestation)
+		r.Header.Set(oauth.HeaderClientAttestationPoP, proof)
+	}
 }
 
 // good is a request that is granted.

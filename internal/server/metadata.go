@@ -6,13 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // makeMetadata writes the RFC 8414 document. It lists what works and nothing
-// else (AM-3, AM-4, MD-1).
-func (s *Server) makeMetadata() ([]byte, error) {
+// else (AM-3, AM-4, MD-1); whether WIT-SVIDs work is for the bundles to say.
+func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 	c := s.config
 	base := strings.TrimSuffix(c.Issuer, "/")
 	m := oauth.Metadata{
@@ -32,12 +33,6 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		m.RequestURIParameterSupported = new(bool)                            // JR-3
 		m.ResponseTypesSupported = []string{oauth.ResponseTypeCode}
 	}
-	if len(c.Methods) > 0 { // nobody can call them otherwise
-		m.IntrospectionEndpoint, m.RevocationEndpoint = base+oauth.PathIntrospect, base+oauth.PathRevoke
-		endpoints["introspection_endpoint"], endpoints["revocation_endpoint"] = oauth.PathIntrospect, oauth.PathRevoke
-		m.RevocationEndpointAuthMethodsSupported = c.Methods
-		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(c.Methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
-	}
 	if c.Requests != nil && c.SignIn {
 		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
@@ -45,7 +40,23 @@ func (s *Server) makeMetadata() ([]byte, error) {
 		for _, alg := range jose.SVIDAlgorithms {
 			m.TokenEndpointAuthSigningAlgs = append(m.TokenEndpointAuthSigningAlgs, string(alg))
 		}
+	}
+	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
+		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(c.Methods), oauth.MethodWIT)
+		for _, alg := range jose.SVIDAlgorithms {
+			m.ClientAttestationSigningAlgs = append(m.ClientAttestationSigningAlgs, string(alg))
+		}
+		m.ClientAttestationPoPSigningAlgs = m.ClientAttestationSigningAlgs
+		if c.Authenticator.Challenges != nil { // MD-6
+			m.ChallengeEndpoint = base + oauth.PathChallenge
+		}
+	}
+	if methods := m.TokenEndpointAuthMethodsSupported; len(methods) > 0 { // nobody can call them otherwise (CA-11, EC-1)
+		m.IntrospectionEndpoint, m.RevocationEndpoint = base+oauth.PathIntrospect, base+oauth.PathRevoke
+		endpoints["introspection_endpoint"], endpoints["revocation_endpoint"] = oauth.PathIntrospect, oauth.PathRevoke
 		m.IntrospectionEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs = m.TokenEndpointAuthSigningAlgs, m.TokenEndpointAuthSigningAlgs
+		m.RevocationEndpointAuthMethodsSupported = methods
+		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
 	}
 	for _, r := range c.Resources {
 		m.ProtectedResources = append(m.ProtectedResources, r.Resource)
@@ -63,6 +74,16 @@ func (s *Server) makeMetadata() ([]byte, error) {
 	}
 	m.TLSClientCertificateBoundAccessTokens = c.MTLSURL != "" || c.PublicCertificates // MT-3
 	return json.MarshalIndent(m, "", "  ")
+}
+
+// metadataNow is the document of this moment: bundles come and go.
+func (s *Server) metadataNow() []byte {
+	for _, td := range s.config.WITDomains {
+		if b, err := s.config.Bundles.Bundle(td); err == nil && b.Supports(bundle.UseWIT) {
+			return s.metadata.wit
+		}
+	}
+	return s.metadata.plain
 }
 
 // forMetadata is how long the metadata may be kept (AM-9).

@@ -62,11 +62,11 @@ func newMetrics(c *Config) *metrics {
 		Name: "svidgate_signature_results_total", Help: "Authenticated callers, by whether their signature or chain was found good now or was remembered.",
 	}, []string{"method", "result"})
 	m.issuedFor, m.proofs = map[issue]prometheus.Counter{}, map[proof]prometheus.Counter{}
-	for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
+	for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT} {
 		m.proofs[proof{string(method), true}] = results.WithLabelValues(string(method), "remembered")
 		m.proofs[proof{string(method), false}] = results.WithLabelValues(string(method), "verified")
 		for _, g := range c.Grants.Types() {
-			for _, binding := range []oauth.Binding{oauth.BindingBearer, oauth.BindingCertificate} {
+			for _, binding := range []oauth.Binding{oauth.BindingBearer, oauth.BindingCertificate, oauth.BindingKey} {
 				i := issue{string(g), string(method), string(binding)}
 				m.issuedFor[i] = m.issued.WithLabelValues(i.grant, i.method, i.binding)
 			}

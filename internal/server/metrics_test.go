@@ -103,7 +103,7 @@ var labelNames = map[string][]string{
 
 // labelValues are all values that a label of ours ever has, besides the reasons.
 var labelValues = map[string][]string{
-	"binding": {"bearer", "x5t#S256"}, "grant": {"client_credentials", "authorization_code", "refresh_token"}, "method": {"spiffe_jwt", "spiffe_x509", "none", "GET", "HEAD", "POST", "other"},
+	"binding": {"bearer", "x5t#S256", "jkt"}, "grant": {"client_credentials", "authorization_code", "refresh_token"}, "method": {"spiffe_jwt", "spiffe_x509", "spiffe_wit", "none", "GET", "HEAD", "POST", "other"},
 	"endpoint": {"token", "par"}, "result": {"remembered", "verified"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
 	"route": {"/token", "/par", "/introspect", "/revoke", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
 	"table": {"documents", "grants", "pushed_requests", "revocations"}, "kind": {"jti", "client", "spiffe_id", "spiffe_id_prefix", "trust_domain", "kid"},

@@ -80,6 +80,9 @@ func (rec *record) caller(c clientauth.Caller) {
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
 	e.SVIDDigest = hexed(c.Identity().Digest())
 	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
+	if use, ok := c.Identity().ProofUse(); ok {
+		e.Proof = hexed(use.Mark)
+	}
 	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
 	e.ProfileLegacyUse = c.LegacyUse()
 }
@@ -135,6 +138,8 @@ func digestOf(req *tokenrequest.Request) string {
 		return ""
 	case req.Assertion() != "":
 		return hexed(sha256.Sum256([]byte(req.Assertion())))
+	case req.Attestation() != "":
+		return hexed(sha256.Sum256([]byte(req.Attestation())))
 	case len(req.Certificates()) > 0:
 		return hexed(sha256.Sum256(req.Certificates()[0].Raw))
 	}

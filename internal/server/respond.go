@@ -19,7 +19,9 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
 	s.failed(rec, e)
-	writeRefusal(w, rec, s.refusalRecorded(r.Context(), rec, e))
+	e = s.refusalRecorded(r.Context(), rec, e)
+	s.giveChallenge(w, e)
+	writeRefusal(w, rec, e)
 }
 
 // refusalRecorded is the inside of it. It returns the refusal that is to be told.

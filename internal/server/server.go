@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
@@ -65,9 +66,13 @@ type Config struct {
 	// Tracer follows some requests; nil follows none.
 	Tracer *trace.Tracer
 
-	// Methods are the client authentication methods that work, for the metadata.
-	Methods   []oauth.AuthMethod
-	Resources []policy.Resource
+	// Methods are the client authentication methods that work, for the metadata,
+	// besides spiffe_wit.
+	Methods []oauth.AuthMethod
+	// WITDomains are the trust domains whose WIT-SVIDs are let in: spiffe_wit works
+	// while the bundle of one of them has a key for it (MD-1).
+	WITDomains []spiffeid.TrustDomain
+	Resources  []policy.Resource
 
 	// FailuresPerSource and RequestsPerClient are rates per second; 0 is no
 	// limit (GL-16).
@@ -93,8 +98,8 @@ type Server struct {
 	failures *ratelimit.Limiter[netip.Addr]
 	requests *ratelimit.Limiter[string]
 	metrics  *metrics
-	metadata []byte
-	stopping *atomic.Bool // shared with the servers before and after this one
+	metadata struct{ plain, wit []byte } // without and with spiffe_wit
+	stopping *atomic.Bool                // shared with the servers before and after this one
 }
 
 // New makes a server. One that takes over from a previous one goes on with its
@@ -117,7 +122,10 @@ func New(c Config, previous *Server) (*Server, error) {
 		s.requests = ratelimit.New[string](c.RequestsPerClient, c.Now)
 	}
 	var err error
-	if s.metadata, err = s.makeMetadata(); err != nil {
+	if s.metadata.plain, err = s.makeMetadata(false); err == nil {
+		s.metadata.wit, err = s.makeMetadata(true)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("server: metadata: %w", err)
 	}
 	return s, nil
@@ -144,8 +152,11 @@ func (s *Server) routes(base string) http.Handler {
 		s.metrics.awaits(prefix + e.path)
 		rt.handle(http.MethodPost, prefix+e.path, s.formHandler(e, base+e.path))
 	}
+	if s.config.Authenticator.Challenges != nil {
+		rt.handle(http.MethodPost, prefix+oauth.PathChallenge, s.challenge)
+	}
 	rt.handle(http.MethodGet, prefix+oauth.PathJWKS, cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
-	rt.handle(http.MethodGet, wellKnown(s.config.Issuer), cached(forMetadata, func() []byte { return s.metadata }))
+	rt.handle(http.MethodGet, wellKnown(s.config.Issuer), cached(forMetadata, s.metadataNow))
 	rt.handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
 	return s.attended(rt)
 }

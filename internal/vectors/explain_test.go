@@ -44,7 +44,7 @@ func TestExplainAgrees(t *testing.T) {
 			})
 		}
 	}
-	for family, least := range map[string]int{"jwt-svid": 60, "x509-svid": 45, "token-request": 20} {
+	for family, least := range map[string]int{"jwt-svid": 60, "wit-svid": 90, "x509-svid": 45, "token-request": 20} {
 		if compared[family] < least {
 			t.Errorf("%s: %d vectors were compared", family, compared[family])
 		}
@@ -55,6 +55,7 @@ func TestExplainAgrees(t *testing.T) {
 // vector is about something else than a credential.
 var explained = map[string]func(*testing.T, *file, *vector) (*oauth.Error, bool){
 	"jwt-svid":      explainJWTSVID,
+	"wit-svid":      explainWITSVID,
 	"x509-svid":     explainX509SVID,
 	"token-request": explainTokenRequest,
 }
@@ -186,7 +187,7 @@ func TestExplainListsEveryRule(t *testing.T) {
 			answer := a.Explain(t.Context(), clientauth.Question{Assertion: in.Assertion, EndpointURL: c.EndpointURL})
 			var want []string
 			for _, r := range clientauth.Rules() {
-				if r.Method != oauth.MethodX509 {
+				if r.Method == "" || r.Method == oauth.MethodJWT {
 					want = append(want, r.ID)
 				}
 			}

@@ -42,7 +42,7 @@ func TestReasonExamples(t *testing.T) {
 	for _, f := range readFiles(t) {
 		f.told = func(r refusal) { said[r] = true }
 		switch f.Family {
-		case "jwt-svid", "x509-svid", "access-token", "token-request":
+		case "jwt-svid", "wit-svid", "x509-svid", "access-token", "token-request":
 			for _, v := range f.Vectors {
 				families[f.Family](t, f, v.Input)
 			}
