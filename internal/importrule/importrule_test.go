@@ -56,10 +56,10 @@ var allowed = map[string][]string{
 		"internal/redirecturi"},
 	"internal/admin": {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys",
 		"internal/revocation"},
-	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile",
-		"internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration", "internal/clientauth",
-		"internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace", "internal/trace/otlp",
-		"internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation"},
+	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain",
+		"internal/regularfile", "internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration",
+		"internal/clientauth", "internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace",
+		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -84,11 +84,11 @@ var allowed = map[string][]string{
 	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation"}, // imported by tests only
 	"internal/challenge":       {},
 	"internal/redirecturi":     {},
-	"internal/revocation":      {"", "internal/strictid"},
-	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven", "internal/revocation",
-		"internal/store", "internal/strictid", "internal/strictjson"},
 	"internal/authorization": {"oauth", "internal/judge", "internal/policy", "internal/redirecturi", "internal/registration", "internal/store",
 		"internal/tokenrequest"},
+	"internal/revocation": {"", "internal/strictid"},
+	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven",
+		"internal/revocation", "internal/store", "internal/strictid", "internal/strictjson"},
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle

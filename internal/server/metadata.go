@@ -16,12 +16,16 @@ import (
 func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 	c := s.config
 	base := strings.TrimSuffix(c.Issuer, "/")
+	methods := slices.Clone(c.Methods)
+	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
+		methods = append(methods, oauth.MethodWIT)
+	}
 	m := oauth.Metadata{
 		Issuer:                            c.Issuer,
 		TokenEndpoint:                     base + oauth.PathToken,
 		JWKSURI:                           base + oauth.PathJWKS,
 		GrantTypesSupported:               c.Grants.Types(),
-		TokenEndpointAuthMethodsSupported: c.Methods,
+		TokenEndpointAuthMethodsSupported: methods,
 	}
 	endpoints := map[string]string{"token_endpoint": oauth.PathToken}
 	if c.Requests != nil {
@@ -33,6 +37,12 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		m.RequestURIParameterSupported = new(bool)                            // JR-3
 		m.ResponseTypesSupported = []string{oauth.ResponseTypeCode}
 	}
+	if len(methods) > 0 { // nobody can call them otherwise
+		m.IntrospectionEndpoint, m.RevocationEndpoint = base+oauth.PathIntrospect, base+oauth.PathRevoke
+		endpoints["introspection_endpoint"], endpoints["revocation_endpoint"] = oauth.PathIntrospect, oauth.PathRevoke
+		m.RevocationEndpointAuthMethodsSupported = methods
+		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
+	}
 	if c.Requests != nil && c.SignIn {
 		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
@@ -40,9 +50,9 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		for _, alg := range jose.SVIDAlgorithms {
 			m.TokenEndpointAuthSigningAlgs = append(m.TokenEndpointAuthSigningAlgs, string(alg))
 		}
+		m.IntrospectionEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs = m.TokenEndpointAuthSigningAlgs, m.TokenEndpointAuthSigningAlgs
 	}
-	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
-		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(c.Methods), oauth.MethodWIT)
+	if wit {
 		for _, alg := range jose.SVIDAlgorithms {
 			m.ClientAttestationSigningAlgs = append(m.ClientAttestationSigningAlgs, string(alg))
 		}
@@ -50,13 +60,6 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		if c.Authenticator.Challenges != nil { // MD-6
 			m.ChallengeEndpoint = base + oauth.PathChallenge
 		}
-	}
-	if methods := m.TokenEndpointAuthMethodsSupported; len(methods) > 0 { // nobody can call them otherwise (CA-11, EC-1)
-		m.IntrospectionEndpoint, m.RevocationEndpoint = base+oauth.PathIntrospect, base+oauth.PathRevoke
-		endpoints["introspection_endpoint"], endpoints["revocation_endpoint"] = oauth.PathIntrospect, oauth.PathRevoke
-		m.IntrospectionEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs = m.TokenEndpointAuthSigningAlgs, m.TokenEndpointAuthSigningAlgs
-		m.RevocationEndpointAuthMethodsSupported = methods
-		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
 	}
 	for _, r := range c.Resources {
 		m.ProtectedResources = append(m.ProtectedResources, r.Resource)
