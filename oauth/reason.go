@@ -66,6 +66,11 @@ const (
 	ReasonClientIDMismatch Reason = "client_id_mismatch"
 	ReasonClientAmbiguous  Reason = "client_ambiguous"
 
+	ReasonClientBlocked   Reason = "client_blocked"
+	ReasonFirstUseDenied  Reason = "first_use_denied"
+	ReasonFirstUsePending Reason = "first_use_pending"
+	ReasonFirstUseQuota   Reason = "first_use_quota"
+
 	ReasonGrantDenied      Reason = "grant_denied"
 	ReasonGrantUnsupported Reason = "grant_unsupported"
 	ReasonScopeDenied      Reason = "scope_denied"

@@ -165,10 +165,8 @@ var stages = []struct {
 // reserved are the codes of the contract that nothing refuses with yet, and the work
 // that they belong to. A code leaves the list when it becomes a constant.
 var reserved = []struct{ work, codes string }{
-	{"Blocking a client", "client_blocked"},
 	{"Certificates that a proxy passes on", "proxy_untrusted"},
 	{"DPoP", "dpop_nonce_required"},
-	{"First use", "first_use_denied first_use_pending first_use_quota"},
 	{"Token exchange", "exchange_subject_bad exchange_audience_denied exchange_actor_denied"},
 	{"Client metadata documents", "cimd_fetch_blocked cimd_mismatch"},
 }

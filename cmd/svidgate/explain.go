@@ -34,9 +34,9 @@ func newExplain() *cobra.Command {
 		Long: `Judge a JWT-SVID, a WIT-SVID, or an X.509-SVID with its chain in PEM or DER (leaf
 first), by the server's own rules, and say of each what it found: ✓ passed, ✗
 refused, – not judged. The proof of a WIT-SVID stands in a line of its own beside
-it, and is judged with it; without one its rules are not judged. Then the verdict, the nearest name that is configured and where it first
-differs, the clocks, and the next command to run. What spire-agent api fetch jwt
-prints is taken as it is.
+it, and is judged with it; without one its rules are not judged. Then the verdict,
+the nearest name that is configured and where it first differs, the clocks, and the
+next command to run. What spire-agent api fetch jwt prints is taken as it is.
 
 A running server is asked through its administration socket: its answer is what it
 would decide now, and nothing is marked as used. With --config the configuration

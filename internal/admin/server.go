@@ -41,7 +41,9 @@ type Config struct {
 	Revoked func() []revocation.Entry
 	// Decision finds a decision in the audit record.
 	Decision func(ctx context.Context, requestID string) (explain.Decision, error)
-	Log      *slog.Logger
+	// Clients are those that are not in the configuration, and blocks.
+	Clients Clients
+	Log     *slog.Logger
 }
 
 // A Server answers on the administration socket.
@@ -73,6 +75,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("GET /profiles/{kind}", s.profile)
 	mux.HandleFunc("POST /explain", s.explain)
 	mux.HandleFunc("GET /decisions/{id}", s.decision)
+	s.clientRoutes(mux)
 	s.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -153,7 +156,7 @@ func fail(w http.ResponseWriter, status int, err error) {
 // already: that it could not be recorded is an error for the operator to know.
 func (s *Server) recorded(r *http.Request, e audit.Event) error {
 	e.Outcome, e.RequestID, e.Source = audit.Granted, rand.Text(), "admin socket, "+callerOf(r).who
-	s.config.Log.Info("changed by an operator", "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID)
+	s.config.Log.Info("changed by an operator", "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID, "client_id", oauth.Shown(e.ClientID))
 	if _, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), e); err != nil {
 		return fmt.Errorf("it was done, but could not be recorded: %w", err)
 	}

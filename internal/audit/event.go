@@ -15,6 +15,11 @@ const (
 	EventRevoke     = "revoke"
 )
 
+// EventRegister is the event of a client that was registered by its own first
+// request, or that from then on waits for an operator. It comes before that of the
+// request, and has the same request id.
+const EventRegister = "register"
+
 // Events of what an operator changed. Source says who: the administration socket
 // with the user at its other end, a signal, or a file that changed.
 const (
@@ -24,6 +29,10 @@ const (
 	EventKeyRotate      = "key_rotate"      // the next signing key was made
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
 	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
+	EventClientApprove  = "client_approve"  // a workload may be a client
+	EventClientBlock    = "client_block"    // a client or a workload gets nothing
+	EventClientUnblock  = "client_unblock"  // it does again
+	EventClientDelete   = "client_delete"   // a client that registered on first use is none any more
 )
 
 // RecordTimeout is how long Record waits for the file. A
@@ -79,6 +88,12 @@ type Event struct {
 	Subject    string
 	PolicyRule string // id of the rule that decided
 	GrantID    string // of what a person granted; refused with code_reused or refresh_token_reused, it is revoked
+
+	FirstUse       string // what first use made of the caller: a registration.Outcome
+	FirstUseReason string // an oauth.Reason: why it would have refused (mode observe)
+	Template       string // by which it registered
+	TemplateDigest string // hex SHA-256 of all that the template gives
+	Comment        string // an operator's words
 
 	Txn     string
 	JTI     string    // of what was issued

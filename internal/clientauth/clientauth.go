@@ -2,6 +2,7 @@ package clientauth
 
 import (
 	"context"
+	"encoding/base64"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -42,6 +43,8 @@ type Caller struct {
 	identity    svidgate.Identity
 	certificate svidgate.Identity
 	legacy      []string
+	claim       registration.Claim
+	admission   registration.Admission
 }
 
 // Authenticated reports whether Authenticate made the caller and proved its
@@ -60,7 +63,21 @@ func (c Caller) Identity() svidgate.Identity { return c.identity }
 
 // Key is the thumbprint of the key that was proven along with the identity, and that
 // what is given to the caller is bound to (CW-8); empty without a WIT-SVID.
-func (c Caller) Key() string { return "" }
+func (c Caller) Key() string {
+	thumbprint, ok := c.identity.KeyThumbprint()
+	if !ok {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(thumbprint[:])
+}
+
+// Admission says what first use made of the caller; the zero value is that of a
+// client of the configuration. A caller that is not authenticated may have one, too.
+func (c Caller) Admission() registration.Admission { return c.admission }
+
+// Withdraw takes the caller's registration back, which its request made and nobody
+// could record.
+func (c Caller) Withdraw(ctx context.Context) error { return c.claim.Withdraw(ctx, c.admission) }
 
 // LegacyUse lists the ids of rules whose older form this request used, for the
 // metric that tells when a stricter profile is safe.
@@ -76,7 +93,8 @@ func (c Caller) Certificate() (thumbprint [32]byte, notAfter time.Time, ok bool)
 
 // Authenticate authenticates the client of a request, in the order of CA-16. The
 // error is an *oauth.Error; method is told as far as it was found out. span hears
-// when the identity is proven, and may be nil.
+// when the identity is proven, and may be nil. The caller that comes with an error is
+// not authenticated.
 func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Request, span *trace.Request) (caller Caller, method oauth.AuthMethod, err error) {
 	claim, err := a.Clients.Claim(req)
 	if err != nil {
@@ -96,7 +114,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	if err != nil {
 		return Caller{}, method, withSubject(err, identity.SPIFFEID())
 	}
-	caller = Caller{client: client, identity: identity}
+	caller = Caller{identity: identity, claim: claim}
 	if legacy != "" {
 		caller.legacy = append(caller.legacy, legacy)
 	}
@@ -111,6 +129,10 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	}
 	if err := a.useProof(ctx, identity); err != nil { // last: what refuses uses nothing up
 		return Caller{}, method, withSubject(err, identity.SPIFFEID())
+	}
+	// Nothing else stands against it: a client that registers on first use is one now.
+	if caller.client, caller.admission, err = claim.Admit(ctx, client, identity); err != nil {
+		return caller, method, withSubject(err, identity.SPIFFEID())
 	}
 	return caller, method, nil
 }

@@ -74,6 +74,9 @@ type spelling struct {
 
 func (r *reader) readClients(t *table, cfg *Config, domains trustDomains, resources resources) {
 	cr := &clientReader{cfg: cfg, domains: domains, resources: resources, lines: map[string]int{}, folded: map[string]spelling{}}
+	for i, read := range domains.registrations {
+		cfg.TrustDomains[i].Registration = read(cr)
+	}
 	t.each("clients", func(t *table) {
 		if t.opened {
 			cfg.Clients = append(cfg.Clients, cr.read(t))
@@ -235,6 +238,13 @@ func (t *table) depth() int {
 // access reads what the client may get tokens for. A name that no entry of
 // resources has is a fault, because it would be refused at every request.
 func (cr *clientReader) access(t *table, c *Client) {
+	cr.accessOf(t, c, func() {
+		t.r.warn(t.at, "the client %s has no resources and so gets no token", quoted(c.ClientID))
+	})
+}
+
+// accessOf is access, with what to do where there are no resources.
+func (cr *clientReader) accessOf(t *table, c *Client, none func()) {
 	scopes := map[string]bool{}
 	c.Resources = cr.apis(t, "resources")
 	for _, r := range c.Resources {
@@ -244,8 +254,13 @@ func (cr *clientReader) access(t *table, c *Client) {
 	}
 	c.Introspects = cr.apis(t, "introspects")
 	if len(c.Resources) == 0 && len(c.Introspects) == 0 {
-		t.r.warn(t.at, "the client %s has no resources and so gets no token", quoted(c.ClientID))
+		none()
 	}
+	cr.scopeOf(t, c, scopes)
+}
+
+// scopeOf reads scope; scopes are those of the client's own resources.
+func (cr *clientReader) scopeOf(t *table, c *Client, scopes map[string]bool) {
 	const want = `scopes of printable ASCII in one text, with single spaces between them, such as "read write"`
 	s, ok := t.text("scope", want)
 	if !ok || s == "" {

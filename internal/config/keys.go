@@ -88,15 +88,15 @@ var tables = map[string][]key{
 	"trust_domains.<name>.workload_api": {{name: "address", required: true}},
 	"trust_domains.<name>.refresh":      {{name: "min"}, {name: "max"}},
 	"trust_domains.<name>.svid":         svidKeys,
-	"trust_domains.<name>.registration": {
+	"trust_domains.<name>.registration": append([]key{
 		{name: "mode"},
-		{name: "allow", refused: later + "; it belongs to mode first_use"},
-		{name: "deny", refused: later + "; it belongs to mode first_use"},
-		{name: "grants", refused: later + "; it belongs to mode first_use"},
-		{name: "resources", refused: later + "; it belongs to mode first_use"},
-		{name: "scope", refused: later + "; it belongs to mode first_use"},
-		{name: "max_clients", refused: later + "; it belongs to mode first_use"},
-	},
+		{name: "deny"},
+		{name: "max_clients"},
+		{name: "new_clients"},
+		{name: "idle"},
+		{name: "templates"},
+	}, templateKeys...),
+	"trust_domains.<name>.registration.templates[]": templateKeys,
 
 	"resources[]": {{name: "resource", required: true}, {name: "scopes"}, {name: "lifetime"}, {name: "binding"}},
 

@@ -50,6 +50,10 @@ func (d *Daemon) open(ctx context.Context, cfg *config.Config) error {
 	if d.store, err = sqlite.Open(ctx, sqlite.Config{Address: cfg.Store.Address(), Version: build.Read().Version, Now: d.now, Log: d.log}); err != nil {
 		return err
 	}
+	if d.ledger, err = registration.OpenLedger(context.Background(), d.store, d.now, d.log); err != nil {
+		return err
+	}
+	d.ledger.Expect(idleTimes(cfg))
 	if err := d.openKeys(cfg); err != nil {
 		return err
 	}
@@ -150,6 +154,7 @@ type generation struct {
 	config               *config.Config
 	authenticator        *clientauth.Authenticator
 	server               *server.Server
+	table                *policy.Table
 	public, mtls, status http.Handler
 }
 
@@ -166,6 +171,9 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		authenticator.Challenges = d.challenges
 	}
 	authenticator.ChallengeRequired = cfg.WIT.Challenge == config.ChallengeRequired
+	if authenticator.Clients, err = authenticator.Clients.WithFirstUse(firstUse(cfg), d.ledger); err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
 	table, resources := policyTable(cfg)
 	granted, err := d.granted(cfg, table)
 	if err != nil {
@@ -176,7 +184,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	introspector, err := introspection.New(introspection.Config{
-		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Introspects: introspects(cfg),
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: d.ledger.Blocked, Introspects: introspects(cfg),
 	})
 	if err != nil {
 		return nil, err
@@ -208,7 +216,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	kept := *cfg
 	kept.Clients = nil // the registry has them, with less for the garbage collector to look at
 	return &generation{
-		config: &kept, authenticator: authenticator, server: s,
+		config: &kept, authenticator: authenticator, server: s, table: table,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
 }
@@ -234,6 +242,7 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
 	return authorization.NewGrants(authorization.GrantsConfig{
 		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+		Blocked: d.ledger.Blocked,
 		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
 			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
 			return dead, err
@@ -331,6 +340,9 @@ func newAuthenticator(cfg *config.Config, c svidgate.Config) (*clientauth.Authen
 	if err != nil {
 		return nil, fmt.Errorf("daemon: clients: %w", err)
 	}
+	if clients, err = clients.WithFirstUse(firstUse(cfg), nil); err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
 	singleUse := map[spiffeid.TrustDomain]bool{}
 	for _, td := range cfg.TrustDomains {
 		singleUse[td.Name] = td.SingleUse
@@ -397,6 +409,11 @@ func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {
 	}
 	for _, td := range cfg.TrustDomains {
 		c.TrustDomains[td.Name.Name()] = td.Binding
+		for _, t := range td.Registration.Templates {
+			c.Templates = append(c.Templates, policy.Template{
+				Name: t.Name, GrantTypes: t.GrantTypes, Resources: t.Resources, Scope: t.Scope, Binding: t.Binding, Lifetime: t.Lifetime,
+			})
+		}
 	}
 	return policy.New(c), c.Resources
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
@@ -76,6 +77,7 @@ type Daemon struct {
 
 	// What outlives a configuration.
 	store       *sqlite.Store
+	ledger      *registration.Ledger // of clients that are not in the configuration, and of blocks
 	keys        *keys.Ring
 	revocations *revocation.List
 	tokens      *introspection.Tokens
@@ -184,6 +186,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	d.running.Go(func() { d.keys.Run(background) })
 	d.running.Go(func() { d.store.Run(background) })
 	d.running.Go(func() { d.revocations.Run(background) })
+	d.running.Go(func() { d.ledger.Run(background) })
 	go d.certificate.watch(background) // nobody waits for its end, which a dead file system may hold up
 	if options.Load != nil {
 		d.running.Go(func() { d.watch(background) })
@@ -425,7 +428,7 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, error) {
 	return admin.Open(ctx, admin.Config{
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
-		Explain: d.Explain, Decision: d.Decision,
+		Explain: d.Explain, Decision: d.Decision, Clients: clientDesk{d},
 		Revoke: d.Revoke, Revoked: d.revocations.All,
 	})
 }

@@ -48,6 +48,7 @@ func (a Authorization) Question() policy.Question {
 	_, key := a.caller.Identity().KeyThumbprint()
 	return policy.Question{
 		ClientID:    a.caller.Client().ID(),
+		Template:    a.caller.Client().Template(),
 		TrustDomain: a.caller.Identity().SPIFFEID().TrustDomain().Name(),
 		Methods:     a.caller.Client().Methods(),
 		GrantType:   a.grantType,

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
 	"internal/ratelimit":    {},
-	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest", "internal/redirecturi"},
+	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest", "internal/redirecturi", "internal/store"},
 	"internal/clientauth": {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/replay", "internal/trace",
 		"internal/challenge"},
 	"internal/policy": {"oauth", "internal/index"},
@@ -46,7 +46,8 @@ var allowed = map[string][]string{
 	"internal/audit":  {"oauth"},
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant", "internal/policy",
 		"internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
-		"internal/strictjson", "internal/trace", "internal/authorization", "internal/introspection", "internal/revocation", "internal/store"},
+		"internal/strictjson", "internal/trace", "internal/authorization", "internal/introspection", "internal/revocation", "internal/store",
+		"internal/registration"},
 	"internal/trace":      {},
 	"internal/trace/otlp": {"oauth", "internal/trace"},
 
@@ -59,7 +60,8 @@ var allowed = map[string][]string{
 	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain",
 		"internal/regularfile", "internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration",
 		"internal/clientauth", "internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace",
-		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation"},
+		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation",
+		"internal/store"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -73,15 +75,16 @@ var allowed = map[string][]string{
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},
 	"internal/devenv": {"", "oauth", "bundle", "client", "client/workload", "resource", "internal/config", "internal/daemon",
 		"internal/devca", "internal/devdomain"},
-	"internal/testidentity":    {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration", "internal/clientauth", "internal/replay"}, // imported by tests only
-	"internal/reasonexample":   {"oauth"},                                                                                                                             // imported by tests only
-	"internal/vectors":         {},
-	"internal/mutate":          {},
-	"internal/importrule":      {},
-	"internal/requirements":    {},
-	"internal/store":           {"oauth"},
-	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys", "internal/authorization", "internal/revocation"},
-	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation"}, // imported by tests only
+	"internal/testidentity":  {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration", "internal/clientauth", "internal/replay"}, // imported by tests only
+	"internal/reasonexample": {"oauth"},                                                                                                                             // imported by tests only
+	"internal/vectors":       {},
+	"internal/mutate":        {},
+	"internal/importrule":    {},
+	"internal/requirements":  {},
+	"internal/store":         {"oauth"},
+	"internal/store/sqlite": {"internal/filelock", "internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth",
+		"internal/registration"},
+	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth", "internal/registration"}, // imported by tests only
 	"internal/challenge":       {},
 	"internal/redirecturi":     {},
 	"internal/authorization": {"oauth", "internal/judge", "internal/policy", "internal/redirecturi", "internal/registration", "internal/store",

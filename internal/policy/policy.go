@@ -12,7 +12,10 @@ import (
 
 // A Question asks whether a client may have a token.
 type Question struct {
-	ClientID    string
+	ClientID string
+	// Template names what the client may have, if it registered on first use; a client
+	// of the configuration has none.
+	Template    string
 	TrustDomain string
 	// Methods are the client's registered methods, not only the one in use.
 	Methods     []oauth.AuthMethod
@@ -91,6 +94,7 @@ type Client struct {
 type Config struct {
 	Resources    []Resource
 	Clients      []Client
+	Templates    []Template
 	TrustDomains map[string]BindingMode
 	Binding      BindingMode   // where nothing else is said; empty is BindAuto
 	Lifetime     time.Duration // longest life of a token
@@ -102,6 +106,7 @@ type Table struct {
 	clients      *index.Index // their identifiers
 	termsOf      []int32      // of each client, by its number
 	terms        []terms      // each once: most clients have those of many others
+	templates    map[string]terms
 	trustDomains map[string]BindingMode
 	binding      BindingMode
 	lifetime     time.Duration
@@ -113,6 +118,7 @@ type terms struct {
 	resources  []string
 	scope      []string
 	binding    BindingMode
+	lifetime   time.Duration // of a template; 0 says nothing
 }
 
 func (t terms) equal(other terms) bool {
@@ -136,7 +142,7 @@ func New(c Config) *Table {
 	}
 	ids, known, n := make([]string, 0, len(c.Clients)), map[string]int32{}, int32(0)
 	for _, client := range c.Clients {
-		of := terms{client.GrantTypes, client.Resources, client.Scope, client.Binding}
+		of := terms{client.GrantTypes, client.Resources, client.Scope, client.Binding, 0}
 		if len(t.terms) == 0 || !t.terms[n].equal(of) { // those of the client before, as a rule
 			key, ok := of.key(), false
 			if n, ok = known[key]; !ok {
@@ -147,6 +153,7 @@ func New(c Config) *Table {
 		ids, t.termsOf = append(ids, client.ClientID), append(t.termsOf, n)
 	}
 	t.clients = index.New(ids)
+	t.addTemplates(c.Templates)
 	return t
 }
 
@@ -165,11 +172,7 @@ func (t *Table) Offers(clientID string, g oauth.GrantType) bool {
 }
 
 func (t *Table) allows(q Question) (terms, Resource, []string, error) {
-	var client terms
-	n, ok := t.clients.Find(q.ClientID)
-	if ok {
-		client = t.terms[t.termsOf[n]]
-	}
+	client, ok := t.client(q)
 	if !ok || !slices.Contains(client.grantTypes, q.GrantType) {
 		return terms{}, Resource{}, nil, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.grantTypes), oauth.Shown(string(q.GrantType)))
 	}
@@ -190,7 +193,10 @@ func (t *Table) Decide(q Question) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: "client " + q.ClientID}
+	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: q.rule()}
+	if client.lifetime > 0 {
+		d.lifetime = min(d.lifetime, client.lifetime)
+	}
 	if resource.Lifetime > 0 {
 		d.lifetime = min(d.lifetime, resource.Lifetime)
 	}

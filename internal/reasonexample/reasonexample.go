@@ -75,6 +75,11 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonClientIDMismatch: {"CA-9", "an SVID of client orders, spiffe://example.org/orders/*", "spiffe://example.org/billing"},
 	oauth.ReasonClientAmbiguous:  {"CJ-10", "client_id, since several clients have this SPIFFE ID", "2 clients with spiffe://example.org/shared"},
 
+	oauth.ReasonFirstUseDenied:  {"RU-2", "a SPIFFE ID of spiffe://example.org/ns/ci/* and not of spiffe://example.org/ns/ci/legacy/*", "spiffe://example.org/ns/ci/legacy/tool"},
+	oauth.ReasonFirstUsePending: {"RU-5", "a client that an operator has approved", "pending since 2026-07-01T12:00:00Z"},
+	oauth.ReasonFirstUseQuota:   {"RU-5", "no more than 2 clients of example.org", "one more, spiffe://example.org/ns/ci/third"},
+	oauth.ReasonClientBlocked:   {"RU-8", "a client and a SPIFFE ID that nobody blocked", "spiffe://example.org/ns/ci/bad, blocked 2026-07-01T12:00:00Z: it leaked"},
+
 	oauth.ReasonGrantUnsupported: {"TK-1", "client_credentials", "password"},
 	oauth.ReasonGrantDenied:      {"TK-5", "one of [authorization_code]", "client_credentials"},
 	oauth.ReasonScopeMalformed:   {"TK-5", "scope tokens with one space between two", "read  read"},

@@ -98,6 +98,9 @@ func (s *claiming) methodOf() oauth.AuthMethod {
 		if s.claim.client != nil && s.claim.client.MayUse(oauth.MethodX509) {
 			return oauth.MethodX509
 		}
+		if s.claim.client == nil && s.certificate && s.claim.registry.mayBeNew(s.claim.clientID) {
+			return oauth.MethodX509 // its template decides
+		}
 	}
 	return ""
 }
@@ -122,6 +125,8 @@ func refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error
 		code = oauth.InvalidRequest
 	case oauth.ReasonInternal:
 		code = oauth.ServerError
+	case oauth.ReasonStoreUnavailable:
+		code = oauth.Unavailable
 	}
 	return oauth.Refuse(code, reason, rule, expected, presented)
 }
@@ -133,7 +138,7 @@ var claimRules = []judge.Rule[*claiming]{
 		ID: "CA-2", Source: "RFC 6749 2.3", What: "client_id, if there, names a registered client", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
 			if id := s.claim.clientID; id != "" {
-				if s.claim.client = s.claim.registry.named(id); s.claim.client == nil {
+				if s.claim.client = s.claim.registry.named(id); s.claim.client == nil && !s.claim.registry.mayBeNew(id) {
 					return oauth.ReasonClientNotFound
 				}
 			}

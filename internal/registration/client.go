@@ -42,6 +42,9 @@ type Client struct {
 	methods []oauth.AuthMethod
 	profile svidgate.Profile
 	browser *browser // nil for a client that no browser comes back to
+
+	template *Template // of a client that registers on first use
+	admitted bool      // and it is registered
 }
 
 // browser is what a client has that people sign in for.
@@ -51,8 +54,25 @@ type browser struct {
 	requirePushed bool
 }
 
-// Registered reports whether a Registry made the client.
-func (c Client) Registered() bool { return c.id != "" }
+// Registered reports whether a Registry made the client, or a Ledger has it.
+func (c Client) Registered() bool { return c.id != "" && (c.template == nil || c.admitted) }
+
+// Template names what a client may have that registered on first use; empty is one
+// of the configuration.
+func (c Client) Template() string {
+	if c.template == nil {
+		return ""
+	}
+	return c.template.Name
+}
+
+// TemplateDigest is that of all that the template gives; zero without one.
+func (c Client) TemplateDigest() (digest [32]byte) {
+	if c.template != nil {
+		digest = c.template.Digest
+	}
+	return digest
+}
 
 // ID is the client identifier.
 func (c Client) ID() string { return c.id }
@@ -100,6 +120,9 @@ type Registry struct {
 	exact   *index.Index // the SPIFFE IDs of those without a wildcard, which never take part without client_id (CJ-10)
 	exactOf []int32      // the client of each of these
 	profile func(spiffeid.TrustDomain) svidgate.Profile
+
+	firstUse map[spiffeid.TrustDomain]*FirstUse
+	ledger   *Ledger // nil without records and blocks
 }
 
 // New makes a registry and reports every fault at once. profile gives the

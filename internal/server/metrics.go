@@ -33,6 +33,8 @@ type metrics struct {
 	inFlight    prometheus.Gauge
 	panics      prometheus.Counter
 	recording   prometheus.Histogram
+
+	registrations *prometheus.CounterVec
 }
 
 func newMetrics(c *Config) *metrics {
@@ -91,6 +93,13 @@ func newMetrics(c *Config) *metrics {
 	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring}, revocationState{c.Revocations},
 		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registrations = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "svidgate_registrations_total", Help: "First requests that made a client or one that waits for an operator, or would have (mode observe).",
+	}, []string{"trust_domain", "outcome"})
+	m.registry.MustRegister(m.registrations)
+	if ledger := c.Authenticator.Clients.Ledger(); ledger != nil {
+		m.registry.MustRegister(clientState{ledger, m.configured})
+	}
 	if c.Store != nil {
 		m.registry.MustRegister(c.Store)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,7 +188,8 @@ func TestExplainListsEveryRule(t *testing.T) {
 			answer := a.Explain(t.Context(), clientauth.Question{Assertion: in.Assertion, EndpointURL: c.EndpointURL})
 			var want []string
 			for _, r := range clientauth.Rules() {
-				if r.Method == "" || r.Method == oauth.MethodJWT {
+				// What is asked of nobody here: first use is on in no vector.
+				if (r.Method == "" || r.Method == oauth.MethodJWT) && !slices.Contains([]string{"RU-2", "RF-12", "RU-3", "RU-8", "RU-6", "RU-5"}, r.ID) {
 					want = append(want, r.ID)
 				}
 			}

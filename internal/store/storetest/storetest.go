@@ -15,6 +15,7 @@ import (
 
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/revocation"
 )
 
@@ -28,6 +29,7 @@ type Store interface {
 	SigningKeys() keys.Document
 	Authorizations() authorization.Records
 	revocation.Store
+	registration.Records
 }
 
 // A Place keeps the store of one test, empty at first.
@@ -108,6 +110,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		{"SigningKeys", TestSigningKeys},
 		{"Authorizations", TestAuthorizations},
 		{"Revocations", TestRevocations},
+		{"Records", TestRecords},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}
