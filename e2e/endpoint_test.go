@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -19,9 +22,10 @@ resources:
 clients:
   - {client_id: "spiffe://example.org/billing", token_endpoint_auth_method: spiffe_jwt, grant_types: [client_credentials, authorization_code], redirect_uris: ["https://app.example.com/cb"], resources: ["https://api.example.com/"], scope: read, introspects: ["https://api.example.com/"]}
   - {client_id: "spiffe://example.org/orders", token_endpoint_auth_method: spiffe_x509, grant_types: [client_credentials, authorization_code], redirect_uris: ["https://app.example.com/cb"], resources: ["https://api.example.com/"], scope: read, introspects: ["https://api.example.com/"]}
+  - {client_id: "spiffe://example.org/ledger", token_endpoint_auth_method: spiffe_wit, grant_types: [client_credentials, authorization_code], redirect_uris: ["https://app.example.com/cb"], resources: ["https://api.example.com/"], scope: read, introspects: ["https://api.example.com/"]}
   - {client_id: fleet, spiffe_id: "spiffe://example.org/ns/ci/*", auth_methods: [spiffe_jwt], resources: ["https://api.example.com/"], scope: read}
-  - {client_id: "spiffe://nokeys.test/w", auth_methods: [spiffe_jwt, spiffe_x509], resources: ["https://api.example.com/"], scope: read}
-  - {client_id: "spiffe://down.test/w", auth_methods: [spiffe_jwt, spiffe_x509], resources: ["https://api.example.com/"], scope: read}
+  - {client_id: "spiffe://nokeys.test/w", auth_methods: [spiffe_jwt, spiffe_x509, spiffe_wit], resources: ["https://api.example.com/"], scope: read}
+  - {client_id: "spiffe://down.test/w", auth_methods: [spiffe_jwt, spiffe_x509, spiffe_wit], resources: ["https://api.example.com/"], scope: read}
 `
 
 // A formEndpoint is one of those at which clients authenticate, and what a request to it
@@ -75,16 +79,17 @@ type failure struct {
 // section 14 that is about the client. A bundle that is too old is in clock_test.go.
 func TestEveryEndpointAuthenticates(t *testing.T) {
 	t.Parallel()
-	td := newDomain(t, "example.org", devca.Options{})
-	foreign := newDomain(t, "example.com", devca.Options{}) // not configured
-	nokeys, down := newFileDomain(t, "nokeys.test", devca.Options{}), newDomain(t, "down.test", devca.Options{})
+	td := newDomain(t, "example.org", devca.Options{WIT: true})
+	foreign := newDomain(t, "example.com", devca.Options{WIT: true}) // not configured
+	nokeys, down := newFileDomain(t, "nokeys.test", devca.Options{WIT: true}), newDomain(t, "down.test", devca.Options{WIT: true})
 	nokeys.serve(t, `{"keys":[]}`)
 	down.status.Store(&answers{http.StatusInternalServerError})
 	s := start(t, endpointConfig, td, nokeys, down)
 
 	asBilling := func() call { return withJWT(td.id("/billing"), td.jwt(t, "/billing", issuer)) }
 	asOrders := func() call { return call{cert: td.svid(t, "/orders"), form: form("client_id", td.id("/orders"))} }
-	methods := map[string]func() call{"spiffe_jwt": asBilling, "spiffe_x509": asOrders}
+	asLedger := func() call { return withWIT(t, td, "/ledger", td.id("/ledger")) }
+	methods := map[string]func() call{"spiffe_jwt": asBilling, "spiffe_x509": asOrders, "spiffe_wit": asLedger}
 
 	jwt := func(mutate ...mutation) func(*call) {
 		return func(c *call) { c.set("client_assertion", td.jwt(t, "/billing", issuer, mutate...)) }
@@ -94,11 +99,14 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 	of := func(d *domain) func(*call) {
 		return func(c *call) {
 			c.set("client_id", d.id("/w"))
-			if c.cert != nil {
+			switch {
+			case c.cert != nil:
 				c.cert = d.svid(t, "/w")
-				return
+			case len(c.header) > 0:
+				c.header = attested(t, d, "/w")
+			default:
+				c.set("client_assertion", d.jwt(t, "/w", issuer))
 			}
-			c.set("client_assertion", d.jwt(t, "/w", issuer))
 		}
 	}
 	failures := []failure{
@@ -106,6 +114,7 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 		{"a bearer token instead", "", func(c *call) {
 			c.drop("client_assertion")
 			c.drop("client_assertion_type")
+			c.header = nil
 			c.say("Authorization: Bearer " + secrets.jwt(td.jwt(t, "/billing", issuer)))
 		}, client(oauth.ReasonMethodNotAllowed, "CA-7")},
 		{"two methods", "", func(c *call) { c.set("client_secret", "x"); c.say("Authorization: Basic eDp5") }, request(oauth.ReasonMixedCredentials, "CA-5")},
@@ -157,6 +166,19 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 		}, client(oauth.ReasonExpired, "XS-22")},
 		{"an SVID of another client", "spiffe_jwt", func(c *call) { c.set("client_assertion", td.jwt(t, "/other", issuer)) }, client(oauth.ReasonClientIDMismatch, "CA-9")},
 		{"an SVID of another client", "spiffe_x509", func(c *call) { c.cert = td.svid(t, "/other") }, client(oauth.ReasonClientIDMismatch, "CA-9")},
+		{"a header without its proof", "spiffe_wit", func(c *call) { c.header = c.header[:1] }, client(oauth.ReasonPoPMissing, "PP-1")},
+		{"a proof without its header", "spiffe_wit", func(c *call) { c.header = c.header[1:] }, client(oauth.ReasonAssertionMissing, "PP-1")},
+		{"the header twice", "spiffe_wit", func(c *call) { c.say(c.header[0]) }, client(oauth.ReasonAssertionMalformed, "PP-1")},
+		{"no client_id", "spiffe_wit", func(c *call) { c.drop("client_id") }, request(oauth.ReasonClientIDMissing, "CW-6")},
+		{"expired", "spiffe_wit", func(c *call) { c.header = attested(t, td, "/ledger", inClaims("exp", later(-2*time.Minute))) }, client(oauth.ReasonExpired, "WS-7")},
+		{"typ of another token", "spiffe_wit", func(c *call) { c.header = attested(t, td, "/ledger", inHeader("typ", "JWT")) }, client(oauth.ReasonWrongTokenType, "WS-2")},
+		{"a proof by another key", "spiffe_wit", func(c *call) { c.header[1] = attested(t, td, "/ledger")[1] }, client(oauth.ReasonPoPBad, "PP-4")},
+		{"trust domain of nobody", "spiffe_wit", func(c *call) { c.header = attested(t, foreign, "/ledger") }, client(oauth.ReasonTDUnknown, "JS-13")},
+		{"method of another client", "spiffe_wit", func(c *call) {
+			c.set("client_id", td.id("/billing"))
+			c.header = attested(t, td, "/billing")
+		}, client(oauth.ReasonMethodNotAllowed, "CA-7")},
+		{"a WIT-SVID of another client", "spiffe_wit", func(c *call) { c.header = attested(t, td, "/other") }, client(oauth.ReasonClientIDMismatch, "CA-9")},
 		{"a body over the limit", "", func(c *call) { c.body = c.form.Encode() + "&x=" + strings.Repeat("a", 64<<10) }, refusal{"(too_large)", oauth.ReasonRequestTooLarge, "GL-8"}},
 	}
 	for method, base := range methods {
@@ -187,6 +209,15 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 						t.Errorf("status %d", a.status)
 					}
 				})
+				if method == "spiffe_wit" {
+					t.Run("PP-8 a proof replayed", func(t *testing.T) {
+						c := good("unknown")
+						if a := s.do(t, c); a.status >= 300 {
+							t.Fatalf("%d %s", a.status, a.body)
+						}
+						s.refused(t, c, client(oauth.ReasonPoPReplayed, "PP-8"))
+					})
+				}
 				own := live
 				if at.path == "/revoke" { // live is to live on
 					own = string(s.granted(t, base()).token.AccessToken)
@@ -207,11 +238,26 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 	}
 }
 
+// attested are the headers of a WIT-SVID with a fresh proof; the mutations are of the
+// WIT-SVID.
+func attested(t *testing.T, d *domain, path string, mutate ...mutation) []string {
+	t.Helper()
+	holder := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	wit := secrets.jwt(must(d.WITSVID(path, holder.Public(), mutate...)))
+	proof := secrets.jwt(must(devca.Proof(holder, issuer, time.Now())))
+	return []string{oauth.HeaderClientAttestation + ": " + wit, oauth.HeaderClientAttestationPoP + ": " + proof}
+}
+
+func withWIT(t *testing.T, d *domain, path, clientID string) call {
+	t.Helper()
+	return call{header: attested(t, d, path), form: form("client_id", clientID)}
+}
+
 // CJ-7: the older form of the audience is the URL of the endpoint called and of no
 // other.
 func TestAudienceIsTheEndpointCalled(t *testing.T) {
 	t.Parallel()
-	td := newDomain(t, "example.org", devca.Options{})
+	td := newDomain(t, "example.org", devca.Options{WIT: true})
 	config, _, _ := strings.Cut(endpointConfig, `  - {client_id: "spiffe://nokeys.test/w"`)
 	s := start(t, config, td)
 	paths := []string{"/token", "/introspect", "/revoke", "/par"}

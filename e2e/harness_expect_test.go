@@ -134,7 +134,11 @@ func (s *server) examine(t *testing.T, a answer) granted {
 			t.Errorf("AT-2 %s is %q, not %q", pair[0], g.claim(pair[0]), pair[1])
 		}
 	}
-	if a.token.TokenType != "Bearer" || a.token.ExpiresIn != g.number("exp")-g.number("iat") || a.token.ExpiresIn < 1 {
+	kind := "Bearer"
+	if cnf, _ := g.claims["cnf"].(map[string]any); cnf["jkt"] != nil {
+		kind = "DPoP"
+	}
+	if a.token.TokenType != kind || a.token.ExpiresIn != g.number("exp")-g.number("iat") || a.token.ExpiresIn < 1 {
 		t.Errorf("TK-6 token_type %q, expires_in %d, exp-iat %d", a.token.TokenType, a.token.ExpiresIn, g.number("exp")-g.number("iat"))
 	}
 	if s.record != nil && (a.audit.text("outcome") != "granted" || a.audit["reason"] != nil) {
