@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	Reload func(why string) error
 	// Explain judges a credential as the server would now, and changes nothing.
 	Explain func(context.Context, explain.Question) (explain.Report, error)
+	// Revoke revokes what was issued, and knows when that is over. Revoked is all that
+	// is revoked now, the latest first.
+	Revoke  func(ctx context.Context, kind revocation.Kind, value, reason, by string) (revocation.Entry, error)
+	Revoked func() []revocation.Entry
 	// Decision finds a decision in the audit record.
 	Decision func(ctx context.Context, requestID string) (explain.Decision, error)
 	// Clients are those that are not in the configuration, and blocks.
@@ -64,6 +69,8 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("GET /keys", s.keys)
 	mux.HandleFunc("POST /keys/rotate", s.rotate)
 	mux.HandleFunc("POST /keys/{kid}/remove", s.remove)
+	mux.HandleFunc("GET /revocations", s.revocations)
+	mux.HandleFunc("POST /revocations", s.revoke)
 	mux.HandleFunc("POST /reload", s.reload)
 	mux.HandleFunc("GET /profiles/{kind}", s.profile)
 	mux.HandleFunc("POST /explain", s.explain)

@@ -5,8 +5,15 @@ import (
 	"time"
 )
 
-// EventToken is the event of a decision at the token endpoint.
-const EventToken = "token"
+// Events of decisions at the endpoints.
+const (
+	EventToken = "token"
+	EventPAR   = "par" // a pushed authorization request
+	// EventIntrospect is granted when the token is active, and refused also where the
+	// caller was answered that it is not.
+	EventIntrospect = "introspect"
+	EventRevoke     = "revoke"
+)
 
 // EventRegister is the event of a client that was registered by its own first
 // request, or that from then on waits for an operator. It comes before that of the
@@ -21,6 +28,7 @@ const (
 	EventBundleOverride = "bundle_override" // the same, and one with a lower sequence was to be taken
 	EventKeyRotate      = "key_rotate"      // the next signing key was made
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
+	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
 	EventClientApprove  = "client_approve"  // a workload may be a client
 	EventClientBlock    = "client_block"    // a client or a workload gets nothing
 	EventClientUnblock  = "client_unblock"  // it does again
@@ -67,8 +75,9 @@ type Event struct {
 	Proven            bool   // SPIFFEID was proven, not only claimed
 	AuthMethod        string // an oauth.AuthMethod
 	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
-	SVIDKeyID         string // kid of the JWT-SVID, or serial number of the X.509-SVID (CA-14)
-	SVIDTokenID       string // jti of the JWT-SVID, if it had one
+	SVIDKeyID         string // kid of the JWT-SVID or WIT-SVID, or serial number of the X.509-SVID (CA-14)
+	SVIDTokenID       string // jti of the JWT-SVID or WIT-SVID, if it had one
+	Proof             string // hex mark of the proof that was used up: it finds a second use, and shows nothing of the proof
 	BundleSequence    uint64 // of the bundle that judged it; see HasBundleSequence
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string
@@ -78,6 +87,7 @@ type Event struct {
 	Scope      string
 	Subject    string
 	PolicyRule string // id of the rule that decided
+	GrantID    string // of what a person granted; refused with code_reused or refresh_token_reused, it is revoked
 
 	FirstUse       string // what first use made of the caller: a registration.Outcome
 	FirstUseReason string // an oauth.Reason: why it would have refused (mode observe)
@@ -90,6 +100,9 @@ type Event struct {
 	KeyID   string    // of the key that signed it
 	Binding string    // an oauth.Binding
 	Expires time.Time // of what was issued
+
+	Revoked string // admin_revoke: what, as kind and value with a space between
+	Note    string // an operator's words on why
 
 	// What the Log says about itself.
 	failedEvents uint64 // resumed: how many events could not be recorded

@@ -67,7 +67,7 @@ func TestRegistration(t *testing.T) {
 		t.Fatalf("read %+v", r)
 	}
 	one := r.Templates[0]
-	if one.Name != "lab.test" || one.Allow[0].String() != "spiffe://lab.test/ns/ci/*" || len(one.Methods) != 2 || one.Methods[1] != oauth.MethodX509 || len(one.Scope) != 1 {
+	if one.Name != "lab.test" || one.Allow[0].String() != "spiffe://lab.test/ns/ci/*" || len(one.Methods) != 3 || one.Methods[1] != oauth.MethodX509 || one.Methods[2] != oauth.MethodWIT || len(one.Scope) != 1 {
 		t.Errorf("read %+v", one)
 	}
 	listed := read("mode: approve, max_clients: 1, new_clients: 0, templates: [{allow: [/a/b], resources: [https://b.example.com/], lifetime: 1m, binding: required}, {" + flat + "}]")

@@ -17,11 +17,11 @@ func clientCredentials(_ context.Context, caller clientauth.Caller, req *tokenre
 	if !req.Parsed() { // nobody asked for anything: a fault of ours
 		return Authorization{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-1", "a parsed request", "none")
 	}
-	scope, err := parseScope(req.Scope())
+	scope, err := tokenrequest.ParseScope(req.Scope())
 	if err != nil {
 		return Authorization{}, err
 	}
-	if err := checkResources(req.Resources()); err != nil {
+	if err := tokenrequest.CheckResources(req.Resources()); err != nil {
 		return Authorization{}, err
 	}
 	return Authorization{

@@ -2,9 +2,9 @@ package grant
 
 import (
 	"context"
-	"net/url"
 	"strings"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
@@ -20,10 +20,18 @@ type Authorization struct {
 	resources []string
 	scope     []string
 	settle    func(context.Context) (oauth.RefreshToken, error) // nil where nothing is used up
+	grant     *authorization.Grant                              // nil where no person granted anything
+	settled   bool                                              // scope is what was granted before
 }
 
 // Granted reports whether a grant made the authorization.
-func (a Authorization) Granted() bool { return a.grantType != "" && a.caller.Authenticated() }
+func (a Authorization) Granted() bool {
+	return a.grantType != "" && (a.caller.Authenticated() || a.caller.Public() && a.grant != nil)
+}
+
+// Grant is what a person granted; nil where no person did. It is also told of an
+// authorization that was refused, as far as the grant is the caller's.
+func (a Authorization) Grant() *authorization.Grant { return a.grant }
 
 // Caller is the authenticated client.
 func (a Authorization) Caller() clientauth.Caller { return a.caller }
@@ -37,6 +45,7 @@ func (a Authorization) Subject() string { return a.subject }
 // Question is what policy is asked.
 func (a Authorization) Question() policy.Question {
 	_, _, certificate := a.caller.Certificate()
+	_, key := a.caller.Identity().KeyThumbprint()
 	return policy.Question{
 		ClientID:    a.caller.Client().ID(),
 		Template:    a.caller.Client().Template(),
@@ -45,7 +54,9 @@ func (a Authorization) Question() policy.Question {
 		GrantType:   a.grantType,
 		Resources:   a.resources,
 		Scope:       a.scope,
+		Settled:     a.settled,
 		Certificate: certificate,
+		Key:         key,
 	}
 }
 
@@ -70,12 +81,22 @@ type Grants struct {
 	byType map[oauth.GrantType]Grant
 }
 
-// New makes the grants that work.
+// New makes the grants that need nothing but the request.
 func New() *Grants {
 	g := &Grants{byType: map[oauth.GrantType]Grant{}}
 	g.offer(oauth.GrantClientCredentials, clientCredentials)
 	return g
 }
+
+// OfferCodes adds the grants by which a client draws on what a person granted.
+func (g *Grants) OfferCodes(granted *authorization.Grants) {
+	g.offer(oauth.GrantAuthorizationCode, authorizationCode(granted))
+	g.offer(oauth.GrantRefreshToken, refreshToken(granted))
+}
+
+// Parameters are those of token requests, besides those that every form endpoint
+// reads.
+var Parameters = []string{oauth.ParamCode, oauth.ParamRedirectURI, oauth.ParamCodeVerifier, oauth.ParamRefreshToken}
 
 func (g *Grants) offer(t oauth.GrantType, grant Grant) {
 	g.types, g.byType[t] = append(g.types, t), grant
@@ -97,36 +118,4 @@ func (g *Grants) For(t oauth.GrantType) (Grant, error) {
 		expected = append(expected, string(known))
 	}
 	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", strings.Join(expected, ", "), oauth.Shown(string(t)))
-}
-
-// parseScope reads scope (RFC 6749 section 3.3): tokens of printable ASCII
-// without quote and backslash, one space between two. One that stands twice counts
-// once.
-func parseScope(s string) ([]string, error) {
-	if s == "" {
-		return nil, nil
-	}
-	var tokens []string
-	seen := map[string]bool{} // a search in tokens would take half a second for a body full of them (GL-8)
-	for token := range strings.SplitSeq(s, " ") {
-		if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c < 0x21 || c > 0x7e || c == '"' || c == '\\' }) {
-			return nil, oauth.Refuse(oauth.InvalidScope, oauth.ReasonScopeMalformed, "TK-5", "scope tokens with one space between two", oauth.Shown(s))
-		}
-		if !seen[token] {
-			seen[token] = true
-			tokens = append(tokens, token)
-		}
-	}
-	return tokens, nil
-}
-
-// checkResources is RFC 8707 section 2: absolute URIs without a fragment.
-func checkResources(resources []string) error {
-	for _, r := range resources {
-		u, err := url.Parse(r)
-		if err != nil || !u.IsAbs() || strings.Contains(r, "#") {
-			return oauth.Refuse(oauth.InvalidTarget, oauth.ReasonResourceUnknown, "TK-5", "an absolute URI without a fragment", oauth.Shown(r))
-		}
-	}
-	return nil
 }

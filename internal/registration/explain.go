@@ -15,7 +15,7 @@ import (
 // Asked is a request as explaining is told of it: one credential, and client_id
 // perhaps.
 type Asked struct {
-	Method oauth.AuthMethod // spiffe_jwt or spiffe_x509
+	Method oauth.AuthMethod
 	// ClientID is client_id; empty where the request has none, or, unless Said,
 	// where nobody told.
 	ClientID string
@@ -74,8 +74,11 @@ func (r *Registry) covered(id spiffeid.ID) bool {
 // registry is that of nobody knows which server: no rule is judged.
 func (r *Registry) ExplainClaim(ctx context.Context, asked Asked) oauth.Explanation {
 	s := &claiming{claim: Claim{registry: r, clientID: asked.ClientID}, certificate: asked.Method == oauth.MethodX509}
-	if asked.Method == oauth.MethodJWT {
+	switch asked.Method {
+	case oauth.MethodJWT:
 		s.credential = tokenrequest.JWTSVID
+	case oauth.MethodWIT:
+		s.credential = tokenrequest.Attestation
 	}
 	if asked.Said && r != nil {
 		s.Facts = factSaid

@@ -7,7 +7,9 @@ import (
 	"runtime/debug"
 
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
@@ -18,6 +20,9 @@ import (
 type formEndpoint struct {
 	event string // its name in the audit record
 	path  string // below the issuer
+	// public says that public clients are let in; what they may do there the
+	// operation decides. Elsewhere nobody comes without a proof.
+	public bool
 	// parameters are those that it reads besides the ones that all have.
 	parameters []string
 	// begin judges what can be judged of a sound request before its client is
@@ -42,9 +47,14 @@ type answer func(w *response)
 
 // formEndpoints are all that there are.
 func (s *Server) formEndpoints() []formEndpoint {
-	return []formEndpoint{
-		{event: audit.EventToken, path: oauth.PathToken, begin: s.beginToken},
+	all := []formEndpoint{
+		{event: audit.EventToken, path: oauth.PathToken, public: true, parameters: grant.Parameters, begin: s.beginToken},
 	}
+	all = append(all, s.introspection(), s.revocation())
+	if s.config.Requests != nil {
+		all = append(all, formEndpoint{event: audit.EventPAR, path: oauth.PathPAR, public: true, parameters: authorization.Parameters, begin: s.beginPush})
+	}
+	return all
 }
 
 // formHandler is an endpoint on one listener. It knows itself by url, which comes
@@ -106,7 +116,7 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 		return nil, err
 	}
 	rec.caller(caller)
-	if err := s.admitClient(caller.Client().ID()); err != nil {
+	if err := s.admit(e, caller); err != nil {
 		return nil, err
 	}
 	// 4. What the endpoint is for.
@@ -117,11 +127,29 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 	}
 	// 5. The event is recorded.
 	rec.span.Stage(trace.Record)
+	if no := rec.inactive; no != nil {
+		if told := s.refusalRecorded(ctx, rec, no); told != no {
+			return func(w *response) { writeRefusal(w, rec, told) }, nil
+		}
+		return write, nil
+	}
 	if err := s.grantRecorded(ctx, rec); err != nil {
 		return nil, err
 	}
 	// 6. The answer.
 	return write, nil
+}
+
+// admit lets a client in whose identity is proven, as often as it may come. Of one
+// that is public anybody can take the name, so there its source is all that counts.
+func (s *Server) admit(e formEndpoint, caller clientauth.Caller) error {
+	switch {
+	case caller.Authenticated():
+		return s.admitClient(caller.Client().ID())
+	case e.public && caller.Public():
+		return nil
+	}
+	return oauth.Refuse(oauth.InvalidClient, oauth.ReasonMethodNotAllowed, "TK-2", "an authenticated client", "a public client")
 }
 
 // grantRecorded writes the event of a granted request and counts it. Without a

@@ -64,11 +64,11 @@ func newMetrics(c *Config) *metrics {
 		Name: "svidgate_signature_results_total", Help: "Authenticated callers, by whether their signature or chain was found good now or was remembered.",
 	}, []string{"method", "result"})
 	m.issuedFor, m.proofs = map[issue]prometheus.Counter{}, map[proof]prometheus.Counter{}
-	for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
+	for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT} {
 		m.proofs[proof{string(method), true}] = results.WithLabelValues(string(method), "remembered")
 		m.proofs[proof{string(method), false}] = results.WithLabelValues(string(method), "verified")
 		for _, g := range c.Grants.Types() {
-			for _, binding := range []oauth.Binding{oauth.BindingBearer, oauth.BindingCertificate} {
+			for _, binding := range []oauth.Binding{oauth.BindingBearer, oauth.BindingCertificate, oauth.BindingKey} {
 				i := issue{string(g), string(method), string(binding)}
 				m.issuedFor[i] = m.issued.WithLabelValues(i.grant, i.method, i.binding)
 			}
@@ -90,7 +90,7 @@ func newMetrics(c *Config) *metrics {
 	built := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build.Read().Version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring},
+	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring}, revocationState{c.Revocations},
 		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registrations = prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -21,6 +21,7 @@ func (s *Server) beginToken(request *tokenrequest.Request) (operation, error) {
 func (s *Server) token(ctx context.Context, c *call, authorize grant.Grant) (answer, error) {
 	// The grant says what is asked for.
 	authorization, err := authorize(ctx, c.caller, c.request)
+	c.record.drawsOn(authorization.Grant())
 	if err != nil {
 		return nil, err
 	}

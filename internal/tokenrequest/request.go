@@ -29,7 +29,7 @@ const (
 	NoCredential Credential = iota
 	// JWTSVID: client_assertion with the type for JWT-SVIDs.
 	JWTSVID
-	// Attestation: the headers of a WIT-SVID.
+	// Attestation: the headers of a WIT-SVID and its proof.
 	Attestation
 	// SharedSecret: an Authorization header or client_secret.
 	SharedSecret
@@ -47,13 +47,15 @@ type Request struct {
 	credential   Credential
 	scheme       string
 	assertion    string
+	attestation  string
+	proof        string
 	scope        string
 	resources    []string
 	certificates []*x509.Certificate
 	parameters   form
 }
 
-// String is all that a request prints and logs as: its assertion must not get
+// String is all that a request prints and logs as: its credentials must not get
 // into a log by way of fmt (AU-2).
 func (r *Request) String() string {
 	return "request to " + r.endpoint.Name + " by " + oauth.Shown(r.clientID)
@@ -86,6 +88,12 @@ func (r *Request) AuthorizationScheme() string { return r.scheme }
 
 // Assertion is the JWT-SVID, unjudged.
 func (r *Request) Assertion() string { return r.assertion }
+
+// Attestation is the WIT-SVID, unjudged.
+func (r *Request) Attestation() string { return r.attestation }
+
+// Proof is the proof that came with the WIT-SVID, unjudged.
+func (r *Request) Proof() string { return r.proof }
 
 // Scope is scope as it was sent.
 func (r *Request) Scope() string { return r.scope }

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/revocation"
 )
 
 // A Store is what all stores are.
@@ -25,6 +27,8 @@ type Store interface {
 	io.Closer
 
 	SigningKeys() keys.Document
+	Authorizations() authorization.Records
+	revocation.Store
 	registration.Records
 }
 
@@ -104,6 +108,8 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 	}{
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
+		{"Authorizations", TestAuthorizations},
+		{"Revocations", TestRevocations},
 		{"Records", TestRecords},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
