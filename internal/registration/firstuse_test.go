@@ -713,3 +713,19 @@ func testRegistry(t testing.TB) *registration.Registry {
 	}
 	return r
 }
+
+// TestBlockedPublicClient: a client that proves nothing can be blocked, too.
+func TestBlockedPublicClient(t *testing.T) {
+	f := newFleet(t, nil, registration.Metadata{ClientID: "app", AuthMethods: []oauth.AuthMethod{oauth.MethodNone}, RedirectURIs: []string{"https://app.example.com/"}})
+	claim, err := f.clients.Claim(testidentity.Request(t, testidentity.Certificate("app"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := claim.PublicBlocked(); err != nil {
+		t.Errorf("it is not blocked: %v", err)
+	}
+	if err := f.ledger.Block(t.Context(), registration.Block{Subject: "app"}); err != nil {
+		t.Fatal(err)
+	}
+	refused(oauth.ReasonClientBlocked, "RU-8").Check(t, claim.PublicBlocked())
+}
