@@ -152,6 +152,10 @@ func (conn *connection) answer(t *testing.T, c call) answer {
 	return a
 }
 
+// eventOf are the endpoints of which every answer is a decision, by the last part of
+// their path, and the events in the record.
+var eventOf = map[string]string{"": "token", "token": "token", "par": "par"}
+
 // check is what holds for every answer, whatever the test is about.
 func (s *server) check(t *testing.T, c call, a *answer) {
 	t.Helper()
@@ -160,11 +164,12 @@ func (s *server) check(t *testing.T, c call, a *answer) {
 		t.Errorf("Request-Id %q is missing or not new", a.header.Values(oauth.HeaderRequestID))
 	}
 	s.ids[a.id] = true
-	if a.status != http.StatusOK {
+	if a.status >= http.StatusBadRequest {
 		fmt.Fprintf(&s.answers, "%d %v %s\n", a.status, a.header, a.body)
 	}
 	path, _, _ := strings.Cut(c.target, "?")
-	decision := (path == "" || strings.HasSuffix(path, "/token")) && a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed
+	event := eventOf[path[strings.LastIndex(path, "/")+1:]]
+	decision := event != "" && a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed
 	if decision {
 		s.decided++
 	}
@@ -172,11 +177,14 @@ func (s *server) check(t *testing.T, c call, a *answer) {
 	if decision && a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("GL-6 Cache-Control is %q", a.header.Get("Cache-Control"))
 	}
-	if a.status == http.StatusOK && decision {
+	if a.status == http.StatusOK && event == "token" {
 		if err := json.Unmarshal(a.body, &a.token); err != nil {
 			t.Fatalf("%v: %s", err, a.body)
 		}
 		secrets.jwt(string(a.token.AccessToken))
+		if a.token.RefreshToken != "" {
+			secrets.add("refresh token", string(a.token.RefreshToken))
+		}
 	}
 	if s.record == nil {
 		return
@@ -189,8 +197,8 @@ func (s *server) check(t *testing.T, c call, a *answer) {
 		t.Errorf("TK-9 status %d has %d audit lines, want one", a.status, len(lines))
 	case decision:
 		a.audit = lines[0]
-		if lines[0].text("event") != "token" {
-			t.Errorf("event %q", lines[0].text("event"))
+		if lines[0].text("event") != event {
+			t.Errorf("event %q, want %q", lines[0].text("event"), event)
 		}
 	}
 }
