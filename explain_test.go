@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,8 @@ import (
 )
 
 func TestRules(t *testing.T) {
-	seen := map[oauth.AuthMethod]map[string]bool{oauth.MethodJWT: {}, oauth.MethodX509: {}}
+	seen := map[oauth.AuthMethod]map[string]bool{oauth.MethodJWT: {}, oauth.MethodX509: {}, oauth.MethodWIT: {}}
+	order := []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT}
 	last := oauth.MethodJWT
 	for _, r := range svidgate.Rules() {
 		if r.ID == "" || r.Source == "" || r.What == "" {
@@ -23,13 +25,15 @@ func TestRules(t *testing.T) {
 			t.Fatalf("%s has the rule %s twice, or is no method", r.Method, r.ID)
 		}
 		seen[r.Method][r.ID] = true
-		if last == oauth.MethodX509 && r.Method == oauth.MethodJWT {
+		if slices.Index(order, r.Method) < slices.Index(order, last) {
 			t.Error("the rules of the methods are mixed")
 		}
 		last = r.Method
 	}
-	if len(seen[oauth.MethodJWT]) < 20 || len(seen[oauth.MethodX509]) < 20 {
-		t.Errorf("%d and %d rules", len(seen[oauth.MethodJWT]), len(seen[oauth.MethodX509]))
+	for _, m := range order {
+		if len(seen[m]) < 20 {
+			t.Errorf("%s: %d rules", m, len(seen[m]))
+		}
 	}
 	// The caller cannot change the list.
 	svidgate.Rules()[0].ID = "changed"

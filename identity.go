@@ -27,7 +27,10 @@ type Identity struct {
 	sequence   uint64
 	sequenced  bool
 	legacyAud  bool
-	thumbprint [32]byte
+	thumbprint [32]byte // of the certificate, or of the WIT-SVID's key
+	proof      [32]byte // names the proof beside a WIT-SVID
+	proofUntil time.Time
+	proofMade  time.Time
 	remembered bool
 }
 
@@ -52,13 +55,36 @@ func (i Identity) SPIFFEID() spiffeid.ID { return i.id }
 // Method is how it was proven.
 func (i Identity) Method() oauth.AuthMethod { return i.method }
 
-// ExpiresAt is the exp of a JWT-SVID or the notAfter of a certificate.
+// ExpiresAt is the exp of a JWT-SVID or a WIT-SVID, or the notAfter of a
+// certificate.
 func (i Identity) ExpiresAt() time.Time { return i.expiresAt }
 
 // CertificateThumbprint is the SHA-256 of the leaf's DER form, the value of
 // x5t#S256 (MT-1); false without a certificate.
 func (i Identity) CertificateThumbprint() ([32]byte, bool) {
 	return i.thumbprint, i.method == oauth.MethodX509
+}
+
+// KeyThumbprint is the RFC 7638 SHA-256 thumbprint of the key that a WIT-SVID
+// names and whose possession was proven, the value of jkt; false without a
+// WIT-SVID.
+func (i Identity) KeyThumbprint() ([32]byte, bool) {
+	return i.thumbprint, i.method == oauth.MethodWIT
+}
+
+// A ProofUse is what single use of a WIT-SVID's proof is counted by (PP-8).
+type ProofUse struct {
+	// Mark names the proof: a digest of the key's thumbprint and of jti.
+	Mark [32]byte
+	// Made is the proof's iat.
+	Made time.Time
+	// Until is when its time alone refuses it, so that the mark may be forgotten.
+	Until time.Time
+}
+
+// ProofUse is the use of the proof that came with a WIT-SVID; false without one.
+func (i Identity) ProofUse() (ProofUse, bool) {
+	return ProofUse{i.proof, i.proofMade, i.proofUntil}, i.method == oauth.MethodWIT
 }
 
 // Digest is the SHA-256 of the credential as presented: it names the credential
@@ -84,11 +110,11 @@ func UseDigest(assertion string) [32]byte {
 // the Verifier had found good before. Everything else was judged now.
 func (i Identity) Remembered() bool { return i.remembered }
 
-// KeyID is the kid of the key that verified a JWT-SVID, or the serial number of
-// a certificate; for the audit record (CA-14).
+// KeyID is the kid of the key that verified a JWT-SVID or a WIT-SVID, or the
+// serial number of a certificate; for the audit record (CA-14).
 func (i Identity) KeyID() string { return i.keyID }
 
-// TokenID is the jti of a JWT-SVID that had one, made fit to print.
+// TokenID is the jti of a JWT-SVID or a WIT-SVID that had one, made fit to print.
 func (i Identity) TokenID() string { return i.tokenID }
 
 // BundleSequence is the spiffe_sequence of the bundle that was used; false when

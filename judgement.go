@@ -86,6 +86,17 @@ func (j *judgement) readID() {
 	}
 }
 
+// profileInForce is that of the client behind the identity, if ask knows one, or
+// else that of its trust domain.
+func (j *judgement) profileInForce(ask func(spiffeid.ID) Profile) Profile {
+	if ask != nil {
+		if p := ask(j.id); p != "" {
+			return p
+		}
+	}
+	return j.settings.Profile
+}
+
 // bundleRules are the rules on the trust domain and its bundle, for SVIDs that
 // are verified with entries of this use.
 func bundleRules[S state](use bundle.Use) []judge.Rule[S] {
@@ -150,7 +161,7 @@ func bundleRules[S state](use bundle.Use) []judge.Rule[S] {
 			},
 		},
 		{
-			ID: "BU-12", Source: "JWT-SVID 6.2; X509-SVID 6.2", What: "the bundle verifies this kind of SVID", Needs: factBundle,
+			ID: "BU-12", Source: "JWT-SVID 6.2; X509-SVID 6.2; WIT-SVID 6.2", What: "the bundle verifies this kind of SVID", Needs: factBundle,
 			Judge: func(_ context.Context, s S) oauth.Reason {
 				if !s.shared().snapshot.Supports(use) {
 					return oauth.ReasonBundleNoKeys

@@ -26,7 +26,7 @@ var jwtAudienceRules = []judge.Rule[*jwtState]{
 	{
 		ID: "CJ-6", Source: "draft section 3.1 step 3; CJ-7 by profile", What: "the audience is this server", Needs: factAudience | factID,
 		Judge: func(_ context.Context, s *jwtState) oauth.Reason {
-			s.profile = s.profileInForce()
+			s.profile = s.profileInForce(s.in.Profile)
 			if s.profile.AcceptsIssuerAudience() && s.audience == s.v.issuer {
 				return ""
 			}
@@ -51,13 +51,4 @@ var jwtAudienceRules = []judge.Rule[*jwtState]{
 		},
 		Presented: func(s *jwtState) string { return shownText(s.audience) },
 	},
-}
-
-func (s *jwtState) profileInForce() Profile {
-	if s.in.Profile != nil {
-		if p := s.in.Profile(s.id); p != "" {
-			return p
-		}
-	}
-	return s.settings.Profile
 }

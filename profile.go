@@ -56,6 +56,10 @@ func (p Profile) ClientIDIsSPIFFEID(m oauth.AuthMethod) bool {
 	return m == oauth.MethodX509 && (p == IETF02 || p == Seed)
 }
 
+// AllowsWIT reports whether WIT-SVIDs authenticate at all: the first edition did
+// not know them.
+func (p Profile) AllowsWIT() bool { return p == Transition || p == Latest || p == IETF02 }
+
 // AllowsWildcard reports whether a spiffe_id ending in /* takes part with this
 // method (MD-20).
 func (p Profile) AllowsWildcard(m oauth.AuthMethod) bool {

@@ -1,9 +1,12 @@
 package svidgate
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"time"
+
+	"github.com/svidgate/svidgate/internal/jose"
 )
 
 // What a Verifier remembers: that a signature was good, and that certificates led
@@ -23,6 +26,7 @@ import (
 const (
 	maxSignatures = 1 << 16 // about 200 bytes each
 	maxPaths      = 1 << 15 // about 200 bytes each
+	maxHolders    = 1 << 15 // about 500 bytes each, of EC keys
 )
 
 // A signatureKey is all that JS-12 depends on.
@@ -52,6 +56,37 @@ func (s *jwtState) rememberSignature() {
 		return
 	}
 	s.v.signatures.Put(s.id.TrustDomain().Name(), s.signatureKey(), struct{}{})
+}
+
+// A holder is what a WIT-SVID says of the key that its proof is made with. It
+// follows from the bytes of the WIT-SVID alone, and so is remembered with their
+// signature. The proof itself is new each time.
+type holder struct {
+	key        crypto.PublicKey
+	alg        jose.Algorithm
+	thumbprint [sha256.Size]byte
+}
+
+func (s *witState) signatureKey() signatureKey {
+	return signatureKey{s.digest, s.key.Digest(), s.snapshot.ContentDigest(), s.snapshot.Generation()}
+}
+
+func (s *witState) recallHolder() bool {
+	var room [1 << 10]byte // most fit, and need no copy on the heap
+	s.digest = sha256.Sum256(append(room[:0], s.in.Attestation...))
+	if s.afresh {
+		return false
+	}
+	var ok bool
+	s.holder, ok = s.v.holders.Get(s.id.TrustDomain().Name(), s.signatureKey())
+	return ok
+}
+
+func (s *witState) rememberHolder() {
+	if s.afresh || s.remembered || !s.Has(factSigned) {
+		return
+	}
+	s.v.holders.Put(s.id.TrustDomain().Name(), s.signatureKey(), s.holder)
 }
 
 // A pathKey is all that XS-10 and XS-14 depend on but the time.

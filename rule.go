@@ -2,6 +2,7 @@ package svidgate
 
 import (
 	"context"
+	"slices"
 
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
@@ -9,16 +10,23 @@ import (
 
 // The facts that rules of this package establish for later ones.
 const (
-	factParsed     judge.Fact = 1 << iota // the credential was taken apart
-	factIDText                            // there is one text that claims to be its SPIFFE ID
-	factID                                // that text is a SPIFFE ID
-	factConfigured                        // its trust domain is configured
-	factBundle                            // the trust domain's bundle is at hand
-	factKey                               // the verifying key is chosen
-	factAudience                          // there is exactly one audience
-	factExpiry                            // there is a readable exp
-	factChain                             // a chain to an anchor was built
-	factSigned                            // the signature is that key's
+	factParsed       judge.Fact = 1 << iota // the credential was taken apart
+	factIDText                              // there is one text that claims to be its SPIFFE ID
+	factID                                  // that text is a SPIFFE ID
+	factConfigured                          // its trust domain is configured
+	factBundle                              // the trust domain's bundle is at hand
+	factKey                                 // the verifying key is chosen
+	factAudience                            // there is exactly one audience
+	factExpiry                              // there is a readable exp
+	factChain                               // a chain to an anchor was built
+	factSigned                              // the signature is that key's
+	factKeyID                               // the verifying key is named
+	factConfirmation                        // a public key is in cnf
+	factHolder                              // the holder's key is read, and its algorithm fits it
+	factProof                               // it is known whether there is a proof
+	factProofShown                          // there is one
+	factProofRead                           // the proof was taken apart
+	factClientID                            // client_id is known, or that there is none
 )
 
 // A state is what the rules of one method work on: one credential while it is
@@ -30,7 +38,7 @@ type state interface {
 
 // Rules lists the rules of every method in the order in which they are judged.
 func Rules() []oauth.RuleInfo {
-	return append(judge.Infos(oauth.MethodJWT, jwtRules), judge.Infos(oauth.MethodX509, x509Rules)...)
+	return slices.Concat(judge.Infos(oauth.MethodJWT, jwtRules), judge.Infos(oauth.MethodX509, x509Rules), judge.Infos(oauth.MethodWIT, witRules))
 }
 
 // explain walks the rules of a method to their end.
@@ -45,7 +53,7 @@ func explain[S state](ctx context.Context, method oauth.AuthMethod, rules []judg
 
 // Refusal gives a reason its code. Every failure of a credential looks alike
 // outside (ER-3, ER-4); only a trust domain that never was ready is the server's
-// own affair.
+// own affair, and one without the right challenge is told to fetch it.
 func (j *judgement) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
 	code := oauth.InvalidClient
 	switch reason {
@@ -53,6 +61,8 @@ func (j *judgement) Refusal(reason oauth.Reason, rule, expected, presented strin
 		code = oauth.Unavailable
 	case oauth.ReasonInternal:
 		code = oauth.ServerError
+	case oauth.ReasonChallengeMissing, oauth.ReasonChallengeBad:
+		code = oauth.UseAttestationChallenge
 	}
 	e := oauth.Refuse(code, reason, rule, expected, presented)
 	if j.Has(factID) {

@@ -34,8 +34,8 @@ type Bundles interface {
 type Settings struct {
 	// Profile is the edition whose rules apply; empty is Transition.
 	Profile Profile
-	// Leeway is the clock skew forgiven on the times in a JWT-SVID, up to 300 s
-	// (JS-10); 0 and NoLeeway forgive none. Certificates get none.
+	// Leeway is the clock skew forgiven on the times in a JWT-SVID or WIT-SVID, up
+	// to 300 s (JS-10), of which a WIT-SVID is forgiven 120 s at most (WS-7); 0 and NoLeeway forgive none. Certificates get none.
 	Leeway time.Duration
 	// MaxLifetime bounds what is left of a JWT-SVID's life; 0 is 1 h (JS-19).
 	MaxLifetime time.Duration
@@ -44,6 +44,8 @@ type Settings struct {
 	MaxBundleAge time.Duration
 	// RequireKeyID refuses a JWT-SVID without kid (JS-14).
 	RequireKeyID bool
+	// NoWIT refuses every WIT-SVID, as the profile Seed does.
+	NoWIT bool
 }
 
 const (
@@ -97,6 +99,7 @@ type Verifier struct {
 	sight    func(Sighting)
 
 	signatures *proven.Memory[signatureKey, struct{}]
+	holders    *proven.Memory[signatureKey, holder]
 	paths      *proven.Memory[pathKey, validity]
 }
 
@@ -148,6 +151,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	v := &Verifier{
 		issuer: c.Issuer, settings: c.Settings, perTD: perTD, bundles: c.Bundles, refresh: c.Refresh, now: c.Now, log: c.Log, sight: c.Sighted,
 		signatures: proven.New[signatureKey, struct{}](maxSignatures, maxSignatures/2),
+		holders:    proven.New[signatureKey, holder](maxHolders, maxHolders/2),
 		paths:      proven.New[pathKey, validity](maxPaths, maxPaths/2),
 	}
 	if v.now == nil {
@@ -166,6 +170,7 @@ func (s Settings) or(general Settings) Settings {
 	s.MaxLifetime = cmp.Or(s.MaxLifetime, general.MaxLifetime)
 	s.MaxBundleAge = cmp.Or(s.MaxBundleAge, general.MaxBundleAge)
 	s.RequireKeyID = s.RequireKeyID || general.RequireKeyID
+	s.NoWIT = s.NoWIT || general.NoWIT
 	return s
 }
 
@@ -250,4 +255,64 @@ func (v *Verifier) ExplainX509SVID(ctx context.Context, chain []*x509.Certificat
 	s := newX509State(v, chain)
 	s.afresh = true
 	return explain(ctx, oauth.MethodX509, x509Rules, s)
+}
+
+// A WITPresentation is a WIT-SVID with the proof that its holder sent it, and the
+// circumstances they were shown in.
+type WITPresentation struct {
+	// Attestation is the value of OAuth-Client-Attestation: the WIT-SVID.
+	Attestation string
+	// Proof is the value of OAuth-Client-Attestation-PoP. Without one nothing is
+	// proven (WS-17).
+	Proof string
+	// ClientID is client_id, which the proof's iss may name instead of the SPIFFE
+	// ID (PP-9).
+	ClientID string
+	// Challenge says whether a challenge is one of the server's that still counts.
+	// Nil where the server gives none: then the proof's is not looked at.
+	Challenge func(challenge string) bool
+	// ChallengeRequired refuses a proof without a challenge, where there are some.
+	ChallengeRequired bool
+	// Profile is as in [JWTPresentation].
+	Profile func(spiffeid.ID) Profile
+
+	// For explaining only: what nobody told. Rules that need it are not judged.
+	ProofUntold, ClientIDUntold bool
+}
+
+// Format keeps WIT-SVID and proof out of whatever prints the presentation (AU-2).
+func (p WITPresentation) Format(f fmt.State, _ rune) { io.WriteString(f, "WIT-SVID presented") }
+
+// LogValue does the same for slog.
+func (p WITPresentation) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// VerifyWITSVID judges a WIT-SVID by rules WS-* and then the proof beside it by
+// rules PP-*. The error is an *oauth.Error: as for VerifyJWTSVID, or
+// oauth.UseAttestationChallenge.
+//
+// Not checked here: that the identity belongs to a client, and whether the proof
+// was used before ([Identity.ProofUse]).
+func (v *Verifier) VerifyWITSVID(ctx context.Context, p WITPresentation) (Identity, error) {
+	p.ProofUntold, p.ClientIDUntold = false, false
+	s := newWITState(v, p)
+	if e := judge.FirstRefusal(ctx, witRules, s); e != nil {
+		return Identity{}, e
+	}
+	i := s.identity()
+	v.sightedWIT(s, i)
+	return i, nil
+}
+
+// ExplainWITSVID judges every rule it can and says what each found. It takes
+// nothing from memory and puts nothing there. Where a proof was told and nothing
+// refuses, the use of it comes along, by which one can look up whether it was used.
+func (v *Verifier) ExplainWITSVID(ctx context.Context, p WITPresentation) (oauth.Explanation, ProofUse) {
+	s := newWITState(v, p)
+	s.afresh = true
+	e := explain(ctx, oauth.MethodWIT, witRules, s)
+	if e.Refusal != nil || s.Unknown != 0 {
+		return e, ProofUse{}
+	}
+	use, _ := s.identity().ProofUse()
+	return e, use
 }

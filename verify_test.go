@@ -198,6 +198,8 @@ func checkOutcome(t testing.TB, id svidgate.Identity, err error, w want) {
 		code = oauth.Unavailable
 	case oauth.ReasonInternal:
 		code = oauth.ServerError
+	case oauth.ReasonChallengeMissing, oauth.ReasonChallengeBad:
+		code = oauth.UseAttestationChallenge
 	}
 	if refusal.Code != code || !errors.Is(err, code) || !errors.Is(err, w.reason) {
 		t.Errorf("ER-4 the code is %s, want %s", refusal.Code, code)

@@ -56,8 +56,10 @@ func texts(m strictjson.Members, name string) (values []string, present bool, er
 }
 
 // parseToken reads a successful answer (RFC 6749 section 5.1, TK-6). A missing
-// scope means the one asked for. expiresIn is 0 when the server does not say.
-func parseToken(body []byte, asked string) (t Token, expiresIn int64, err error) {
+// scope means the one asked for. expiresIn is 0 when the server does not say. A token
+// that is bound to a key (DP-4) is refused where no key was shown: it would be of no
+// use. A bearer token is taken although one was, since not every server binds.
+func parseToken(body []byte, asked string, shown *attestation) (t Token, expiresIn int64, err error) {
 	m, err := strictjson.Object(body)
 	if err != nil {
 		return Token{}, 0, err
@@ -73,8 +75,15 @@ func parseToken(body []byte, asked string) (t Token, expiresIn int64, err error)
 	if err != nil {
 		return Token{}, 0, err
 	}
-	if !equalFold(kind, oauth.TokenTypeBearer) {
-		return Token{}, 0, fmt.Errorf("token_type is %q, this client knows %s", oauth.Shown(kind), oauth.TokenTypeBearer)
+	t = Token{AccessToken: oauth.AccessToken(access), TokenType: oauth.TokenTypeBearer}
+	switch {
+	case equalFold(kind, oauth.TokenTypeBearer):
+	case equalFold(kind, oauth.TokenTypeDPoP) && shown != nil:
+		t.TokenType, t.attestation = oauth.TokenTypeDPoP, shown
+	case equalFold(kind, oauth.TokenTypeDPoP):
+		return Token{}, 0, fmt.Errorf("token_type is %s, and this client has shown no key that a token could be bound to", oauth.TokenTypeDPoP)
+	default:
+		return Token{}, 0, fmt.Errorf("token_type is %q, this client knows %s and %s", oauth.Shown(kind), oauth.TokenTypeBearer, oauth.TokenTypeDPoP)
 	}
 	scope, present, err := text(m, "scope")
 	if err != nil {
@@ -91,7 +100,8 @@ func parseToken(body []byte, asked string) (t Token, expiresIn int64, err error)
 			return Token{}, 0, errors.New("the token has expired already")
 		}
 	}
-	return Token{AccessToken: oauth.AccessToken(access), TokenType: oauth.TokenTypeBearer, Scope: scope}, expiresIn, nil
+	t.Scope = scope
+	return t, expiresIn, nil
 }
 
 // parseRefusal reads the body of an error answer. Anything that is no OAuth error

@@ -25,7 +25,7 @@ func TestParseToken(t *testing.T) { // RFC 6749 section 5.1, TK-6
 		"members nobody asked about": {`{"access_token":"secret","token_type":"Bearer","expires_in":1,"scope":"read","id_token":[{}]}`, "read", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			token, expires, err := parseToken([]byte(tt.body), "asked")
+			token, expires, err := parseToken([]byte(tt.body), "asked", nil)
 			if err != nil || string(token.AccessToken) != "secret" || token.TokenType != "Bearer" || token.Scope != tt.scope || expires != tt.expires {
 				t.Fatalf("got %+v, %d, %v", token, expires, err)
 			}
@@ -38,7 +38,7 @@ func TestParseToken(t *testing.T) { // RFC 6749 section 5.1, TK-6
 		{"token with a space", `"secret"`, `"sec ret"`, "access_token"},
 		{"token that is a number", `"secret"`, `1`, "access_token"},
 		{"no type", `"token_type":"Bearer",`, ``, "token_type"},
-		{"DPoP", `"Bearer"`, `"DPoP"`, `token_type is "DPoP"`},
+		{"DP-4 DPoP, and no key was shown", `"Bearer"`, `"DPoP"`, `token_type is DPoP, and this client has shown no key`},
 		{"N_A", `"Bearer"`, `"N_A"`, "token_type"},
 		{"type in look-alike letters", `"Bearer"`, `"Bearеr"`, "token_type"},
 		{"lifetime as text", `300`, `"300"`, "expires_in"},
@@ -50,7 +50,7 @@ func TestParseToken(t *testing.T) { // RFC 6749 section 5.1, TK-6
 		{"no JSON", good, `access_token=secret`, "JSON"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := parseToken([]byte(strings.Replace(good, tt.old, tt.new, 1)), "")
+			_, _, err := parseToken([]byte(strings.Replace(good, tt.old, tt.new, 1)), "", nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v, want an error with %q", err, tt.want)
 			}
@@ -168,11 +168,11 @@ func FuzzParseToken(f *testing.F) {
 	f.Add([]byte(`{"error":"invalid_client","error_description":"no"}`))
 	f.Add([]byte(`{"access_token":"a\nb"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		token, expires, err := parseToken(body, "asked")
+		token, expires, err := parseToken(body, "asked", nil)
 		if err == nil && (!isVisible(string(token.AccessToken)) || expires < 0) {
 			t.Fatalf("accepted %+v", token)
 		}
-		again, _, err2 := parseToken(body, "asked")
+		again, _, err2 := parseToken(body, "asked", nil)
 		if (err == nil) != (err2 == nil) || token != again {
 			t.Fatal("two answers")
 		}

@@ -1,15 +1,29 @@
 package client
 
-import "strings"
+import (
+	"strings"
 
-// isInvalidToken reports whether the WWW-Authenticate headers hold a Bearer
-// challenge with error="invalid_token" (RFC 6750 section 3). It reads the grammar
-// of RFC 9110 section 11.6.1 and stops at the first thing that does not fit, so a
-// description that quotes the code does not count.
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// isInvalidToken reports whether the WWW-Authenticate headers hold a Bearer or a
+// DPoP challenge with error="invalid_token" (RFC 6750 section 3, RFC 9449 section
+// 7.1). It reads the grammar of RFC 9110 section 11.6.1 and stops at the first thing
+// that does not fit, so a description that quotes the code does not count.
 func isInvalidToken(headers []string) bool {
+	return hasError(headers, oauth.TokenTypeBearer, oauth.InvalidToken) || hasError(headers, oauth.TokenTypeDPoP, oauth.InvalidToken)
+}
+
+// isInvalidProof reports whether they hold one that refuses the DPoP proof and not
+// the token.
+func isInvalidProof(headers []string) bool {
+	return hasError(headers, oauth.TokenTypeDPoP, oauth.InvalidDPoPProof)
+}
+
+func hasError(headers []string, scheme string, code oauth.ErrorCode) bool {
 	for _, h := range headers {
 		r := challengeReader{rest: h}
-		if r.find("bearer", "error", "invalid_token") {
+		if r.find(scheme, "error", string(code)) {
 			return true
 		}
 	}

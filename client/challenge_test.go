@@ -9,6 +9,8 @@ func TestIsInvalidToken(t *testing.T) { // RFC 6750 section 3, RFC 9110 section 
 		want    bool
 	}{
 		{"plain", []string{`Bearer error="invalid_token"`}, true},
+		{"of a token that is bound to a key", []string{`DPoP error="invalid_token", algs="ES256"`}, true},
+		{"of the scheme after, for such a token", []string{`Bearer realm="x", DPoP error="invalid_token"`}, true},
 		{"with more parameters", []string{`Bearer realm="api", error="invalid_token", error_description="it has expired"`}, true},
 		{"as a token", []string{`Bearer error=invalid_token`}, true},
 		{"lower-case scheme", []string{`bearer error="invalid_token"`}, true},
@@ -21,8 +23,8 @@ func TestIsInvalidToken(t *testing.T) { // RFC 6750 section 3, RFC 9110 section 
 
 		{"no header", nil, false},
 		{"another code", []string{`Bearer error="insufficient_scope"`}, false},
-		{"another scheme", []string{`DPoP error="invalid_token"`}, false},
-		{"of the scheme after", []string{`Bearer realm="x", DPoP error="invalid_token"`}, false},
+		{"another scheme", []string{`Digest error="invalid_token"`}, false},
+		{"of the scheme after", []string{`Bearer realm="x", Digest error="invalid_token"`}, false},
 		{"quoted in a description", []string{`Bearer error_description="error=\"invalid_token\""`}, false},
 		{"quoted in a realm", []string{`Bearer realm="x, error=invalid_token"`}, false},
 		{"upper-case value", []string{`Bearer error="INVALID_TOKEN"`}, false},

@@ -27,6 +27,8 @@ type Client struct {
 	plain        *http.Client  // presents no certificate
 	assertions   *assertions   // nil without a JWT-SVID
 	certificates *certificates // nil without an X.509-SVID
+	attestations *attestations // nil without a WIT-SVID
+	challenges   attestationChallenges
 	metadata     *kept[metadata]
 
 	mu      sync.Mutex
@@ -50,9 +52,14 @@ type Request struct {
 // only JSON encoding shows that, also of a struct that holds a Token.
 type Token struct {
 	AccessToken oauth.AccessToken // prints and logs as "redacted"
-	TokenType   string            // "Bearer", for tokens bound to a certificate too
-	Scope       string            // as granted, which may be less than was asked
-	ExpiresAt   time.Time         // by this host's clock, never later than the server's word
+	// TokenType is "Bearer", for tokens bound to a certificate too, or "DPoP" for
+	// those bound to the key of a WIT-SVID, of which each use needs a proof: see
+	// Authorize.
+	TokenType string
+	Scope     string    // as granted, which may be less than was asked
+	ExpiresAt time.Time // by this host's clock, never later than the server's word
+
+	attestation *attestation // whose key the token is bound to; nil with "Bearer"
 }
 
 // Format keeps the access token out of whatever prints the Token, under every verb
@@ -70,7 +77,8 @@ func (t Token) LogValue() slog.Value {
 // tokens differ (F37, MT-4).
 type key struct {
 	request    Request
-	thumbprint [32]byte // zero without a certificate
+	method     oauth.AuthMethod
+	thumbprint [32]byte // of the holder; zero where there is nothing to bind to
 }
 
 type entry struct {
@@ -98,35 +106,36 @@ func (c *Client) Token(ctx context.Context, request Request) (*Token, error) {
 // pair returns a token and the session of the certificate that it may be bound
 // to. With overlap the old pair serves after a rotation until there is a new one,
 // so that the rotation costs no caller anything (MT-4c, F23); that is for callers
-// who can present the old certificate.
+// who can present the old certificate. A token that is bound to the key of a
+// WIT-SVID brings that key along, so there the old pair always serves.
 func (c *Client) pair(ctx context.Context, request Request, overlap bool) (Token, *session, error) {
-	s, previous, err := c.sessions()
+	h, previous, err := c.holders()
 	if err != nil {
 		return Token{}, nil, err
 	}
-	e, err := c.entry(request, s)
+	e, err := c.entry(request, h)
 	if err != nil {
 		return Token{}, nil, err
 	}
-	if previous != nil && overlap {
+	if previous.attestation != nil || previous.session != nil && overlap {
 		if _, ok := e.peek(); !ok {
 			if t, ok := c.peek(request, previous); ok {
 				e.prepare(ctx)
-				return t, previous, nil
+				return t, previous.session, nil
 			}
 		}
 	}
 	t, err := e.get(ctx)
-	return t, s, err
+	return t, h.session, err
 }
 
 // another returns a token other than bad, which an API has called invalid.
 func (c *Client) another(ctx context.Context, request Request, bad Token) (Token, *session, error) {
-	s, _, err := c.sessions()
+	h, _, err := c.holders()
 	if err != nil {
 		return Token{}, nil, err
 	}
-	e, err := c.entry(request, s)
+	e, err := c.entry(request, h)
 	if err != nil {
 		return Token{}, nil, err
 	}
@@ -134,7 +143,7 @@ func (c *Client) another(ctx context.Context, request Request, bad Token) (Token
 	if err == nil && t.AccessToken == bad.AccessToken {
 		err = errors.New("the server gave the same token again")
 	}
-	return t, s, err
+	return t, h.session, err
 }
 
 // sessions is nil, nil without an X.509-SVID to show.
@@ -145,17 +154,11 @@ func (c *Client) sessions() (current, previous *session, err error) {
 	return c.certificates.sessions()
 }
 
-func keyOf(request Request, s *session) key {
-	k := key{request: request}
-	if s != nil {
-		k.thumbprint = s.thumbprint
-	}
-	return k
-}
+func keyOf(request Request, h holder) key { return key{request, h.method, h.thumbprint()} }
 
-func (c *Client) peek(request Request, s *session) (Token, bool) {
+func (c *Client) peek(request Request, h holder) (Token, bool) {
 	c.mu.Lock()
-	e := c.entries[keyOf(request, s)]
+	e := c.entries[keyOf(request, h)]
 	c.mu.Unlock()
 	if e == nil {
 		return Token{}, false
@@ -164,8 +167,8 @@ func (c *Client) peek(request Request, s *session) (Token, bool) {
 }
 
 // entry finds or makes the place of a token in the cache.
-func (c *Client) entry(request Request, s *session) (*entry, error) {
-	k := keyOf(request, s)
+func (c *Client) entry(request Request, h holder) (*entry, error) {
+	k := keyOf(request, h)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.entries[k]
@@ -176,7 +179,7 @@ func (c *Client) entry(request Request, s *session) (*entry, error) {
 		c.makeRoom()
 		e = &entry{kept: kept[Token]{
 			now:   c.now,
-			fetch: func(ctx context.Context) (lease[Token], error) { return c.requestToken(ctx, request, s) },
+			fetch: func(ctx context.Context) (lease[Token], error) { return c.requestToken(ctx, request, h) },
 			failed: func(err error) {
 				c.log.Warn("no new access token could be had", "resource", request.Resource, "scope", request.Scope, "error", err)
 			},

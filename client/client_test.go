@@ -16,23 +16,23 @@ import (
 func TestSpentEntriesAreForgotten(t *testing.T) { // the keys of old SVIDs do not stay in memory
 	now := time.Unix(1e9, 0)
 	c := &Client{now: func() time.Time { return now }, entries: map[key]*entry{}}
-	alive, err := c.entry(Request{Scope: "alive"}, nil)
+	alive, err := c.entry(Request{Scope: "alive"}, holder{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	alive.lease = lease[Token]{end: now.Add(time.Hour)}
-	waiting, err := c.entry(Request{Scope: "waiting"}, nil)
+	waiting, err := c.entry(Request{Scope: "waiting"}, holder{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	waiting.started = true
 	waiting.backoff.fail(now, errors.New("down"))
-	if _, err := c.entry(Request{Scope: "about to begin"}, nil); err != nil {
+	if _, err := c.entry(Request{Scope: "about to begin"}, holder{}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 50 { // one certificate after the other
 		s := &session{thumbprint: [32]byte{byte(i)}}
-		e, err := c.entry(Request{Scope: "read"}, s)
+		e, err := c.entry(Request{Scope: "read"}, holder{session: s})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestSpentEntriesAreForgotten(t *testing.T) { // the keys of old SVIDs do no
 		t.Errorf("%d entries, want the live one, the one that has to wait, the one that has not begun and the newest", n)
 	}
 	for _, scope := range []string{"alive", "waiting", "about to begin"} {
-		if c.entries[keyOf(Request{Scope: scope}, nil)] == nil {
+		if c.entries[keyOf(Request{Scope: scope}, holder{})] == nil {
 			t.Errorf("the entry %q was forgotten", scope)
 		}
 	}

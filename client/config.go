@@ -25,8 +25,8 @@ type Config struct {
 	Credentials []Credential
 
 	// Method is the method the client is registered with. Empty picks the first
-	// that the server offers of spiffe_x509, spiffe_jwt, among those for which
-	// there is a credential (CA-4).
+	// that the server offers of spiffe_x509, spiffe_wit, spiffe_jwt, among those for
+	// which there is a credential (CA-4).
 	Method oauth.AuthMethod
 
 	// EndpointAudience asks for JWT-SVIDs whose audience is the URL of the token
@@ -63,7 +63,7 @@ func (c *Config) validate() error {
 	held := map[oauth.AuthMethod]bool{}
 	for _, cred := range c.Credentials {
 		switch {
-		case cred.jwt == nil && cred.x509 == nil:
+		case cred.jwt == nil && cred.x509 == nil && cred.wit == nil:
 			faults = append(faults, errors.New("config.Credentials: one has no source"))
 		case held[cred.method]:
 			faults = append(faults, fmt.Errorf("config.Credentials: two for %s", cred.method))
@@ -102,6 +102,8 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		switch cred.method {
 		case oauth.MethodJWT:
 			c.assertions = newAssertions(cred.jwt, c.now, c.log)
+		case oauth.MethodWIT:
+			c.attestations = &attestations{source: cred.wit, now: c.now}
 		case oauth.MethodX509:
 			c.certificates = &certificates{source: cred.x509, now: c.now, newHTTPClient: c.newHTTPClient}
 		}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto"
 	"errors"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -26,12 +27,21 @@ type X509Source interface {
 	GetX509SVID() (*x509svid.SVID, error)
 }
 
+// A WITSource holds the workload's WIT-SVID of this moment: the token in compact
+// form, and the private key that it names in cnf. It is asked at every use and must
+// answer from memory. An error means that the workload has no WIT-SVID now, or no
+// longer.
+type WITSource interface {
+	GetWITSVID() (token string, key crypto.Signer, err error)
+}
+
 // A Credential is one kind of SVID that the workload can show. The zero value is
 // none.
 type Credential struct {
 	method oauth.AuthMethod
 	jwt    JWTSource
 	x509   X509Source
+	wit    WITSource
 }
 
 // JWTSVID is client authentication with a JWT-SVID (spiffe_jwt). One assertion is
@@ -47,6 +57,16 @@ func JWTSVID(source JWTSource) Credential {
 // so that tokens can be bound to it, whichever of the two authenticates (CA-6).
 func X509SVID(source X509Source) Credential {
 	return Credential{method: oauth.MethodX509, x509: source}
+}
+
+// WITSVID is client authentication with a WIT-SVID and a proof of possession of its
+// key, made anew for each request to the server (spiffe_wit, PP-15). With it no
+// certificate is shown: tokens are bound to the key of the WIT-SVID (DP-10), and
+// [Client.Transport] or [Token.Authorize] make a DPoP proof for each call of an API.
+// After a rotation a token is used with the key it is bound to until there is a new
+// one, but never after the WIT-SVID of that key has ended (CL-8).
+func WITSVID(source WITSource) Credential {
+	return Credential{method: oauth.MethodWIT, wit: source}
 }
 
 // FromJWTSource makes a JWTSource of go-spiffe's. The subject picks one of several

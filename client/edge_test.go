@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/internal/devca"
+	"github.com/svidgate/svidgate/internal/jose"
 )
 
 // clock is injected everywhere and stands still, so that an hour costs nothing and
@@ -44,6 +46,7 @@ type world struct {
 	webCA     *devca.ServerCA
 	jwt       *jwtSource
 	x509      *x509Source
+	wit       *witSource
 	edge      *edge
 }
 
@@ -51,11 +54,13 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{TB: t}
 	w.start = time.Now()
-	w.authority = must(devca.New("example.org", devca.Options{Now: w.now, JWTLifetime: time.Hour}))
+	w.authority = must(devca.New("example.org", devca.Options{Now: w.now, JWTLifetime: time.Hour, WIT: true}))
 	w.webCA = must(devca.NewServerCA(w.now))
 	w.jwt = &jwtSource{world: w, path: "/billing"}
 	w.x509 = &x509Source{world: w, path: "/billing"}
 	w.x509.rotate()
+	w.wit = &witSource{world: w, path: "/billing"}
+	w.wit.rotate()
 	w.edge = newEdge(w, must(w.webCA.Certificate("127.0.0.1")))
 	return w
 }
@@ -141,6 +146,45 @@ func (s *x509Source) rotate() string {
 func thumbprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:8])
+}
+
+type witSource struct {
+	*world
+	path string
+	mu   sync.Mutex
+	held *held
+}
+
+// held is a WIT-SVID with its key.
+type held struct {
+	token string
+	key   crypto.Signer
+	jkt   string
+}
+
+func (s *witSource) GetWITSVID() (string, crypto.Signer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		return "", nil, fmt.Errorf("no identity issued")
+	}
+	return s.held.token, s.held.key, nil
+}
+
+// rotate issues the next WIT-SVID and returns the thumbprint of its key.
+func (s *witSource) rotate(mutate ...func(header, claims map[string]any)) string {
+	key := must(devca.GenerateKey(devca.P256))
+	h := &held{must(s.authority.WITSVID(s.path, key.Public(), mutate...)), key, must(jose.Thumbprint(key.Public()))}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = h
+	return h.jkt
+}
+
+func (s *witSource) withdraw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = nil
 }
 
 // captured is a token request as it came.

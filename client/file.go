@@ -2,6 +2,9 @@ package client
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +14,9 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 const maxSVIDFile = 64 << 10 // chain or key; MT-8 allows half of it for a chain
@@ -46,7 +52,7 @@ func X509SVIDFiles(chainPath, keyPath string) X509Source {
 
 // errUnsettled marks files that do not make an SVID, perhaps not yet. A missing
 // file is not among them: it has been taken away.
-var errUnsettled = errors.New("the files hold no X.509-SVID")
+var errUnsettled = errors.New("the files hold no SVID with its key")
 
 type x509Files struct {
 	chain, key string
@@ -67,8 +73,8 @@ func (a stamp) equal(b stamp) bool {
 	return a.info != nil && b.info != nil && os.SameFile(a.info, b.info) && a.modTime.Equal(b.modTime) && a.size == b.size
 }
 
-func (f *x509Files) stamps() (s [2]stamp, err error) {
-	for i, path := range []string{f.chain, f.key} {
+func stampsOf(paths ...string) (s [2]stamp, err error) {
+	for i, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
 			return s, err
@@ -81,7 +87,7 @@ func (f *x509Files) stamps() (s [2]stamp, err error) {
 func (f *x509Files) GetX509SVID() (*x509svid.SVID, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before, err := f.stamps()
+	before, err := stampsOf(f.chain, f.key)
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +109,70 @@ func (f *x509Files) GetX509SVID() (*x509svid.SVID, error) {
 	// A file that changed while it was read is read again next time.
 	f.svid, f.stamp = svid, before
 	return svid, nil
+}
+
+// WITSVIDFiles reads a WIT-SVID that something else keeps fresh in two files: the
+// token in compact form, and its private key as a JWK or as PKCS #8 in PEM. They are
+// read again when either changes; while they do not fit together, because one of
+// them is still being written, the client stays with the WIT-SVID it has until that
+// ends. `spire-server wit mint -write` makes such files.
+func WITSVIDFiles(tokenPath, keyPath string) WITSource {
+	return &witFiles{token: tokenPath, key: keyPath}
+}
+
+type witFiles struct {
+	token, key string
+
+	mu     sync.Mutex
+	text   string
+	signer crypto.Signer // nil before the first reading
+	stamp  [2]stamp
+}
+
+func (f *witFiles) GetWITSVID() (token string, key crypto.Signer, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, err := stampsOf(f.token, f.key)
+	if err != nil {
+		return "", nil, err
+	}
+	if f.signer != nil && before[0].equal(f.stamp[0]) && before[1].equal(f.stamp[1]) {
+		return f.text, f.signer, nil
+	}
+	text, err := readFile(f.token, oauth.MaxAttestation+2)
+	if err != nil {
+		return "", nil, err
+	}
+	raw, err := readFile(f.key, maxSVIDFile)
+	if err != nil {
+		return "", nil, err
+	}
+	token = strings.TrimSpace(string(text))
+	if key, err = privateKey(raw); err == nil {
+		_, err = parseAttestation(token, key, func() time.Time { return time.Time{} }) // its end is judged at each use
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: %s and %s: %w", errUnsettled, f.token, f.key, err)
+	}
+	f.text, f.signer, f.stamp = token, key, before
+	return token, key, nil
+}
+
+// privateKey reads a JWK, or PKCS #8 in PEM. No error repeats anything of it.
+func privateKey(raw []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return jose.ParsePrivateJWK(raw)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("not a private key in PKCS #8")
+	}
+	signer, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("a key that does not sign")
+	}
+	return signer, nil
 }
 
 // readFile reads a regular file of at most limit bytes. Opening a FIFO waits for a

@@ -30,6 +30,7 @@ const endless = 100 * 365 * 24 * time.Hour
 type metadata struct {
 	tokenEndpoint     string
 	mtlsTokenEndpoint string // of mtls_endpoint_aliases; empty when there is none
+	challengeEndpoint string // for proofs of WIT-SVIDs; empty when there is none
 	method            oauth.AuthMethod
 }
 
@@ -138,6 +139,15 @@ func parseMetadata(body []byte, issuer string) (*document, error) {
 			d.mtlsTokenEndpoint = alias
 		}
 	}
+	var present bool
+	if d.challengeEndpoint, present, err = text(members, "challenge_endpoint"); err != nil {
+		return nil, err
+	}
+	if present {
+		if err := checkEndpoint(d.challengeEndpoint); err != nil {
+			return nil, fmt.Errorf("challenge_endpoint: %w", err)
+		}
+	}
 	grants, present, err := texts(members, "grant_types_supported")
 	if err != nil {
 		return nil, err
@@ -181,6 +191,9 @@ func (c *Client) chooseMethod(offered []oauth.AuthMethod) (oauth.AuthMethod, err
 	var able []oauth.AuthMethod // in the order of CA-4
 	if c.certificates != nil {
 		able = append(able, oauth.MethodX509)
+	}
+	if c.attestations != nil {
+		able = append(able, oauth.MethodWIT)
 	}
 	if c.assertions != nil {
 		able = append(able, oauth.MethodJWT)

@@ -90,32 +90,43 @@ func TestMetadataURL(t *testing.T) { // AM-1
 }
 
 func TestChooseMethod(t *testing.T) { // CA-4, CL-9
-	const x509, jwt = oauth.MethodX509, oauth.MethodJWT
+	const x509, wit, jwt = oauth.MethodX509, oauth.MethodWIT, oauth.MethodJWT
 	for _, tt := range []struct {
 		name    string
 		offered []oauth.AuthMethod
 		x509    bool
 		jwt     bool
+		wit     bool
 		wanted  oauth.AuthMethod
 		want    oauth.AuthMethod // empty: an error
 	}{
-		{"both and both", []oauth.AuthMethod{jwt, x509}, true, true, "", x509},
-		{"server has JWT only", []oauth.AuthMethod{jwt}, true, true, "", jwt},
-		{"workload has JWT only", []oauth.AuthMethod{x509, jwt}, false, true, "", jwt},
-		{"workload has X.509 only", []oauth.AuthMethod{x509, jwt}, true, false, "", x509},
-		{"server does not say", nil, true, true, "", x509},
-		{"server does not say, JWT at hand", nil, false, true, "", jwt},
-		{"configured", []oauth.AuthMethod{x509, jwt}, true, true, jwt, jwt},
-		{"configured, server does not say", nil, true, true, jwt, jwt},
-		{"nothing in common", []oauth.AuthMethod{x509}, false, true, "", ""},
-		{"configured but not offered", []oauth.AuthMethod{x509}, true, true, jwt, ""},
-		{"server offers nothing", []oauth.AuthMethod{}, true, true, "", ""},
-		{"server offers foreign methods", []oauth.AuthMethod{"private_key_jwt"}, true, true, "", ""},
+		{"both and both", []oauth.AuthMethod{jwt, x509}, true, true, false, "", x509},
+		{"server has JWT only", []oauth.AuthMethod{jwt}, true, true, false, "", jwt},
+		{"workload has JWT only", []oauth.AuthMethod{x509, jwt}, false, true, false, "", jwt},
+		{"workload has X.509 only", []oauth.AuthMethod{x509, jwt}, true, false, false, "", x509},
+		{"server does not say", nil, true, true, false, "", x509},
+		{"server does not say, JWT at hand", nil, false, true, false, "", jwt},
+		{"configured", []oauth.AuthMethod{x509, jwt}, true, true, false, jwt, jwt},
+		{"configured, server does not say", nil, true, true, false, jwt, jwt},
+		{"nothing in common", []oauth.AuthMethod{x509}, false, true, false, "", ""},
+		{"configured but not offered", []oauth.AuthMethod{x509}, true, true, false, jwt, ""},
+		{"server offers nothing", []oauth.AuthMethod{}, true, true, false, "", ""},
+		{"server offers foreign methods", []oauth.AuthMethod{"private_key_jwt"}, true, true, false, "", ""},
+		{"all and all", []oauth.AuthMethod{jwt, wit, x509}, true, true, true, "", x509},
+		{"server has no certificates", []oauth.AuthMethod{jwt, wit}, true, true, true, "", wit},
+		{"workload has no X.509", []oauth.AuthMethod{jwt, wit, x509}, false, true, true, "", wit},
+		{"workload has no WIT", []oauth.AuthMethod{jwt, wit}, false, true, false, "", jwt},
+		{"server has no WIT", []oauth.AuthMethod{jwt}, false, true, true, "", jwt},
+		{"WIT configured", []oauth.AuthMethod{jwt, wit, x509}, true, true, true, wit, wit},
+		{"WIT configured but not offered", []oauth.AuthMethod{jwt, x509}, true, true, true, wit, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &Client{config: Config{Method: tt.wanted}}
 			if tt.x509 {
 				c.certificates = &certificates{}
+			}
+			if tt.wit {
+				c.attestations = &attestations{}
 			}
 			if tt.jwt {
 				c.assertions = &assertions{}

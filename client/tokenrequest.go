@@ -23,7 +23,7 @@ const (
 
 // requestToken asks the server once, in the order of the wire: endpoint,
 // credentials, form, answer.
-func (c *Client) requestToken(ctx context.Context, request Request, s *session) (lease[Token], error) {
+func (c *Client) requestToken(ctx context.Context, request Request, h holder) (lease[Token], error) {
 	var none lease[Token]
 	if err := c.paused(); err != nil {
 		return none, err
@@ -37,8 +37,8 @@ func (c *Client) requestToken(ctx context.Context, request Request, s *session) 
 	}
 	// AM-5, CX-8: where there is a certificate to show, the endpoint that asks for it.
 	endpoint, hc := m.tokenEndpoint, c.plain
-	if s != nil {
-		hc = s.http
+	if h.session != nil {
+		hc = h.session.http
 		if m.mtlsTokenEndpoint != "" {
 			endpoint = m.mtlsTokenEndpoint
 		}
@@ -51,18 +51,18 @@ func (c *Client) requestToken(ctx context.Context, request Request, s *session) 
 		form.Set(oauth.ParamScope, request.Scope)
 	}
 	audience := c.audience(endpoint)
-	var a assertion // none with spiffe_x509
-	if m.method == oauth.MethodJWT {
+	var a assertion // with spiffe_jwt only
+	if h.method == oauth.MethodJWT {
 		if a, err = c.assertions.get(ctx, audience); err != nil {
 			return none, err
 		}
 	}
-	if err := c.authenticate(form, a, s); err != nil {
+	if err := c.authenticate(form, a, h); err != nil {
 		return none, err
 	}
 
 	sent := c.now() // before the request: the token is never thought to live longer than it does
-	answer, err := c.post(ctx, &exchange{hc, endpoint, audience, form, a, s})
+	answer, err := c.post(ctx, &exchange{hc, endpoint, audience, m.challengeEndpoint, form, a, h})
 	if err != nil {
 		err = explainTLS(err)
 		c.pauseFor(err, 0)
@@ -70,7 +70,7 @@ func (c *Client) requestToken(ctx context.Context, request Request, s *session) 
 	}
 	if answer.status != http.StatusOK {
 		refusal := answer.refusal(c.now())
-		refusal.ClientID, refusal.Method, refusal.Endpoint = form.Get(oauth.ParamClientID), m.method, endpoint
+		refusal.ClientID, refusal.Method, refusal.Endpoint = form.Get(oauth.ParamClientID), h.method, endpoint
 		refusal.Resource, refusal.Scope = request.Resource, request.Scope
 		if answer.status == http.StatusTooManyRequests || answer.status >= 500 {
 			c.pauseFor(refusal, refusal.RetryAfter)
@@ -83,7 +83,7 @@ func (c *Client) requestToken(ctx context.Context, request Request, s *session) 
 	if !isJSON(answer.header) {
 		return none, fmt.Errorf("%s answered with something that is not application/json; is it a token endpoint?", endpoint)
 	}
-	token, expiresIn, err := parseToken(answer.body, request.Scope)
+	token, expiresIn, err := parseToken(answer.body, request.Scope, h.attestation)
 	if err != nil {
 		return none, fmt.Errorf("the answer of %s: %w", endpoint, err)
 	}
@@ -100,12 +100,26 @@ func (t Token) lease(sent time.Time, expiresIn int64) lease[Token] {
 		life = time.Duration(min(expiresIn, int64(longestLife/time.Second))) * time.Second
 	}
 	t.ExpiresAt = sent.Add(life)
-	return lease[Token]{
+	l := lease[Token]{
 		value:   t,
 		renewAt: sent.Add(jitter(life, 0.5, 0.8)),
 		waitAt:  t.ExpiresAt.Add(-min(10*time.Second, life/10)),
 		end:     t.ExpiresAt,
 	}
+	// CL-8: without its key the token is of no use.
+	if t.attestation != nil && t.attestation.end.Before(l.end) {
+		l.end = t.attestation.end
+		l.waitAt = earlier(l.waitAt, l.end)
+		l.renewAt = earlier(l.renewAt, l.end)
+	}
+	return l
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // audience of a JWT-SVID: the issuer (CJ-11, LC-2), or in the seed draft's form
@@ -121,11 +135,15 @@ func (c *Client) audience(endpoint string) string {
 // authenticate sets client_id, which is always sent (CJ-11, CX-2), and the
 // assertion, where there is one. There is never a second method: with
 // spiffe_x509 the body has no assertion, with spiffe_jwt a certificate on the
-// connection only binds (CA-5, CA-6).
-func (c *Client) authenticate(form url.Values, a assertion, s *session) error {
-	clientID := c.config.ClientID
-	if s != nil && clientID == "" {
+// connection only binds (CA-5, CA-6), and with spiffe_wit the headers say it all.
+func (c *Client) authenticate(form url.Values, a assertion, h holder) error {
+	clientID, s := c.config.ClientID, h.session
+	switch {
+	case clientID != "":
+	case s != nil:
 		clientID = s.svid.ID.String()
+	case h.attestation != nil:
+		clientID = h.attestation.id.String()
 	}
 	if a.token != "" {
 		if s != nil && s.svid.ID != a.id {

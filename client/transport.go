@@ -23,9 +23,11 @@ import (
 // travels on (LC-5).
 //
 // An answer 401 with error="invalid_token" is tried once more with another token,
-// if there is one and the body can be sent again.
+// if there is one and the body can be sent again. Where a token is bound to the key
+// of a WIT-SVID each sending has a DPoP proof of its own, and one that the API calls
+// invalid is replaced once in the same way: net/http may have sent it twice.
 //
-// When the client has an X.509-SVID, tokens may be bound to it. If base is nil or
+// When the client shows an X.509-SVID, tokens may be bound to it. If base is nil or
 // an *http.Transport without a client certificate, a custom TLS dialer or a
 // foreign HTTP/2, the RoundTripper works on copies of it, one per SVID, each
 // presenting the very certificate that its tokens are bound to, so that no request
@@ -94,10 +96,17 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	resp, err := t.send(req, attempt{token, s, req.Body})
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || !isInvalidToken(resp.Header.Values("WWW-Authenticate")) {
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	second, ok := t.again(req, token)
+	var second attempt
+	ok := false
+	switch challenges := resp.Header.Values("WWW-Authenticate"); {
+	case isInvalidToken(challenges):
+		second, ok = t.again(req, token)
+	case token.attestation != nil && isInvalidProof(challenges):
+		second, ok = t.repeat(req, attempt{token, s, req.Body})
+	}
 	if !ok {
 		return resp, nil
 	}
@@ -117,8 +126,7 @@ type attempt struct {
 // again prepares a second attempt with another token; false when there is none, or
 // the body cannot be sent twice.
 func (t *transport) again(req *http.Request, bad Token) (attempt, bool) {
-	hasBody := req.Body != nil && req.Body != http.NoBody
-	if hasBody && req.GetBody == nil {
+	if !repeatable(req) {
 		return attempt{}, false
 	}
 	token, s, err := t.client.another(req.Context(), t.request, bad)
@@ -126,8 +134,20 @@ func (t *transport) again(req *http.Request, bad Token) (attempt, bool) {
 		t.client.log.Warn("the API refused a token and there is no other", "resource", t.request.Resource, "error", err)
 		return attempt{}, false
 	}
-	a := attempt{token, s, req.Body}
-	if hasBody {
+	return t.repeat(req, attempt{token, s, req.Body})
+}
+
+func repeatable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+// repeat gives an attempt the body anew; false when it cannot be sent twice.
+func (t *transport) repeat(req *http.Request, a attempt) (attempt, bool) {
+	if !repeatable(req) {
+		return attempt{}, false
+	}
+	if req.Body != nil && req.Body != http.NoBody {
+		var err error
 		if a.body, err = req.GetBody(); err != nil {
 			return attempt{}, false
 		}
@@ -138,7 +158,10 @@ func (t *transport) again(req *http.Request, bad Token) (attempt, bool) {
 func (t *transport) send(req *http.Request, a attempt) (*http.Response, error) {
 	out := cloneOf(req)
 	out.Body = a.body
-	out.Header.Set("Authorization", oauth.TokenTypeBearer+" "+string(a.token.AccessToken))
+	if err := a.token.authorize(out); err != nil {
+		closeBody(out)
+		return nil, fmt.Errorf("client: %w", err)
+	}
 	resp, err := t.forSession(a.session).RoundTrip(out)
 	if resp != nil {
 		resp.Request = req // not the copy, whose header has the token
@@ -151,6 +174,7 @@ func (t *transport) send(req *http.Request, a attempt) (*http.Response, error) {
 func (t *transport) elsewhere(req *http.Request) (*http.Response, error) {
 	out := cloneOf(req)
 	out.Header.Del("Authorization")
+	out.Header.Del(oauth.HeaderDPoP)
 	resp, err := t.base.RoundTrip(out)
 	if resp != nil {
 		resp.Request = req

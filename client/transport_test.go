@@ -18,6 +18,8 @@ import (
 // call is what an API saw of a request.
 type call struct {
 	path, authorization, body, thumbprint string
+	method                                string
+	dpop                                  []string
 	proto                                 int
 }
 
@@ -40,7 +42,7 @@ func (a *api) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	c := call{path: req.URL.Path, authorization: strings.Join(req.Header.Values("Authorization"), ","), body: string(body), proto: req.ProtoMajor}
+	c := call{path: req.URL.Path, authorization: strings.Join(req.Header.Values("Authorization"), ","), body: string(body), proto: req.ProtoMajor, method: req.Method, dpop: req.Header.Values("DPoP")}
 	if len(req.TLS.PeerCertificates) > 0 {
 		c.thumbprint = thumbprint(req.TLS.PeerCertificates[0].Raw)
 	}

@@ -17,8 +17,9 @@ import (
 )
 
 // operatorEvents are the audit lines that tell of an operator and not of a
-// request for a token.
-var operatorEvents = []string{audit.EventReload, audit.EventBundleRefresh, audit.EventBundleOverride, audit.EventKeyRotate, audit.EventKeyRemove}
+// request for a token, and those that come beside one.
+var operatorEvents = []string{audit.EventReload, audit.EventBundleRefresh, audit.EventBundleOverride, audit.EventKeyRotate, audit.EventKeyRemove,
+	audit.EventClientApprove, audit.EventClientBlock, audit.EventClientUnblock, audit.EventClientDelete, audit.EventRegister}
 
 // operated counts the lines of operators in the audit record.
 func (s *server) operated(t *testing.T) int {

@@ -182,6 +182,9 @@ func TestDemo(t *testing.T) {
 	for what, pattern := range map[string]string{
 		"claims of the JWT-SVID's token":   `"sub": "spiffe://dev\.test/billing"`,
 		"claims of the X.509-SVID's token": `"sub": "spiffe://dev\.test/orders"[\s\S]*"cnf": \{\s*"x5t#S256": "[A-Za-z0-9_-]{43}"`,
+		"claims of the WIT-SVID's token":   `"sub": "spiffe://dev\.test/shipping"`,
+		"its binding":                      `"cnf": \{\s*"jkt": "[A-Za-z0-9_-]{43}"`,
+		"the third accepted call":          `200 \{"hello":"spiffe://dev\.test/shipping"[^}]*"bound_to_key":true`,
 		"the first accepted call":          `200 \{"hello":"spiffe://dev\.test/billing"`,
 		"the second accepted call":         `200 \{"hello":"spiffe://dev\.test/orders"[^}]*"bound_to_certificate":true`,
 		"what the refused caller is told":  `401 \{"error":"invalid_client"`,

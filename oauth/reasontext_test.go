@@ -153,6 +153,7 @@ var stages = []struct {
 }{
 	{"The request", "It is refused by its shape, before any credential is looked at.", oauth.ReasonRequestMalformed},
 	{"The assertion", "What a JWT-SVID, or at an API an access token, says of itself.", oauth.ReasonAssertionMissing},
+	{"The WIT-SVID and its proof", "What they say of themselves, besides what a JWT-SVID can be refused for.", oauth.ReasonAudForbidden},
 	{"The trust domain and its keys", "What verifies the credential.", oauth.ReasonTDUnknown},
 	{"The certificate", "An X.509-SVID, on its own or beside an assertion.", oauth.ReasonCertMissing},
 	{"The client", "Whose workload it is.", oauth.ReasonClientIDMissing},
@@ -164,14 +165,10 @@ var stages = []struct {
 // reserved are the codes of the contract that nothing refuses with yet, and the work
 // that they belong to. A code leaves the list when it becomes a constant.
 var reserved = []struct{ work, codes string }{
-	{"Blocking a client", "client_blocked"},
 	{"Certificates that a proxy passes on", "proxy_untrusted"},
-	{"WIT-SVID and its proof", "pop_missing pop_bad pop_replayed cnf_missing aud_forbidden"},
-	{"DPoP", "dpop_bad dpop_nonce_required"},
-	{"First use", "first_use_denied first_use_pending first_use_quota"},
+	{"DPoP", "dpop_nonce_required"},
 	{"Token exchange", "exchange_subject_bad exchange_audience_denied exchange_actor_denied"},
 	{"Client metadata documents", "cimd_fetch_blocked cimd_mismatch"},
-	{"Introspection and revocation", "token_not_yours"},
 }
 
 func render(t *testing.T) []byte {

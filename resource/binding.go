@@ -17,14 +17,14 @@ const (
 	maxChainBytes = 32 << 10
 )
 
-// bindingRules hold a bound token to the certificate of the connection. For a
-// bearer token they pass.
+// bindingRules find out how a token is bound, and hold one that is bound to a
+// certificate to that of the connection. For any other token they pass.
 var bindingRules = []judge.Rule[*attempt]{
 	{
-		// To skip a confirmation that we cannot check, such as the jkt of a DPoP
-		// key, would turn a stolen token into a bearer token (DP-5, AK-27). So
-		// there is one we know and nothing may stand beside it.
-		ID: "AT-5", Source: "RFC 8705 3.1; RFC 7800 3.1", What: "cnf, if there, is x5t#S256 alone", Needs: factParsed,
+		// To skip a confirmation that we cannot check would turn a stolen token into
+		// a bearer token (AK-27). So there is one of the two we know and nothing may
+		// stand beside it.
+		ID: "AT-5", Source: "RFC 8705 3.1; RFC 9449 6.1; RFC 7800 3.1", What: "cnf, if there, is x5t#S256 alone or jkt alone", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
 			cnf := &s.said.confirmation
 			if !cnf.there {
@@ -34,18 +34,22 @@ var bindingRules = []judge.Rule[*attempt]{
 			if !cnf.valid {
 				return oauth.ReasonClaimMalformed
 			}
-			x5t := &cnf.value.thumbprint
-			if !x5t.there || cnf.value.members != 1 {
+			x5t, jkt := &cnf.value.certificate, &cnf.value.key
+			if cnf.value.members != 1 || !x5t.there && !jkt.there {
 				return oauth.ReasonCnfMismatch
 			}
-			if s.cnf = x5t.value; !x5t.valid || s.cnf == "" {
+			s.cnf, s.jkt = x5t.value, jkt.value
+			if s.cnf == "" && s.jkt == "" { // what is no text is empty
 				return oauth.ReasonClaimMalformed
 			}
-			s.caller.bound = true
+			s.caller.binding = oauth.BindingCertificate
+			if s.jkt != "" {
+				s.caller.binding = oauth.BindingKey
+			}
 			s.Facts |= factCnf
 			return ""
 		},
-		Expected:  func(*attempt) string { return "no cnf, or one with x5t#S256 and nothing else" },
+		Expected:  func(*attempt) string { return "no cnf, or one with x5t#S256 or jkt and nothing else" },
 		Presented: func(s *attempt) string { return "cnf " + shown(s.claim("cnf")) },
 	},
 	{
@@ -75,7 +79,7 @@ var bindingRules = []judge.Rule[*attempt]{
 		},
 		Expected: func(s *attempt) string {
 			if s.cnf == "" {
-				return "nothing, it is a bearer token"
+				return "nothing, it is not bound to a certificate"
 			}
 			return "a certificate with x5t#S256 " + oauth.Shown(s.cnf)
 		},

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/oauth"
 )
 
 // A Caller is who presented a token that passed every rule. Only a Verifier
@@ -19,7 +21,7 @@ type Caller struct {
 	tokenID   string
 	scope     string
 	expiresAt time.Time
-	bound     bool
+	binding   oauth.Binding // empty for a bearer token
 }
 
 // Proven reports whether a Verifier made the caller.
@@ -55,9 +57,18 @@ func (c Caller) HasScope(scope string) bool { return hasScope(c.scope, scope) }
 // ExpiresAt is exp, without leeway. A long stream should end then (MT-4).
 func (c Caller) ExpiresAt() time.Time { return c.expiresAt }
 
-// Bound reports whether the token was held to the certificate of the connection;
-// false for a bearer token, which a thief could present as well.
-func (c Caller) Bound() bool { return c.bound }
+// Bound reports whether the caller proved to hold what the token is bound to; false
+// for a bearer token, which a thief could present as well.
+func (c Caller) Bound() bool { return c.binding != "" }
+
+// Binding says what that is: the certificate of the connection, or a key by a DPoP
+// proof made for this request.
+func (c Caller) Binding() oauth.Binding {
+	if c.binding == "" {
+		return oauth.BindingBearer
+	}
+	return c.binding
+}
 
 type callerKey struct{}
 

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/svidgate/svidgate/internal/replay"
 )
 
 const (
@@ -29,6 +31,17 @@ type Config struct {
 	// Issuers are the authorization servers whose tokens are accepted, each with
 	// its keys. A key of one never verifies a token of another (KR-7).
 	Issuers []KeySource
+	// Origins are those under which callers reach this API, such as
+	// "https://api.example.com": scheme, host and port, no path. A DPoP proof must
+	// name one of them with the path of the request; what a Host or a forwarding
+	// header says counts for nothing (DP-2, PX-7). Empty means the origin of
+	// Resource if that is an https URL; without any, tokens that are bound to a key
+	// are refused. A proxy that changes the path breaks such calls.
+	Origins []string
+	// Proofs is how many DPoP proofs are remembered at once, so that each counts
+	// once; 0 is DefaultProofs, which is enough for 4,000 calls a second and takes
+	// about 25 MB when it is full. Past it requests with a proof are answered 503.
+	Proofs int
 	// Leeway is the clock skew forgiven on exp; 0 is DefaultLeeway, the most is
 	// MaxLeeway. It also widens the 10 s that iat and nbf may be ahead, where it
 	// is more than that. Certificates get none.
@@ -43,8 +56,10 @@ type Config struct {
 
 // A Verifier judges access tokens. Any number of goroutines may use it. Between
 // calls it holds what the tokens said that it accepted, a bounded number of them,
-// so that their signatures need not be verified again: see Remembered. It never
-// holds a token or a signature.
+// so that their signatures need not be verified again: see Remembered; and digests
+// of the DPoP proofs that it let through, so that none counts twice (DP-3). It never
+// holds a token, a proof or a signature. Two processes know nothing of each other's
+// proofs.
 type Verifier struct {
 	resource string
 	issuers  map[string]*issuer
@@ -53,6 +68,9 @@ type Verifier struct {
 	leeway   time.Duration
 	ahead    time.Duration
 	realm    string
+	origins  []string       // in one spelling
+	proofs   *replay.Memory // the proofs that were used
+	since    time.Time      // when proofs began to be remembered, to the second
 	now      func() time.Time
 	log      *slog.Logger
 }
@@ -96,6 +114,24 @@ func New(c Config) (*Verifier, error) {
 		v.leeway = DefaultLeeway
 	}
 	v.ahead = max(ahead, v.leeway)
+	for i, s := range c.Origins {
+		origin, err := checkOrigin(s)
+		if err != nil {
+			fault("origin %d %w", i, err)
+		}
+		v.origins = append(v.origins, origin)
+	}
+	if u, err := url.Parse(c.Resource); err == nil && len(c.Origins) == 0 {
+		if origin, ok := originOf(u); ok {
+			v.origins = []string{origin}
+		}
+	}
+	if c.Proofs < 0 {
+		fault("the number of proofs is negative")
+	}
+	if c.Proofs == 0 {
+		c.Proofs = DefaultProofs
+	}
 	if v.realm == "" {
 		v.realm = c.Resource
 	} else if !quotable(v.realm) {
@@ -110,6 +146,7 @@ func New(c Config) (*Verifier, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
+	v.proofs, v.since = replay.New(c.Proofs, v.now), v.now().Truncate(time.Second)
 	return v, nil
 }
 

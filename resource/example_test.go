@@ -54,7 +54,7 @@ func Example() {
 	// Output:
 	// 200 hello, spiffe://example.org/billing
 	// 403 Bearer realm="https://api.example.com/", error="insufficient_scope", error_description="The access token does not carry the scope this needs.", scope="write"
-	// 401 Bearer realm="https://api.example.com/", scope="read"
+	// 401 Bearer realm="https://api.example.com/", scope="read", DPoP realm="https://api.example.com/", algs="EdDSA RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512"
 }
 
 // issuer stands in for an authorization server: its keys, and a token.

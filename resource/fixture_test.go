@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -15,11 +16,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,6 +129,17 @@ type presentation struct {
 	query          string
 	peers          []*x509.Certificate
 	scopes         []string
+	method, target string
+	proof          *proofOf              // nil: none
+	headers        func(string) []string // makes DPoP header values of the proof
+}
+
+// A proofOf is what a DPoP proof is made of.
+type proofOf struct {
+	header, claims map[string]any
+	key            crypto.Signer
+	alg            jose.Algorithm
+	proof          func(string) string // changes the signed proof
 }
 
 func newPresentation() *presentation {
@@ -157,11 +171,48 @@ func (p *presentation) sign() string {
 	return p.token(must(jose.Sign(p.key.alg, p.key.signer, must(json.Marshal(p.header)), must(json.Marshal(p.claims)))))
 }
 
+// keyed binds the token to a key, and has a proof by it.
+func (p *presentation) keyed(signer string, alg jose.Algorithm) {
+	key := signers()[signer]
+	p.claims["cnf"] = map[string]any{"jkt": must(jose.Thumbprint(key.Public()))}
+	p.authorization = func(s string) []string { return []string{"DPoP " + s} }
+	p.headers = func(s string) []string { return []string{s} }
+	p.proof = &proofOf{
+		header: map[string]any{"typ": "dpop+jwt", "alg": string(alg), "jwk": json.RawMessage(must(jose.MarshalJWK(key.Public(), "", "", "")))},
+		claims: map[string]any{"htm": "GET", "htu": "https://api.example.com/", "iat": noon.Unix()},
+		key:    key, alg: alg, proof: func(s string) string { return s },
+	}
+}
+
+// proofCount makes the jti of each proof another one, unless a test sets it.
+var proofCount atomic.Int64
+
+// proofFor makes the proof for a token.
+func (p *presentation) proofFor(token string) string {
+	claims := maps.Clone(p.proof.claims)
+	if _, ok := claims["jti"]; !ok {
+		claims["jti"] = fmt.Sprintf("p-%d", proofCount.Add(1))
+	}
+	if _, ok := claims["ath"]; !ok {
+		sum := sha256.Sum256([]byte(token))
+		claims["ath"] = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return p.proof.proof(must(jose.Sign(p.proof.alg, p.proof.key, must(json.Marshal(p.proof.header)), must(json.Marshal(claims)))))
+}
+
 func (p *presentation) request() *http.Request {
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.URL.RawQuery = p.query
-	if values := p.authorization(p.sign()); values != nil {
+	r := httptest.NewRequest(cmp.Or(p.method, http.MethodGet), cmp.Or(p.target, "/"), nil)
+	if p.query != "" {
+		r.URL.RawQuery = p.query
+	}
+	token := p.sign()
+	if values := p.authorization(token); values != nil {
 		r.Header["Authorization"] = values
+	}
+	if p.proof != nil {
+		if values := p.headers(p.proofFor(token)); values != nil {
+			r.Header["Dpop"] = values
+		}
 	}
 	r.TLS = &tls.ConnectionState{PeerCertificates: p.peers}
 	return r

@@ -26,9 +26,9 @@ var presentationRules = []judge.Rule[*attempt]{
 		Presented: func(s *attempt) string { return fmt.Sprintf("%d bytes", s.size()) },
 	},
 	{
-		ID: "LR-2", Source: "RFC 6750 2, 2.1", What: "one Authorization header holds one Bearer token", Needs: factSized,
+		ID: "LR-2", Source: "RFC 6750 2, 2.1; RFC 9449 7.1", What: "one Authorization header holds one token", Needs: factSized,
 		Judge:     func(_ context.Context, s *attempt) oauth.Reason { return s.judgeAuthorization() },
-		Expected:  func(*attempt) string { return "Authorization: Bearer and one token, and no token elsewhere" },
+		Expected:  func(*attempt) string { return "Authorization: Bearer or DPoP and one token, and no token elsewhere" },
 		Presented: (*attempt).shownAuthorization,
 	},
 	{
@@ -55,12 +55,12 @@ var presentationRules = []judge.Rule[*attempt]{
 	},
 }
 
-const scheme = "Bearer"
+const scheme = oauth.TokenTypeBearer
 
 // size bounds all that the header rule will look at, by the length of the token
 // in it.
 func (s *attempt) size() int {
-	if !s.request {
+	if s.r == nil {
 		return len(s.token)
 	}
 	n := 0
@@ -74,7 +74,7 @@ func (s *attempt) size() int {
 // the caller has not tried to use a token and is told no error code (RFC 6750
 // section 3.1); anything half right is a malformed request.
 func (s *attempt) judgeAuthorization() oauth.Reason {
-	if !s.request {
+	if s.r == nil {
 		s.Facts |= factToken
 		return ""
 	}
@@ -82,25 +82,27 @@ func (s *attempt) judgeAuthorization() oauth.Reason {
 		// Which one counts would be for each hop to guess.
 		return oauth.ReasonRequestMalformed
 	}
-	token, ok := s.bearer()
+	token, dpop, ok := s.credentials()
 	if !ok {
 		return oauth.ReasonTokenMissing
 	}
 	if !b64token(token) || s.queryToken() {
 		return oauth.ReasonRequestMalformed
 	}
-	s.token = token
+	s.token, s.dpop = token, dpop
 	s.Facts |= factToken
 	return ""
 }
 
-// bearer is what follows the scheme; false when there is no such scheme.
-func (s *attempt) bearer() (string, bool) {
+// credentials are what follows the scheme, which is Bearer or DPoP; ok is false
+// when it is neither.
+func (s *attempt) credentials() (token string, dpop, ok bool) {
 	if len(s.authorization) == 0 {
-		return "", false
+		return "", false, false
 	}
 	name, rest, _ := strings.Cut(s.authorization[0], " ")
-	return strings.TrimLeft(rest, " "), strings.EqualFold(name, scheme)
+	dpop = strings.EqualFold(name, oauth.TokenTypeDPoP)
+	return strings.TrimLeft(rest, " "), dpop, dpop || strings.EqualFold(name, scheme)
 }
 
 // b64token reports whether s has the form of RFC 6750 section 2.1. A comma, with
@@ -136,10 +138,14 @@ func (s *attempt) queryToken() bool {
 // shownAuthorization repeats nothing of the header: a token without its scheme
 // would be taken for one.
 func (s *attempt) shownAuthorization() string {
-	token, ok := s.bearer()
+	token, dpop, ok := s.credentials()
+	kind := scheme
+	if dpop {
+		kind = oauth.TokenTypeDPoP
+	}
 	var is string
 	switch {
-	case !s.request:
+	case s.r == nil:
 		return "a token without a request"
 	case len(s.authorization) == 0:
 		is = "no Authorization header"
@@ -148,9 +154,9 @@ func (s *attempt) shownAuthorization() string {
 	case !ok:
 		is = "an Authorization header of another scheme"
 	case !b64token(token):
-		is = "a Bearer token with a character that no token has, or none"
+		is = "a " + kind + " token with a character that no token has, or none"
 	default:
-		is = "one Bearer token"
+		is = "one " + kind + " token"
 	}
 	if s.queryToken() {
 		is += ", and access_token in the query"

@@ -36,8 +36,9 @@ type claim[T any] struct {
 
 // A confirmation is how a token is bound (RFC 7800 section 3.1).
 type confirmation struct {
-	members    int
-	thumbprint claim[string] // x5t#S256
+	members     int
+	certificate claim[string] // x5t#S256
+	key         claim[string] // jkt
 }
 
 // read takes from a token all that the rules ask for.
@@ -107,7 +108,10 @@ func confirmationOf(v strictjson.Value) claim[confirmation] {
 	}
 	c := confirmation{members: len(members)}
 	if thumbprint, ok := members.Get(string(oauth.BindingCertificate)); ok {
-		c.thumbprint = textOf(thumbprint)
+		c.certificate = textOf(thumbprint)
+	}
+	if thumbprint, ok := members.Get(string(oauth.BindingKey)); ok {
+		c.key = textOf(thumbprint)
 	}
 	return claim[confirmation]{true, true, c}
 }

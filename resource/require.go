@@ -44,26 +44,66 @@ func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, id := requestID(r.Context())
 			w.Header().Set(oauth.HeaderRequestID, id)
-			caller, err := v.Verify(ctx, r, scopes...)
+			s := v.requestAttempt(r, scopes)
+			caller, err := s.verify(ctx)
 			if err != nil {
-				v.refuse(ctx, w, err, scopes)
+				v.refuse(ctx, w, err, scopes, s.dpop)
 				return
+			}
+			if s.possession != nil {
+				ctx = context.WithValue(ctx, proofKey{}, seenProof{v, s.possession.mark})
 			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callerKey{}, caller)))
 		})
 	}
 }
 
+// Status is the HTTP status for an error of Verify.
+func Status(err error) int {
+	code := oauth.AsError(err).Code
+	if code == oauth.InvalidDPoPProof { // 400 at an authorization server only
+		return http.StatusUnauthorized
+	}
+	return code.Status()
+}
+
 // Challenge is the value of WWW-Authenticate for an error of Verify (RFC 6750
-// section 3); the status is oauth.AsError(err).Code.Status(). It is empty where
+// section 3, RFC 9449 section 7.1); Status has the status. It is empty where
 // presenting another token would not help.
 func (v *Verifier) Challenge(err error, scopes ...string) string {
 	e := oauth.AsError(err)
+	return v.challenges(e, scopes, e.Code == oauth.InvalidDPoPProof)
+}
+
+// challenges says what was wrong under the scheme that the caller used, which is
+// DPoP or not, and that a token may be bound to a key (RFC 9449 section 7.2).
+func (v *Verifier) challenges(e *oauth.Error, scopes []string, dpop bool) string {
+	algs := `, algs="` + proofAlgorithms + `"`
 	switch e.Code {
-	case oauth.InvalidToken, oauth.InvalidRequest, oauth.InsufficientScope:
+	case oauth.InvalidToken, oauth.InvalidRequest, oauth.InsufficientScope, oauth.InvalidDPoPProof:
 	default:
 		return ""
 	}
+	if dpop {
+		return v.challenge(oauth.TokenTypeDPoP, e, scopes) + algs
+	}
+	bearer := v.challenge(scheme, e, scopes)
+	if e.Code != oauth.InvalidToken || len(v.origins) == 0 {
+		return bearer
+	}
+	return bearer + fmt.Sprintf(`, %s realm="%s"`, oauth.TokenTypeDPoP, v.realm) + algs
+}
+
+// proofAlgorithms is the algs of a DPoP challenge (DP-8).
+var proofAlgorithms = func() string {
+	names := make([]string, len(algorithms))
+	for i, a := range algorithms {
+		names[i] = string(a)
+	}
+	return strings.Join(names, " ")
+}()
+
+func (v *Verifier) challenge(scheme string, e *oauth.Error, scopes []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `%s realm="%s"`, scheme, v.realm)
 	if e.Reason != oauth.ReasonTokenMissing {
@@ -77,7 +117,7 @@ func (v *Verifier) Challenge(err error, scopes ...string) string {
 }
 
 // refuse is the one place that answers a request.
-func (v *Verifier) refuse(ctx context.Context, w http.ResponseWriter, err error, scopes []string) {
+func (v *Verifier) refuse(ctx context.Context, w http.ResponseWriter, err error, scopes []string, dpop bool) {
 	e := oauth.AsError(err)
 	attrs := []slog.Attr{
 		slog.String(logRequestID, RequestID(ctx)), slog.String(logReason, string(e.Reason)), slog.String(logRule, e.Rule),
@@ -87,25 +127,25 @@ func (v *Verifier) refuse(ctx context.Context, w http.ResponseWriter, err error,
 		attrs = append(attrs, slog.String(logError, e.Err.Error()))
 	}
 	level := slog.LevelInfo
-	if e.Code.Status() >= http.StatusInternalServerError {
+	if Status(e) >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
 	v.log.LogAttrs(ctx, level, "access refused", attrs...)
 
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	if challenge := v.Challenge(err, scopes...); challenge != "" {
+	if challenge := v.challenges(e, scopes, dpop); challenge != "" {
 		h.Set("WWW-Authenticate", challenge)
 	}
 	if e.Code == oauth.Unavailable {
 		h.Set("Retry-After", retryAfter)
 	}
 	if !e.Code.HasBody() || e.Reason == oauth.ReasonTokenMissing {
-		w.WriteHeader(e.Code.Status())
+		w.WriteHeader(Status(e))
 		return
 	}
 	h.Set("Content-Type", "application/json")
-	w.WriteHeader(e.Code.Status())
+	w.WriteHeader(Status(e))
 	// The caller may have gone; there is nobody left to tell.
 	_ = json.NewEncoder(w).Encode(oauth.ErrorResponse{Error: e.Code, Description: e.Code.Description()})
 }

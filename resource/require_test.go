@@ -35,10 +35,14 @@ func serve(h http.Handler, r *http.Request) *http.Response {
 
 func TestRequireAnswers(t *testing.T) {
 	const (
-		invalid   = `Bearer realm="api", error="invalid_token", error_description="The access token is not valid here.", scope="read"`
+		byKey     = `DPoP realm="api", algs="EdDSA RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512"`
+		invalid   = `Bearer realm="api", error="invalid_token", error_description="The access token is not valid here.", scope="read", ` + byKey
 		noScope   = `Bearer realm="api", error="insufficient_scope", error_description="The access token does not carry the scope this needs.", scope="admin read"`
 		request   = `Bearer realm="api", error="invalid_request", error_description="The request is malformed or breaks a rule of this endpoint.", scope="read"`
-		anonymous = `Bearer realm="api", scope="read"`
+		anonymous = `Bearer realm="api", scope="read", ` + byKey
+		algs      = `, scope="read", algs="EdDSA RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512"`
+		badToken  = `DPoP realm="api", error="invalid_token", error_description="The access token is not valid here."` + algs
+		badProof  = `DPoP realm="api", error="invalid_dpop_proof", error_description="The DPoP proof is not valid for this request."` + algs
 	)
 	for _, row := range []struct {
 		name      string
@@ -58,6 +62,17 @@ func TestRequireAnswers(t *testing.T) {
 			`{"error":"invalid_token","error_description":"The access token is not valid here."}`},
 		{"LR-3 scope", need("admin", "read"), 403, noScope,
 			`{"error":"insufficient_scope","error_description":"The access token does not carry the scope this needs."}`},
+		{"DP-5 a token bound to a key as Bearer", both(keyed("p256b", "ES256"), values(func(t string) []string { return []string{"Bearer " + t} })), 401, invalid,
+			`{"error":"invalid_token","error_description":"The access token is not valid here."}`},
+		{"DP-8 a proof for another method", both(keyed("p256b", "ES256"), said("htm", "PUT")), 401, badProof,
+			`{"error":"invalid_dpop_proof","error_description":"The DPoP proof is not valid for this request."}`},
+		{"DP-8 no proof", both(keyed("p256b", "ES256"), proofs(func(string) []string { return nil })), 401, badToken,
+			`{"error":"invalid_token","error_description":"The access token is not valid here."}`},
+		{"DP-4 a proof by another key", both(keyed("p256b", "ES256"), by("p256", "ES256")), 401, badToken,
+			`{"error":"invalid_token","error_description":"The access token is not valid here."}`},
+		{"LR-3 a token bound to a key, expired", both(keyed("p256b", "ES256"), set("exp", at(-time.Hour))), 401, badToken,
+			`{"error":"invalid_token","error_description":"The access token is not valid here."}`},
+		{"DP-5 accepted", keyed("p256b", "ES256"), 200, "", worker},
 		{"LD-3 keys unavailable", source(func() (*KeySet, error) { return nil, ErrKeysUnavailable }), 503, "", ""},
 		{"accepted", func(*presentation) {}, 200, "", worker},
 	} {
@@ -90,7 +105,7 @@ func TestRequireAnswers(t *testing.T) {
 }
 
 func TestRealmIsTheResourceByDefault(t *testing.T) {
-	if got := newVerifier(t).Challenge(&oauth.Error{Code: oauth.InvalidToken, Reason: oauth.ReasonTokenMissing}); got != `Bearer realm="`+api+`"` {
+	if got := newVerifier(t).Challenge(&oauth.Error{Code: oauth.InvalidToken, Reason: oauth.ReasonTokenMissing}); !strings.HasPrefix(got, `Bearer realm="`+api+`", DPoP realm="`+api+`", algs="`) {
 		t.Errorf("got %s", got)
 	}
 }
@@ -127,7 +142,7 @@ func TestLogHasTheReasonAndNeverTheToken(t *testing.T) {
 			}
 		}
 	}
-	if len(answers) > 4 { // invalid_token, invalid_request, insufficient_scope, none
+	if len(answers) > 5 { // invalid_token, invalid_dpop_proof, invalid_request, insufficient_scope, none
 		t.Errorf("the answers tell reasons apart: %v", answers)
 	}
 }

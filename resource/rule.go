@@ -18,15 +18,18 @@ const (
 	factKey                           // the verifying key is chosen
 	factCnf                           // it is known whether and how the token is bound
 	factPeer                          // the certificate of the connection was bounded
+	factScheme                        // the scheme goes with how the token is bound
+	factProof                         // there is a proof of a sound form, made for this token
 )
 
 // rules are all demands on what a caller presented, in the order of LR-1.
-var rules = slices.Concat(presentationRules, headerRules, keyRules, claimRules, bindingRules, scopeRules)
+var rules = slices.Concat(presentationRules, headerRules, keyRules, claimRules, bindingRules, possessionRules, scopeRules, freshnessRules)
 
 // Rules lists the rules in the order in which they are judged.
 func Rules() []oauth.RuleInfo { return judge.Infos("", rules) }
 
-// Refusal gives a reason the code that RFC 6750 section 3.1 has for it.
+// Refusal gives a reason the code that RFC 6750 section 3.1 or RFC 9449 section 7.1
+// has for it.
 func (s *attempt) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
 	code := oauth.InvalidToken
 	switch reason {
@@ -36,8 +39,13 @@ func (s *attempt) Refusal(reason oauth.Reason, rule, expected, presented string)
 		code = oauth.InsufficientScope
 	case oauth.ReasonKeysUnavailable: // ours to mend, a new token would not help
 		code = oauth.Unavailable
+	case oauth.ReasonDPoPBad, oauth.ReasonPoPReplayed:
+		code = oauth.InvalidDPoPProof
 	case oauth.ReasonInternal:
 		code = oauth.ServerError
+		if s.possession != nil && s.possession.full { // it passes by itself
+			code = oauth.Unavailable
+		}
 	}
 	return oauth.Refuse(code, reason, rule, expected, presented)
 }

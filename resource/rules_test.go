@@ -112,6 +112,8 @@ func ruleRows(tb testing.TB) []ruleRow {
 	x5t := func(v any) func(*presentation) { return cnf(map[string]any{"x5t#S256": v}) }
 	bound := boundTo(mine)
 	thumbprint := thumbprintOf(mine)
+	key := keyed("p256b", jose.ES256)
+	ath := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
 	embedded := keyOf("x", jose.ES256, "p384") // not in the set under any such kid
 
 	return []ruleRow{
@@ -119,7 +121,7 @@ func ruleRows(tb testing.TB) []ruleRow {
 
 		{"LR-2 no Authorization header", oauth.ReasonTokenMissing, values(func(string) []string { return nil }), nil},
 		{"LR-2 empty header", oauth.ReasonTokenMissing, values(func(string) []string { return []string{""} }), nil},
-		{"LR-2 another scheme", oauth.ReasonTokenMissing, values(func(t string) []string { return []string{"DPoP " + t} }),
+		{"LR-2 another scheme", oauth.ReasonTokenMissing, values(func(t string) []string { return []string{"MAC " + t} }),
 			values(func(t string) []string { return []string{"bEARER " + t} })},
 		{"LR-2 no scheme", oauth.ReasonTokenMissing, values(func(t string) []string { return []string{t} }), nil},
 		{"LR-2 scheme without token", oauth.ReasonRequestMalformed, values(func(string) []string { return []string{"Bearer "} }),
@@ -240,7 +242,9 @@ func ruleRows(tb testing.TB) []ruleRow {
 		{"AT-5 cnf is null", oauth.ReasonClaimMalformed, cnf(nil), bound},
 		{"AT-5 cnf is a string", oauth.ReasonClaimMalformed, cnf(thumbprint), bound},
 		{"AT-5 cnf is empty", oauth.ReasonCnfMismatch, cnf(map[string]any{}), bound},
-		{"AT-5 jkt, which we cannot check (DP-5)", oauth.ReasonCnfMismatch, cnf(map[string]any{"jkt": thumbprint}), bound},
+		{"AT-5 jkt is no string", oauth.ReasonClaimMalformed, both(key, set("cnf", map[string]any{"jkt": 1})), key},
+		{"AT-5 jkt is empty", oauth.ReasonClaimMalformed, both(key, set("cnf", map[string]any{"jkt": ""})), key},
+		{"AT-5 a member beside jkt that nobody knows", oauth.ReasonCnfMismatch, both(key, set("cnf", map[string]any{"jkt": "x", "osc": "x"})), key},
 		{"AT-5 jwk, which we cannot check", oauth.ReasonCnfMismatch, cnf(map[string]any{"jwk": map[string]any{"kty": "EC"}}), bound},
 		{"AT-5 a member that nobody knows", oauth.ReasonCnfMismatch, cnf(map[string]any{"x5t#s256": thumbprint}), bound},
 		{"AT-5 jkt beside", oauth.ReasonCnfMismatch, cnf(map[string]any{"x5t#S256": thumbprint, "jkt": "x"}), bound},
@@ -261,6 +265,67 @@ func ruleRows(tb testing.TB) []ruleRow {
 		{"MT-7 certificate that has ended", oauth.ReasonCertChainBad, boundTo(ended), boundTo(ending)},
 		{"MT-7 certificate that has not begun", oauth.ReasonCertChainBad, boundTo(coming), boundTo(begun)},
 
+		{"DP-5 a token bound to a key as Bearer (AK-27)", oauth.ReasonPoPMissing, both(key, values(func(t string) []string { return []string{"Bearer " + t} })),
+			both(key, values(func(t string) []string { return []string{"dpop " + t} }))},
+		{"DP-5 the same with no proof either", oauth.ReasonPoPMissing, both(key, values(func(t string) []string { return []string{"Bearer " + t} }), proofs(func(string) []string { return nil })), key},
+		{"DP-5 a bearer token as DPoP", oauth.ReasonCnfMismatch, both(key, unset("cnf")), nil},
+		{"DP-5 a token bound to a certificate as DPoP", oauth.ReasonCnfMismatch, both(key, bound), bound},
+		{"DP-5 an API without an origin", oauth.ReasonCnfMismatch, both(key, set("aud", "urn:api"), func(p *presentation) {
+			p.config = append(p.config, func(c *Config) { c.Resource = "urn:api" })
+		}), both(key, set("aud", "urn:api"), func(p *presentation) {
+			p.config = append(p.config, func(c *Config) { c.Resource, c.Origins = "urn:api", []string{"https://API.example.com:443/"} })
+		})},
+
+		{"DP-1 no proof", oauth.ReasonPoPMissing, both(key, proofs(func(string) []string { return nil })), key},
+		{"DP-1 two proofs", oauth.ReasonDPoPBad, both(key, proofs(func(p string) []string { return []string{p, p} })), key},
+		{"DP-1 two proofs joined by a proxy", oauth.ReasonDPoPBad, both(key, proofs(func(p string) []string { return []string{p + ", " + p} })), key},
+		{"DP-1 empty", oauth.ReasonDPoPBad, both(key, proofs(func(string) []string { return []string{""} })), key},
+		{"DP-1 no JWT", oauth.ReasonDPoPBad, both(key, proofs(func(string) []string { return []string{"x"} })), key},
+		{"DP-1 too long", oauth.ReasonDPoPBad, both(key, said("x", strings.Repeat("x", 6200))), both(key, said("x", strings.Repeat("x", 5000)))},
+		{"DP-1 typ JWT", oauth.ReasonDPoPBad, both(key, proofHead("typ", "JWT")), key},
+		{"DP-1 no typ", oauth.ReasonDPoPBad, both(key, proofHead("typ", nil)), key},
+		{"DP-1 the typ of an attestation's proof", oauth.ReasonDPoPBad, both(key, proofHead("typ", "oauth-client-attestation-pop+jwt")), key},
+		{"DP-1 alg none", oauth.ReasonDPoPBad, both(key, proofHead("alg", "none")), key},
+		{"DP-1 alg HS256", oauth.ReasonDPoPBad, both(key, proofHead("alg", "HS256")), key},
+		{"DP-1 alg of another kind of key", oauth.ReasonDPoPBad, both(key, proofHead("alg", "RS256")), keyed("rsa", jose.PS256)},
+		{"DP-1 something critical", oauth.ReasonDPoPBad, both(key, proofHead("crit", []string{"x"})), both(key, proofHead("x", 1))},
+		{"DP-1 no jwk", oauth.ReasonDPoPBad, both(key, proofHead("jwk", nil)), keyed("ed25519", jose.EdDSA)},
+		{"DP-1 a private key", oauth.ReasonDPoPBad, both(key, jwkWith("d", "AAAA")), both(key, jwkWith("kid", "k"))},
+		{"DP-1 a secret", oauth.ReasonDPoPBad, both(key, proofHead("jwk", map[string]any{"kty": "oct", "k": "AAAA"})), key},
+		{"DP-1 a jwk for another alg", oauth.ReasonDPoPBad, both(key, jwkWith("alg", "ES384")), both(key, jwkWith("alg", "ES256"))},
+		{"DP-1 no jti", oauth.ReasonDPoPBad, both(key, said("jti", nil)), key},
+		{"DP-1 an empty jti", oauth.ReasonDPoPBad, both(key, said("jti", "")), key},
+		{"DP-1 a jti that is no text", oauth.ReasonDPoPBad, both(key, said("jti", 1)), key},
+		{"DP-1 no htm", oauth.ReasonDPoPBad, both(key, said("htm", nil)), key},
+		{"DP-1 no htu", oauth.ReasonDPoPBad, both(key, said("htu", nil)), key},
+		{"DP-1 no iat", oauth.ReasonDPoPBad, both(key, said("iat", nil)), key},
+		{"DP-1 iat is text", oauth.ReasonDPoPBad, both(key, said("iat", "now")), key},
+		{"DP-1 exp is past", oauth.ReasonDPoPBad, both(key, said("exp", at(0))), both(key, said("exp", at(time.Second)))},
+		{"DP-1 nbf is to come", oauth.ReasonDPoPBad, both(key, said("nbf", at(61*time.Second))), both(key, said("nbf", at(60*time.Second)))},
+		{"DP-1 the hash of another token", oauth.ReasonDPoPBad, both(key, said("ath", ath)), key},
+		{"DP-1 no ath", oauth.ReasonDPoPBad, both(key, said("ath", nil)), key},
+
+		{"DP-4 a proof by another key", oauth.ReasonCnfMismatch, both(key, by("p256", jose.ES256)), key},
+		{"DP-4 the right key in the proof, signed by another", oauth.ReasonDPoPBad, both(key, func(p *presentation) { p.proof.key = signers()["p256"] }), key},
+
+		{"DP-2 another method", oauth.ReasonDPoPBad, both(key, said("htm", "POST")), both(key, said("htm", "POST"), func(p *presentation) { p.method = "POST" })},
+		{"DP-2 the method in lower case", oauth.ReasonDPoPBad, both(key, said("htm", "get")), key},
+		{"DP-2 another path", oauth.ReasonDPoPBad, both(key, said("htu", "https://api.example.com/a")), both(key, said("htu", "https://api.example.com/a"), target("/a"))},
+		{"DP-2 a slash more", oauth.ReasonDPoPBad, both(key, said("htu", "https://api.example.com/a/"), target("/a")), both(key, said("htu", "https://api.example.com/a/"), target("/a/"))},
+		{"DP-2 another host", oauth.ReasonDPoPBad, both(key, said("htu", "https://evil.example.com/")), both(key, said("htu", "https://API.example.com:443/"))},
+		{"DP-2 the host of the Host header (AK-20)", oauth.ReasonDPoPBad, both(key, said("htu", "https://evil.example.com/"), target("https://evil.example.com/")),
+			both(key, target("https://evil.example.com/"))},
+		{"DP-2 another port", oauth.ReasonDPoPBad, both(key, said("htu", "https://api.example.com:9443/"), ports), both(key, said("htu", "https://api.example.com:8443/"), ports)},
+		{"DP-2 no TLS", oauth.ReasonDPoPBad, both(key, said("htu", "http://api.example.com/")), both(key, said("htu", "HTTPS://api.example.com"))},
+		{"DP-2 no URI", oauth.ReasonDPoPBad, both(key, said("htu", "://")), key},
+		{"DP-2 a user in it", oauth.ReasonDPoPBad, both(key, said("htu", "https://api.example.com@api.example.com/")), key},
+		{"DP-2 an escaped slash is no slash", oauth.ReasonDPoPBad, both(key, said("htu", "https://api.example.com/a%2Fb"), target("/a/b")), both(key, said("htu", "https://api.example.com/a%2fb?x#y"), target("/a%2Fb?z=1"))},
+		{"DP-2 a dot segment", oauth.ReasonDPoPBad, both(key, said("htu", "https://api.example.com/a/../b"), target("/a")), both(key, said("htu", "https://api.example.com/a/%2e%2E/%62"), target("/b"))},
+
+		{"DP-3 a minute and a second old", oauth.ReasonDPoPBad, both(key, said("iat", at(-61*time.Second)), verifierSince(-2*time.Minute)), both(key, said("iat", at(-60*time.Second)), verifierSince(-2*time.Minute))},
+		{"DP-3 a minute and a second ahead", oauth.ReasonDPoPBad, both(key, said("iat", at(61*time.Second))), both(key, said("iat", at(60*time.Second)))},
+		{"DP-3 older than the verifier", oauth.ReasonDPoPBad, both(key, said("iat", at(-time.Second)), verifierSince(0)), both(key, said("iat", at(-time.Second)), verifierSince(-time.Second))},
+
 		{"LR-3 scope missing", oauth.ReasonScopeDenied, need("admin"), need("write")},
 		{"LR-3 one of two missing", oauth.ReasonScopeDenied, need("read", "admin"), need("read", "write")},
 		{"LR-3 part of a scope", oauth.ReasonScopeDenied, need("rea"), nil},
@@ -268,6 +333,75 @@ func ruleRows(tb testing.TB) []ruleRow {
 		{"LR-3 two in one", oauth.ReasonScopeDenied, need("read write"), nil},
 		{"LR-3 empty scope", oauth.ReasonScopeDenied, need(""), nil},
 		{"LR-3 token without scope", oauth.ReasonScopeDenied, unset("scope"), both(unset("scope"), need())},
+	}
+}
+
+func keyed(signer string, alg jose.Algorithm) func(*presentation) {
+	return func(p *presentation) { p.keyed(signer, alg) }
+}
+
+// proofs makes the values of the DPoP header.
+func proofs(f func(proof string) []string) func(*presentation) {
+	return func(p *presentation) { p.headers = f }
+}
+
+// said changes a claim of the proof, and proofHead a member of its header; nil takes
+// it away.
+func said(name string, value any) func(*presentation) {
+	return func(p *presentation) { change(p.proof.claims, name, value) }
+}
+
+func proofHead(name string, value any) func(*presentation) {
+	return func(p *presentation) { change(p.proof.header, name, value) }
+}
+
+// change leaves a nil there where the fixture would fill in what is missing.
+func change(m map[string]any, name string, value any) {
+	if m[name] = value; value == nil && name != "ath" && name != "jti" {
+		delete(m, name)
+	}
+}
+
+func jwkWith(name string, value any) func(*presentation) {
+	return func(p *presentation) {
+		var jwk map[string]any
+		if err := json.Unmarshal(p.proof.header["jwk"].(json.RawMessage), &jwk); err != nil {
+			panic(err)
+		}
+		jwk[name] = value
+		p.proof.header["jwk"] = jwk
+	}
+}
+
+// by makes the proof with another key than the token is bound to.
+func by(signer string, alg jose.Algorithm) func(*presentation) {
+	return func(p *presentation) {
+		cnf := p.claims["cnf"]
+		p.keyed(signer, alg)
+		p.claims["cnf"] = cnf
+	}
+}
+
+func target(uri string) func(*presentation) { return func(p *presentation) { p.target = uri } }
+
+// ports has the API reached at two origins.
+func ports(p *presentation) {
+	p.config = append(p.config, func(c *Config) { c.Origins = []string{"https://api.example.com", "https://api.example.com:8443"} })
+}
+
+// verifierSince has the verifier begin at another time.
+func verifierSince(d time.Duration) func(*presentation) {
+	return func(p *presentation) {
+		p.config = append(p.config, func(c *Config) {
+			asked := false
+			c.Now = func() time.Time {
+				if !asked {
+					asked = true
+					return noon.Add(d)
+				}
+				return noon
+			}
+		})
 	}
 }
 

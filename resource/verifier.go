@@ -15,12 +15,16 @@ import (
 const MaxToken = 16 << 10
 
 // Verify judges the access token of a request, its binding to the certificate of
-// the request's own TLS connection, and whether it has all these scopes.
+// the request's own TLS connection or to the key of the request's DPoP proof, and
+// whether it has all these scopes.
 //
-// The error is an *oauth.Error: invalid_token, insufficient_scope,
-// invalid_request for a malformed or doubled Authorization header, or
-// oauth.Unavailable while the keys of the issuer are not at hand. Challenge
-// makes the answer of it.
+// A proof is good for one request: the second Verify of a request with one refuses
+// it (DP-3). Only a Require inside another of the same Verifier does not.
+//
+// The error is an *oauth.Error: invalid_token, invalid_dpop_proof,
+// insufficient_scope, invalid_request for a malformed or doubled Authorization
+// header, or oauth.Unavailable while the keys of the issuer are not at hand.
+// Challenge and Status make the answer of it.
 //
 // Not checked: the body, which may hold a second token; the chain of the client
 // certificate (RS-4); revocation.
@@ -33,7 +37,8 @@ func (v *Verifier) Verify(ctx context.Context, r *http.Request, scopes ...string
 }
 
 // VerifyToken is Verify where there is no HTTP request: peer is the certificate
-// that the caller proved to own on this very connection, or nil.
+// that the caller proved to own on this very connection, or nil. A token that is
+// bound to a key is refused, since there is no request that a proof could be for.
 func (v *Verifier) VerifyToken(ctx context.Context, token string, peer *x509.Certificate, scopes ...string) (Caller, error) {
 	return v.tokenAttempt(token, peer, scopes).verify(ctx)
 }
@@ -55,7 +60,7 @@ type attempt struct {
 	v   *Verifier
 	now time.Time
 
-	request       bool // it came as an HTTP request
+	r             *http.Request // nil without an HTTP request
 	authorization []string
 	query         string
 	peers         []*x509.Certificate
@@ -63,24 +68,27 @@ type attempt struct {
 	scopes        []string             // demanded
 	afresh        bool                 // nothing is taken from memory, and nothing put there
 
+	dpop   bool // the scheme is DPoP
 	token  string
 	digest digest        // of the token
 	jws    *jose.Compact // see compact
 	said   *reading
 	proven proof // of an earlier time, or zero
 
-	alg       jose.Algorithm
-	kid       string
-	issuer    *issuer
-	keys      *KeySet
-	key       *verifyingKey
-	signature signature
-	cnf       string // x5t#S256, empty for a bearer token
-	caller    Caller // handed out only after the last rule
+	alg        jose.Algorithm
+	kid        string
+	issuer     *issuer
+	keys       *KeySet
+	key        *verifyingKey
+	signature  signature
+	cnf        string      // x5t#S256, empty without one
+	jkt        string      // empty without one; never both
+	possession *possession // only of a token with jkt
+	caller     Caller      // handed out only after the last rule
 }
 
 func (v *Verifier) requestAttempt(r *http.Request, scopes []string) *attempt {
-	s := &attempt{v: v, now: v.now(), request: true, authorization: r.Header["Authorization"], scopes: scopes}
+	s := &attempt{v: v, now: v.now(), r: r, authorization: r.Header["Authorization"], scopes: scopes}
 	if r.URL != nil {
 		s.query = r.URL.RawQuery
 	}

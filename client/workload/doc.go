@@ -6,5 +6,5 @@
 // It holds what the Workload API said last and judges nothing: neither chains nor
 // signatures, and no trust bundle is read.
 //
-// Sources: SPIFFE Workload Endpoint, SPIFFE Workload API; rules CL-1 to CL-5.
+// Sources: SPIFFE Workload Endpoint, SPIFFE Workload API; rules CL-1 to CL-6.
 package workload

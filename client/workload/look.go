@@ -9,6 +9,8 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/exp/bundle/witbundle"
+	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
@@ -36,16 +38,20 @@ type View struct {
 	X509SVIDs []*x509svid.SVID
 	// JWTSVIDs are for the audience asked for; nil when none was.
 	JWTSVIDs []*jwtsvid.SVID
-	// X509Bundles and JWTBundles are nil where the Workload API has no such
-	// profile.
+	// WITSVIDs hold private keys; nil where the Workload API has no such profile,
+	// which is usual.
+	WITSVIDs []*witsvid.SVID
+	// X509Bundles, JWTBundles and WITBundles are nil where the Workload API has no
+	// such profile.
 	X509Bundles *x509bundle.Set
 	JWTBundles  *jwtbundle.Set
+	WITBundles  *witbundle.Set
 }
 
 // Format keeps keys and tokens out of whatever prints the View, under every verb
 // (AU-2).
 func (v View) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "view of %s: %d X.509-SVIDs, %d JWT-SVIDs", v.Address, len(v.X509SVIDs), len(v.JWTSVIDs))
+	fmt.Fprintf(f, "view of %s: %d X.509-SVIDs, %d JWT-SVIDs, %d WIT-SVIDs", v.Address, len(v.X509SVIDs), len(v.JWTSVIDs), len(v.WITSVIDs))
 }
 
 // LogValue does the same for slog.
@@ -84,6 +90,15 @@ func Look(ctx context.Context, address, audience string) (*View, error) {
 	}
 	v.JWTBundles, err = api.FetchJWTBundles(ctx)
 	if err = v.absent(err); err != nil {
+		return nil, err
+	}
+	// That this kind is not for this process says nothing about the others.
+	v.WITSVIDs, err = api.FetchWITSVIDs(ctx, "")
+	if err = v.absent(err); err != nil && !errors.Is(err, ErrNoIdentity) {
+		return nil, err
+	}
+	v.WITBundles, err = api.FetchWITBundles(ctx)
+	if err = v.absent(err); err != nil && !errors.Is(err, ErrNoIdentity) {
 		return nil, err
 	}
 	if audience == "" {

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
@@ -38,8 +40,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Source follows the SVIDs of one identity. It is a client.X509Source and a
-// client.JWTSource. Any number of goroutines may use it.
+// A Source follows the SVIDs of one identity. It is a client.X509Source, a
+// client.WITSource and a client.JWTSource. Any number of goroutines may use it.
 type Source struct {
 	config  Config
 	address string
@@ -48,7 +50,7 @@ type Source struct {
 	api     *workloadapi.Client
 	cancel  context.CancelFunc
 	closing sync.Once
-	watched chan struct{} // closed when the watch has ended
+	watched sync.WaitGroup // both watches
 
 	mu       sync.Mutex
 	svid     *x509svid.SVID
@@ -56,15 +58,23 @@ type Source struct {
 	troubled bool  // err has been logged
 	noX509   bool  // the Workload API has no X.509-SVIDs at all
 
+	wits        []*witsvid.SVID // of the identity, as the Workload API sent them last
+	witErr      error           // why there is none
+	witTroubled bool            // witErr has been logged
+
 	settled chan struct{} // closed at the first svid, or when none will ever come
 	settle  func()
+
+	witSettled chan struct{} // closed at the first answer about WIT-SVIDs
+	settleWIT  func()
 }
 
 // Open connects to the Workload API and waits for the first X.509-SVID of the
 // identity, however long that takes, until ctx ends (F46). It does not wait for a
-// Workload API that says it has no X.509-SVIDs at all; the source then gives
-// JWT-SVIDs only. The error tells the last thing that the Workload API said. Close
-// the source when it is not needed any more.
+// Workload API that says it has no X.509-SVIDs at all; the source then gives the
+// other kinds only. Whether there are WIT-SVIDs it knows soon after: most Workload
+// APIs have none (CL-6). The error tells the last thing
+// that the Workload API said. Close the source when it is not needed any more.
 func Open(ctx context.Context, config Config) (*Source, error) {
 	s, err := newSource(ctx, config)
 	if err != nil {
@@ -72,6 +82,7 @@ func Open(ctx context.Context, config Config) (*Source, error) {
 	}
 	select {
 	case <-s.settled:
+		s.awaitWIT(ctx)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -80,6 +91,20 @@ func Open(ctx context.Context, config Config) (*Source, error) {
 		return nil, fmt.Errorf("workload: no SVID from %s: %w", s.address, err)
 	}
 	return s, nil
+}
+
+// witPatience is how long a Workload API that has X.509-SVIDs may take to say
+// whether it has WIT-SVIDs.
+const witPatience = 5 * time.Second
+
+func (s *Source) awaitWIT(ctx context.Context) {
+	timer := time.NewTimer(witPatience)
+	defer timer.Stop()
+	select {
+	case <-s.witSettled:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // outcome is nil when there is something to work with, whatever ended the wait.
@@ -98,8 +123,9 @@ func (s *Source) outcome(waiting error) error {
 }
 
 func newSource(ctx context.Context, config Config) (*Source, error) {
-	s := &Source{config: config, address: config.Address, log: config.Log, watched: make(chan struct{}), settled: make(chan struct{})}
+	s := &Source{config: config, address: config.Address, log: config.Log, settled: make(chan struct{}), witSettled: make(chan struct{})}
 	s.settle = sync.OnceFunc(func() { close(s.settled) })
+	s.settleWIT = sync.OnceFunc(func() { close(s.witSettled) })
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -133,11 +159,13 @@ func newSource(ctx context.Context, config Config) (*Source, error) {
 	s.api = api
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	go func() {
-		defer close(s.watched)
-		err := api.WatchX509Context(watching, watcher{s}) // returns when cancelled, or told never to ask again (CL-3)
-		s.end(err)
-	}()
+	x509, stopX509 := context.WithCancel(watching)
+	// Each returns when cancelled, or told never to ask again (CL-3, CL-6).
+	s.watched.Go(func() {
+		defer stopX509()
+		s.end(api.WatchX509Context(x509, watcher{s, stopX509}))
+	})
+	s.watched.Go(func() { s.endWIT(api.WatchWITSVIDs(watching, witWatcher{s}, config.SPIFFEID)) })
 	return s, nil
 }
 
@@ -163,15 +191,20 @@ func connect() grpc.ConnectParams {
 }
 
 // Credentials are what the Workload API gives, for client.Config: an X.509-SVID,
-// if it has any, and a JWT-SVID. Take only client.JWTSVID(source) for tokens that
-// are used where no certificate can be shown.
+// if it has any, a WIT-SVID, if it has given one until now, and a JWT-SVID. Take
+// only client.JWTSVID(source) for tokens that are used where neither a certificate
+// nor a proof can be shown.
 func (s *Source) Credentials() []client.Credential {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.noX509 {
-		return []client.Credential{client.JWTSVID(s)}
+	var all []client.Credential
+	if !s.noX509 {
+		all = append(all, client.X509SVID(s))
 	}
-	return []client.Credential{client.X509SVID(s), client.JWTSVID(s)}
+	if len(s.wits) > 0 {
+		all = append(all, client.WITSVID(s))
+	}
+	return append(all, client.JWTSVID(s))
 }
 
 // GetX509SVID returns the X.509-SVID that the Workload API sent last. While the
@@ -184,6 +217,29 @@ func (s *Source) GetX509SVID() (*x509svid.SVID, error) {
 		return nil, fmt.Errorf("workload: no X.509-SVID from %s: %w", s.address, s.err)
 	}
 	return s.svid, nil
+}
+
+// GetWITSVID returns the WIT-SVID that the Workload API sent last, of the identity
+// that GetX509SVID has if it is among them, and its private key. What the last
+// answer did not have is withdrawn (CL-4).
+func (s *Source) GetWITSVID() (token string, key crypto.Signer, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.wits) == 0 {
+		return "", nil, fmt.Errorf("workload: no WIT-SVID from %s: %w", s.address, s.witErr)
+	}
+	wit := s.wits[0]
+	for _, other := range s.wits {
+		if s.svid != nil && other.ID == s.svid.ID {
+			wit = other
+			break
+		}
+	}
+	key, ok := wit.PrivateKey.(crypto.Signer)
+	if !ok {
+		return "", nil, fmt.Errorf("workload: the WIT-SVID of %s comes with a key that does not sign", wit.ID)
+	}
+	return wit.Marshal(), key, nil
 }
 
 // FetchJWTSVID asks the Workload API for a JWT-SVID with this audience and no
@@ -211,14 +267,14 @@ func (s *Source) FetchJWTSVID(ctx context.Context, audience string) (string, err
 	return "", fmt.Errorf("workload: %w", s.notOffered(offered))
 }
 
-// Close ends the connection. The X.509-SVID of before can still be had, but no
-// other. Close may be called more than once.
+// Close ends the connection. The X.509-SVID and the WIT-SVID of before can still be
+// had, but no other. Close may be called more than once.
 func (s *Source) Close() error {
 	var err error
 	s.closing.Do(func() {
 		s.cancel()
 		err = s.api.Close()
-		<-s.watched
+		s.watched.Wait()
 	})
 	if err != nil {
 		return fmt.Errorf("workload: %w", err)

@@ -7,13 +7,17 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// A watcher is what the Workload API's stream is read into.
-type watcher struct{ s *Source }
+// A watcher is what the Workload API's stream of X.509-SVIDs is read into.
+type watcher struct {
+	s    *Source
+	stop context.CancelFunc // ends this watch and no other
+}
 
 // OnX509ContextUpdate is called by the watch for each message, which replaces
 // everything before it: an identity that is missing is withdrawn (CL-4).
@@ -54,7 +58,7 @@ func (w watcher) OnX509ContextWatchError(err error) {
 		s.mu.Lock()
 		s.noX509 = true
 		s.mu.Unlock()
-		s.cancel()
+		w.stop()
 	}
 	s.trouble(explain(err))
 }
@@ -73,6 +77,73 @@ func (s *Source) trouble(err error) {
 	default:
 		s.log.Warn("waiting for the Workload API", "address", s.address, "error", err)
 	}
+}
+
+// A witWatcher is what the Workload API's stream of WIT-SVIDs is read into.
+type witWatcher struct{ s *Source }
+
+// OnWITSVIDsUpdate is called by the watch for each message, which replaces
+// everything before it (CL-4).
+func (w witWatcher) OnWITSVIDsUpdate(update []*witsvid.SVID) {
+	s := w.s
+	var fitting []*witsvid.SVID
+	var offered []string
+	for _, svid := range update {
+		// Asked for one identity, the Workload API may leave out its hint.
+		if s.fits(svid.ID, svid.Hint) || !s.id.IsZero() && svid.ID == s.id && svid.Hint == "" {
+			fitting = append(fitting, svid)
+		} else {
+			offered = append(offered, describe(svid.ID, svid.Hint))
+		}
+	}
+	s.mu.Lock()
+	news := len(s.wits) == 0 || s.witTroubled
+	s.wits, s.witErr, s.witTroubled = fitting, nil, false
+	s.mu.Unlock()
+	if len(fitting) == 0 {
+		s.witTrouble(s.notOffered(offered))
+	} else if news {
+		s.log.Info("WIT-SVID received from the Workload API", "spiffe_id", fitting[0].ID.String())
+	}
+	s.settleWIT()
+}
+
+// OnWITSVIDsWatchError is called by the watch, which then tries again after a while,
+// but not where the Workload API has no WIT-SVIDs at all (CL-6). What was received
+// before is kept.
+func (w witWatcher) OnWITSVIDsWatchError(err error) {
+	s := w.s
+	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+		return
+	}
+	s.witTrouble(explain(err))
+	if status.Code(err) != codes.Unavailable { // then nobody has answered
+		s.settleWIT()
+	}
+}
+
+// witTrouble keeps the reason. Nobody is told aloud that there never was a WIT-SVID:
+// the other kinds do as well.
+func (s *Source) witTrouble(err error) {
+	s.mu.Lock()
+	before, have := s.witTroubled, len(s.wits) > 0
+	s.witErr, s.witTroubled = err, true
+	s.mu.Unlock()
+	if have && !before {
+		s.log.Warn("the Workload API is away; the last WIT-SVID is used until it ends", "address", s.address, "error", err)
+		return
+	}
+	s.log.Debug("no WIT-SVID from the Workload API", "address", s.address, "error", err)
+}
+
+// endWIT is called when the watch of WIT-SVIDs is over for good.
+func (s *Source) endWIT(err error) {
+	s.mu.Lock()
+	if s.witErr == nil {
+		s.witErr = fmt.Errorf("the connection is closed: %w", err)
+	}
+	s.mu.Unlock()
+	s.settleWIT()
 }
 
 // end is called when the watch is over for good.

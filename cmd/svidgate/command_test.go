@@ -135,7 +135,7 @@ func TestPastedCommands(t *testing.T) {
 	}
 	text := d.text("svidgate")
 	lines := regexp.MustCompile(`svidgate (?:token|doctor) [^)"\n]+`).FindAllString(text, -1)
-	if len(lines) != 4 {
+	if len(lines) != 5 {
 		t.Fatalf("%d commands in %s", len(lines), text)
 	}
 	for _, line := range lines {
@@ -214,11 +214,11 @@ func TestCompletion(t *testing.T) {
 		want []string
 		how  string
 	}{
-		{[]string{"token", "--method", ""}, []string{"spiffe_jwt", "spiffe_x509"}, noFiles},
+		{[]string{"token", "--method", ""}, []string{"spiffe_jwt", "spiffe_wit", "spiffe_x509"}, noFiles},
 		{[]string{"check-config", ""}, []string{"yaml", "yml", "json"}, extensions},
 		{[]string{"serve", "--config", ""}, []string{"yaml", "yml", "json"}, extensions},
 		{[]string{"dev", "--dir", ""}, nil, folders},
-		{[]string{"doctor", "--method", ""}, []string{"spiffe_jwt", "spiffe_x509"}, noFiles},
+		{[]string{"doctor", "--method", ""}, []string{"spiffe_jwt", "spiffe_wit", "spiffe_x509"}, noFiles},
 		{[]string{"doctor", "--admin-socket", ""}, []string{"sock"}, extensions},
 		{[]string{"inspect", ""}, nil, anyFile},
 		{[]string{"inspect", "a", ""}, nil, noFiles},

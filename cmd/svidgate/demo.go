@@ -27,8 +27,8 @@ import (
 func newDemo() *cobra.Command {
 	return &cobra.Command{
 		Use:     "demo",
-		Short:   "See it work: trust domain, server, API and two workloads in one process",
-		Long:    "Start a development trust domain, the authorization server and a protected API\non free loopback ports; let one workload get a token with its JWT-SVID and one\nwith its X.509-SVID; call the API with both; show one refusal and why. Nothing is\nleft behind.",
+		Short:   "See it work: trust domain, server, API and three workloads in one process",
+		Long:    "Start a development trust domain, the authorization server and a protected API\non free loopback ports; let one workload get a token with its JWT-SVID, one\nwith its X.509-SVID and one with its WIT-SVID; call the API with each; show one\nrefusal and why. Nothing is left behind.",
 		Example: "  svidgate demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -83,6 +83,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := d.workload(ctx, "orders", devenv.Orders, "X.509-SVID", func(s *workload.Source) client.Credential { return client.X509SVID(s) }); err != nil {
+		return err
+	}
+	if err := d.workload(ctx, "shipping", devenv.Shipping, "WIT-SVID", func(s *workload.Source) client.Credential { return client.WITSVID(s) }); err != nil {
 		return err
 	}
 	if err := d.refusal(ctx); err != nil {

@@ -81,7 +81,7 @@ func runDev(ctx context.Context, out io.Writer, log *slog.Logger, dir string, as
 	d := developer{
 		Issuer: env.Issuer, TokenEndpoint: env.Issuer + oauth.PathToken, MTLSURL: env.Daemon.MTLSURL(),
 		Resource: env.Resource, Scope: devenv.Scope, Socket: env.SocketAddr, Bundle: env.BundleURL,
-		TrustDomain: devenv.TrustDomain, Workloads: []string{devenv.Billing, devenv.Orders},
+		TrustDomain: devenv.TrustDomain, Workloads: []string{devenv.Billing, devenv.Orders, devenv.Shipping},
 		CAFile: env.CAFile, Config: env.ConfigFile, Audit: env.AuditFile, Status: env.StatusURL, Admin: env.Daemon.AdminSocket(),
 	}
 	if asJSON {
@@ -128,6 +128,10 @@ Look at a token that was got with an X.509-SVID, and is bound to its certificate
 
   %s --print-claims
 
+Call the API with a token that was got with a WIT-SVID, and is bound to its key:
+
+  curl --cacert %s -H @<(%s --headers-for %s) %s
+
 Use the socket with any SPIFFE client:
 
   export SPIFFE_ENDPOINT_SOCKET=%s
@@ -147,7 +151,8 @@ See the state of the bundles and the signing keys, and change the configuration 
   %s keys list
 `, d.Issuer, d.MTLSURL, d.Resource, d.Scope, d.TrustDomain, d.Bundle, d.Socket, d.Status, d.Status, d.Config, d.Audit, d.Admin,
 		token(devenv.Billing, string(oauth.MethodJWT)), d.CAFile, token(devenv.Billing, string(oauth.MethodJWT)), d.Resource,
-		token(devenv.Orders, string(oauth.MethodX509)), d.Socket,
+		token(devenv.Orders, string(oauth.MethodX509)),
+		d.CAFile, token(devenv.Shipping, string(oauth.MethodWIT)), d.Resource, d.Resource, d.Socket,
 		self, d.Issuer, d.CAFile, d.Socket, devenv.Billing, d.Admin, d.Status, d.Audit, d.Admin, self, self)
 }
 

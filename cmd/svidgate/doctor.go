@@ -51,6 +51,9 @@ token is shown. Live tokens are in the server's audit record like any other.`,
 			if (files.chain == "") != (files.key == "") {
 				return asNotJudged(errors.New("--x509-svid-file and --x509-key-file go together"))
 			}
+			if (files.wit == "") != (files.witKey == "") {
+				return asNotJudged(errors.New("--wit-svid-file and --wit-key-file go together"))
+			}
 			c.Method = oauth.AuthMethod(method)
 			c.AdminSocket = cmp.Or(c.AdminSocket, os.Getenv("SVIDGATE_SOCKET"))
 			if c.RootCAs, err = rootsFrom(c.CAFile); err != nil {
@@ -71,9 +74,11 @@ token is shown. Live tokens are in the server's audit record like any other.`,
 	flags.StringVar(&files.jwt, "jwt-svid-file", "", "file that holds a JWT-SVID whose audience is the issuer, in place of the Workload API")
 	flags.StringVar(&files.chain, "x509-svid-file", "", "PEM file of the X.509-SVID and its intermediates, in place of the Workload API")
 	flags.StringVar(&files.key, "x509-key-file", "", "PEM file of the X.509-SVID's private key")
+	flags.StringVar(&files.wit, "wit-svid-file", "", "file that holds a WIT-SVID, in place of the Workload API")
+	flags.StringVar(&files.witKey, "wit-key-file", "", "file of the WIT-SVID's private key, a JWK or PEM")
 	flags.BoolVar(&c.EndpointAudience, "endpoint-audience", false, "ask for a JWT-SVID whose audience is the token endpoint, for servers with profile seed")
 	flags.StringVar(&c.ClientID, "client-id", "", "client identifier (default: the SPIFFE ID)")
-	flags.StringVar(&method, "method", "", "spiffe_jwt or spiffe_x509, to try that one only (default: each)")
+	flags.StringVar(&method, "method", "", "spiffe_jwt, spiffe_wit or spiffe_x509, to try that one only (default: each)")
 	flags.StringVar(&c.Resource, "resource", "", "API that the live token is for (default: the client's only one)")
 	flags.StringVar(&c.Scope, "scope", "", "scope of the live token, separated by spaces (default: all that the client may have)")
 	flags.StringVar(&c.AdminSocket, "admin-socket", "", "administration socket of the server, which must be on this machine (default: SVIDGATE_SOCKET)")
@@ -81,16 +86,16 @@ token is shown. Live tokens are in the server's audit record like any other.`,
 	flags.BoolVar(&asJSON, "json", false, "print JSON, when all is done")
 	flags.DurationVar(&timeout, "timeout", 60*time.Second, "judge no further check after this time")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asNotJudged(err) })
-	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file"} {
+	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file", "wit-svid-file", "wit-key-file"} {
 		cmd.MarkFlagFilename(name)
 	}
 	cmd.MarkFlagFilename("admin-socket", "sock")
-	cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions([]string{string(oauth.MethodJWT), string(oauth.MethodX509)}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // svidFiles are SVIDs that another program writes, such as spiffe-helper.
-type svidFiles struct{ jwt, chain, key string }
+type svidFiles struct{ jwt, chain, key, wit, witKey string }
 
 func (f svidFiles) give(c *doctor.Config) {
 	if f.jwt != "" {
@@ -98,6 +103,9 @@ func (f svidFiles) give(c *doctor.Config) {
 	}
 	if f.chain != "" {
 		c.X509Source = client.X509SVIDFiles(f.chain, f.key)
+	}
+	if f.wit != "" {
+		c.WITSource = client.WITSVIDFiles(f.wit, f.witKey)
 	}
 }
 

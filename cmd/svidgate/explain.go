@@ -31,11 +31,12 @@ func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [FILE|-]",
 		Short: "Say why a credential is refused, rule by rule, and what to do next",
-		Long: `Judge a JWT-SVID, or an X.509-SVID with its chain in PEM or DER (leaf first), by the
-server's own rules, and say of each what it found: ✓ passed, ✗ refused, – not
-judged. Then the verdict, the nearest name that is configured and where it first
-differs, the clocks, and the next command to run. What spire-agent api fetch jwt
-prints is taken as it is.
+		Long: `Judge a JWT-SVID, a WIT-SVID, or an X.509-SVID with its chain in PEM or DER (leaf
+first), by the server's own rules, and say of each what it found: ✓ passed, ✗
+refused, – not judged. The proof of a WIT-SVID stands in a line of its own beside
+it, and is judged with it; without one its rules are not judged. Then the verdict,
+the nearest name that is configured and where it first differs, the clocks, and the
+next command to run. What spire-agent api fetch jwt prints is taken as it is.
 
 A running server is asked through its administration socket: its answer is what it
 would decide now, and nothing is marked as used. With --config the configuration
@@ -168,7 +169,7 @@ func (f *explainFlags) question(cmd *cobra.Command, args []string) (explain.Ques
 		data = shown.PEM()
 	}
 	if f.bundle != "" && f.audience == "" && len(shown.Certificates) == 0 {
-		return explain.Question{}, errors.New("a JWT-SVID is judged by its audience, too: give --audience, the issuer of the server")
+		return explain.Question{}, errors.New("a JWT-SVID, and the proof of a WIT-SVID, is judged by its audience, too: give --audience, the issuer of the server")
 	}
 	q := explain.Question{Credential: string(data), Listener: f.listener, Asked: time.Now()}
 	if cmd.Flags().Changed("client-id") {

@@ -21,6 +21,7 @@ type identity struct {
 	Bundles     []trustBundle  `json:"bundles"`
 	Audience    string         `json:"audience,omitempty"`
 	JWTSVIDs    []jwtIdentity  `json:"jwt_svids,omitempty"`
+	WITSVIDs    []jwtIdentity  `json:"wit_svids,omitempty"` // none where the Workload API does not have them
 }
 
 type x509Identity struct {
@@ -40,6 +41,7 @@ type trustBundle struct {
 	Own         bool     `json:"own"` // of one of the identities
 	X509        int      `json:"x509_authorities"`
 	JWTKeyIDs   []string `json:"jwt_key_ids"`
+	WITKeyIDs   []string `json:"wit_key_ids,omitempty"`
 }
 
 type jwtIdentity struct {
@@ -74,8 +76,17 @@ func identityOf(v *workload.View, audience string, now time.Time) (identity, err
 			}
 		}
 	}
+	if v.WITBundles != nil {
+		for _, b := range v.WITBundles.Bundles() {
+			for kid := range b.WITAuthorities() {
+				one := bundle(b.TrustDomain())
+				one.WITKeyIDs = append(one.WITKeyIDs, oauth.Shown(kid))
+			}
+		}
+	}
 	for _, b := range bundles {
 		slices.Sort(b.JWTKeyIDs)
+		slices.Sort(b.WITKeyIDs)
 		who.Bundles = append(who.Bundles, *b)
 	}
 	slices.SortFunc(who.Bundles, func(a, b trustBundle) int {
@@ -92,6 +103,13 @@ func identityOf(v *workload.View, audience string, now time.Time) (identity, err
 			return who, fmt.Errorf("a JWT-SVID of %s cannot be read: %w", svid.ID, err)
 		}
 		who.JWTSVIDs = append(who.JWTSVIDs, jwtIdentity{oauth.Shown(svid.Hint), report})
+	}
+	for _, svid := range v.WITSVIDs {
+		report, err := inspect.Inspect([]byte(svid.Marshal()), now)
+		if err != nil {
+			return who, fmt.Errorf("a WIT-SVID of %s cannot be read: %w", svid.ID, err)
+		}
+		who.WITSVIDs = append(who.WITSVIDs, jwtIdentity{oauth.Shown(svid.Hint), report})
 	}
 	return who, nil
 }

@@ -45,7 +45,7 @@ which the API verifies by itself.`,
 	}
 	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
 		newExplain(), newInspect(), newWhoami(), newDoctor(),
-		newBundle(), newKeys(), newReload(), newAudit(), newMigrate(), newProfile(), newVersion())
+		newBundle(), newClient(), newPlan(), newKeys(), newRevoke(), newReload(), newAudit(), newMigrate(), newProfile(), newVersion())
 	return root
 }
 

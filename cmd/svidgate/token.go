@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type tokenFlags struct {
 	issuer, clientID, caFile   string
 	socket, spiffeID, hint     string
 	jwtFile, certFile, keyFile string
+	witFile, witKeyFile        string
+	headersFor, requestMethod  string
 	method, resource, scope    string
 	endpointAudience           bool
 	printClaims, asJSON        bool
@@ -36,13 +39,17 @@ func newToken() *cobra.Command {
 		Long: `Get an access token for this workload and print it on standard output.
 
 The SVID comes from the SPIFFE Workload API (--socket or SPIFFE_ENDPOINT_SOCKET),
-or from files: --jwt-svid-file, or --x509-svid-file with --x509-key-file. The
-server is verified by the system's certificate authorities, or by --ca-file; the
-SPIFFE trust bundle has no part in that.
+or from files: --jwt-svid-file, --wit-svid-file with --wit-key-file, or
+--x509-svid-file with --x509-key-file. The server is verified by the system's
+certificate authorities, or by --ca-file; the SPIFFE trust bundle has no part in that.
+
+A token that is bound to the key of a WIT-SVID needs a proof for each call:
+--headers-for URL prints the headers of one call, for curl -H @-.
 
 Who sees a bearer token can use it: mind where the output goes.`,
 		Example: `  svidgate token --issuer https://as.example.com --resource https://api.example.com/
   svidgate token --issuer https://as.example.com --method spiffe_x509 --print-claims
+  svidgate token --issuer https://as.example.com --method spiffe_wit --headers-for https://api.example.com/
   svidgate token --issuer https://as.example.com --jwt-svid-file jwt_svid.token --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,22 +68,30 @@ Who sees a bearer token can use it: mind where the output goes.`,
 	flags.StringVar(&f.jwtFile, "jwt-svid-file", "", "file that holds a JWT-SVID whose audience is the issuer")
 	flags.StringVar(&f.certFile, "x509-svid-file", "", "PEM file of the X.509-SVID and its intermediates")
 	flags.StringVar(&f.keyFile, "x509-key-file", "", "PEM file of the X.509-SVID's private key")
-	flags.StringVar(&f.method, "method", "", "spiffe_jwt or spiffe_x509 (default: the best that server and workload both have)")
+	flags.StringVar(&f.witFile, "wit-svid-file", "", "file that holds a WIT-SVID")
+	flags.StringVar(&f.witKeyFile, "wit-key-file", "", "file of the WIT-SVID's private key, a JWK or PEM")
+	flags.StringVar(&f.method, "method", "", "spiffe_jwt, spiffe_wit or spiffe_x509 (default: the best that server and workload both have)")
 	flags.StringVar(&f.resource, "resource", "", "API that the token is for (default: the client's only one)")
 	flags.StringVar(&f.scope, "scope", "", "scope, separated by spaces (default: all that the client may have)")
 	flags.BoolVar(&f.endpointAudience, "endpoint-audience", false, "ask for a JWT-SVID whose audience is the token endpoint, for servers with profile seed")
 	flags.BoolVar(&f.printClaims, "print-claims", false, "print the claims of the token instead of the token")
 	flags.BoolVar(&f.asJSON, "json", false, "print the token with its scope and end as JSON")
+	flags.StringVar(&f.headersFor, "headers-for", "", "print the headers of one call of this https URL instead of the token, with a proof where the token needs one")
+	flags.StringVar(&f.requestMethod, "request-method", http.MethodGet, "the HTTP method of that call")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up after this time")
 	cmd.MarkFlagRequired("issuer")
-	cmd.MarkFlagsMutuallyExclusive("print-claims", "json")
+	cmd.MarkFlagsMutuallyExclusive("print-claims", "json", "headers-for")
 	cmd.MarkFlagsRequiredTogether("x509-svid-file", "x509-key-file")
-	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file"} {
+	cmd.MarkFlagsRequiredTogether("wit-svid-file", "wit-key-file")
+	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file", "wit-svid-file", "wit-key-file"} {
 		cmd.MarkFlagFilename(name)
 	}
-	cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions([]string{string(oauth.MethodJWT), string(oauth.MethodX509)}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
+
+// methods are those of the command line.
+var methods = []string{string(oauth.MethodJWT), string(oauth.MethodWIT), string(oauth.MethodX509)}
 
 func (f *tokenFlags) run(ctx context.Context, cmd *cobra.Command) error {
 	config := client.Config{
@@ -111,11 +126,14 @@ func (f *tokenFlags) credentials(ctx context.Context, config *client.Config) (cl
 	if f.certFile != "" {
 		config.Credentials = append(config.Credentials, client.X509SVID(client.X509SVIDFiles(f.certFile, f.keyFile)))
 	}
+	if f.witFile != "" {
+		config.Credentials = append(config.Credentials, client.WITSVID(client.WITSVIDFiles(f.witFile, f.witKeyFile)))
+	}
 	if len(config.Credentials) > 0 {
 		return func() {}, nil
 	}
 	if f.socket == "" && os.Getenv("SPIFFE_ENDPOINT_SOCKET") == "" {
-		return nil, errors.New("there is no SVID: name the Workload API with --socket or SPIFFE_ENDPOINT_SOCKET, or a file with --jwt-svid-file or --x509-svid-file")
+		return nil, errors.New("there is no SVID: name the Workload API with --socket or SPIFFE_ENDPOINT_SOCKET, or files with --jwt-svid-file, --wit-svid-file or --x509-svid-file")
 	}
 	source, err := workload.Open(ctx, workload.Config{Address: f.socket, SPIFFEID: f.spiffeID, Hint: f.hint})
 	if err != nil {
@@ -126,6 +144,8 @@ func (f *tokenFlags) credentials(ctx context.Context, config *client.Config) (cl
 		config.Credentials = []client.Credential{client.JWTSVID(source)}
 	case oauth.MethodX509:
 		config.Credentials = []client.Credential{client.X509SVID(source)}
+	case oauth.MethodWIT:
+		config.Credentials = []client.Credential{client.WITSVID(source)}
 	default:
 		config.Credentials = source.Credentials()
 	}
@@ -135,6 +155,8 @@ func (f *tokenFlags) credentials(ctx context.Context, config *client.Config) (cl
 func (f *tokenFlags) print(cmd *cobra.Command, token *client.Token) error {
 	out := cmd.OutOrStdout()
 	switch {
+	case f.headersFor != "":
+		return f.printHeaders(cmd, token)
 	case f.printClaims:
 		claims, err := claimsOf(string(token.AccessToken))
 		if err != nil {
@@ -150,6 +172,25 @@ func (f *tokenFlags) print(cmd *cobra.Command, token *client.Token) error {
 	}
 	_, err := fmt.Fprintln(out, string(token.AccessToken))
 	return err
+}
+
+// printHeaders prints the headers of one call as curl -H @FILE reads them.
+func (f *tokenFlags) printHeaders(cmd *cobra.Command, token *client.Token) error {
+	req, err := http.NewRequestWithContext(cmd.Context(), f.requestMethod, f.headersFor, nil)
+	if err != nil || req.URL.Scheme != "https" || req.URL.Host == "" {
+		return fmt.Errorf("--headers-for %s, --request-method %s: that is no call of an https URL", oauth.Shown(f.headersFor), oauth.Shown(f.requestMethod))
+	}
+	if err := token.Authorize(req); err != nil {
+		return err
+	}
+	for _, name := range []string{"Authorization", oauth.HeaderDPoP} {
+		if value := req.Header.Get(name); value != "" {
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // claimsOf shows what a token says. Nothing is verified: the token has just come

@@ -42,10 +42,12 @@ func TestTokenOutput(t *testing.T) {
 	}{
 		"the token": {tokenFlags{}, raw + "\n"},
 		"claims":    {tokenFlags{printClaims: true}, "{\n  \"sub\": \"a\"\n}\n"},
+		"headers":   {tokenFlags{headersFor: "https://api.example.com/", requestMethod: "GET"}, "Authorization: Bearer " + raw + "\n"},
 		"JSON":      {tokenFlags{asJSON: true}, `{"access_token":"` + raw + `","expires_at":"2026-07-01T12:00:00Z","scope":"read","token_type":"Bearer"}` + "\n"},
 	} {
 		var out bytes.Buffer
 		cmd := &cobra.Command{}
+		cmd.SetContext(t.Context())
 		cmd.SetOut(&out)
 		if err := row.flags.print(cmd, token); err != nil || out.String() != row.want {
 			t.Errorf("%s: %q, %v, want %q", name, out.String(), err, row.want)
@@ -78,5 +80,27 @@ func TestTokenFaults(t *testing.T) {
 				t.Errorf("%v, want %q; printed %q", err, row.want, stdout)
 			}
 		})
+	}
+}
+
+func TestHeadersFor(t *testing.T) {
+	token := &client.Token{AccessToken: "s3cr3t", TokenType: "Bearer"}
+	keyed := &client.Token{AccessToken: "s3cr3t", TokenType: "DPoP"} // its key is not there
+	for name, row := range map[string]struct {
+		flags tokenFlags
+		token *client.Token
+	}{
+		"no TLS":              {tokenFlags{headersFor: "http://api.example.com/", requestMethod: "GET"}, token},
+		"no URL":              {tokenFlags{headersFor: "api.example.com", requestMethod: "GET"}, token},
+		"no method":           {tokenFlags{headersFor: "https://api.example.com/", requestMethod: "G T"}, token},
+		"a token without key": {tokenFlags{headersFor: "https://api.example.com/", requestMethod: "GET"}, keyed},
+	} {
+		var out bytes.Buffer
+		cmd := &cobra.Command{}
+		cmd.SetContext(t.Context())
+		cmd.SetOut(&out)
+		if err := row.flags.print(cmd, row.token); err == nil || out.Len() != 0 || strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%s: %q, %v", name, out.String(), err)
+		}
 	}
 }

@@ -25,8 +25,9 @@ func newWhoami() *cobra.Command {
 		Use:   "whoami",
 		Short: "Show which identities the Workload API gives to this process",
 		Long: `Show what the SPIFFE Workload API (--socket or SPIFFE_ENDPOINT_SOCKET) gives to this
-process: each X.509-SVID with its SPIFFE ID, hint, end and issuer, and the trust
-bundles. With --audience it asks for JWT-SVIDs too and shows their claims.
+process: each X.509-SVID with its SPIFFE ID, hint, end and issuer, each WIT-SVID, if
+there are any, and the trust bundles. With --audience it asks for JWT-SVIDs too and
+shows their claims.
 
 An agent decides by the process that asks: run it as the user, and in the container,
 that the workload runs in. No key, no signature and no token is shown.`,
@@ -92,10 +93,17 @@ func (who identity) print(w io.Writer, now time.Time) {
 		if len(b.JWTKeyIDs) > 0 {
 			keys += ": kid " + strings.Join(b.JWTKeyIDs, ", ")
 		}
+		if len(b.WITKeyIDs) > 0 {
+			keys += ", " + spoken.Count(len(b.WITKeyIDs), "WIT key") + ": kid " + strings.Join(b.WITKeyIDs, ", ")
+		}
 		fmt.Fprintf(w, "  %s\n    %s, %s\n", withMarks(b.TrustDomain, marks), spoken.Count(b.X509, "X.509 anchor"), keys)
 	}
 	if len(who.Bundles) == 0 {
 		fmt.Fprintln(w, "  none")
+	}
+	if len(who.WITSVIDs) > 0 {
+		fmt.Fprintln(w, "\nWIT-SVIDs")
+		printSVIDs(w, who.WITSVIDs)
 	}
 	if who.Audience == "" {
 		fmt.Fprintln(w, "\nAdd --audience URL to see a JWT-SVID.")
@@ -105,7 +113,11 @@ func (who identity) print(w io.Writer, now time.Time) {
 	if len(who.JWTSVIDs) == 0 {
 		fmt.Fprintln(w, "  none")
 	}
-	for _, svid := range who.JWTSVIDs {
+	printSVIDs(w, who.JWTSVIDs)
+}
+
+func printSVIDs(w io.Writer, svids []jwtIdentity) {
+	for _, svid := range svids {
 		if svid.Hint != "" {
 			fmt.Fprintf(w, "  hint %s\n", svid.Hint)
 		}

@@ -13,18 +13,22 @@ import (
 )
 
 // workloadAPI runs a real one with two identities and a federated bundle.
-func workloadAPI(t *testing.T) (d *devdomain.Domain) {
+func workloadAPI(t *testing.T, change ...func(*devdomain.Config)) (d *devdomain.Domain) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "who") // short: a socket's name has its limit
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	d, err = devdomain.New(devdomain.Config{
+	c := devdomain.Config{
 		TrustDomain: "example.org", SocketPath: filepath.Join(dir, "w.sock"),
 		Identities: []devdomain.Identity{{Path: "/billing", Hint: "internal"}, {Path: "/orders"}},
 		CA:         devca.Options{Intermediate: true},
-	})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	d, err = devdomain.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +82,28 @@ func TestWhoami(t *testing.T) {
 	if len(self.X509SVIDs) != 2 || !self.X509SVIDs[0].Default || self.X509SVIDs[1].Default || self.X509SVIDs[0].Certificates != 2 ||
 		len(self.Bundles) != 2 || !self.Bundles[0].Own || self.Bundles[1].Own || len(self.JWTSVIDs) != 2 || self.JWTSVIDs[0].Hint != "internal" {
 		t.Errorf("%+v", self)
+	}
+}
+
+func TestWhoamiShowsWITSVIDs(t *testing.T) {
+	d := workloadAPI(t, func(c *devdomain.Config) { c.CA.WIT = true })
+	kid, _, _ := d.Authority().WITKey()
+	out, _, err := run(t, "whoami", "--socket", d.SocketAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nWIT-SVIDs\n  hint internal\n    SPIFFE ID", "spiffe://example.org/billing", ", 1 WIT key: kid " + kid + "\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("does not say %q:\n%s", want, out)
+		}
+	}
+	if oauth.Redact(out) != out {
+		t.Errorf("AU-2 a token is shown: %s", out)
+	}
+	asJSON, _, err := run(t, "whoami", "--json", "--socket", d.SocketAddr())
+	var self identity
+	if err != nil || json.Unmarshal([]byte(asJSON), &self) != nil || len(self.WITSVIDs) != 2 || len(self.Bundles[0].WITKeyIDs) != 1 {
+		t.Errorf("%v: %s", err, asJSON)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -34,9 +35,15 @@ type Config struct {
 	Reload func(why string) error
 	// Explain judges a credential as the server would now, and changes nothing.
 	Explain func(context.Context, explain.Question) (explain.Report, error)
+	// Revoke revokes what was issued, and knows when that is over. Revoked is all that
+	// is revoked now, the latest first.
+	Revoke  func(ctx context.Context, kind revocation.Kind, value, reason, by string) (revocation.Entry, error)
+	Revoked func() []revocation.Entry
 	// Decision finds a decision in the audit record.
 	Decision func(ctx context.Context, requestID string) (explain.Decision, error)
-	Log      *slog.Logger
+	// Clients are those that are not in the configuration, and blocks.
+	Clients Clients
+	Log     *slog.Logger
 }
 
 // A Server answers on the administration socket.
@@ -62,10 +69,13 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("GET /keys", s.keys)
 	mux.HandleFunc("POST /keys/rotate", s.rotate)
 	mux.HandleFunc("POST /keys/{kid}/remove", s.remove)
+	mux.HandleFunc("GET /revocations", s.revocations)
+	mux.HandleFunc("POST /revocations", s.revoke)
 	mux.HandleFunc("POST /reload", s.reload)
 	mux.HandleFunc("GET /profiles/{kind}", s.profile)
 	mux.HandleFunc("POST /explain", s.explain)
 	mux.HandleFunc("GET /decisions/{id}", s.decision)
+	s.clientRoutes(mux)
 	s.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -146,7 +156,7 @@ func fail(w http.ResponseWriter, status int, err error) {
 // already: that it could not be recorded is an error for the operator to know.
 func (s *Server) recorded(r *http.Request, e audit.Event) error {
 	e.Outcome, e.RequestID, e.Source = audit.Granted, rand.Text(), "admin socket, "+callerOf(r).who
-	s.config.Log.Info("changed by an operator", "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID)
+	s.config.Log.Info("changed by an operator", "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID, "client_id", oauth.Shown(e.ClientID))
 	if _, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), e); err != nil {
 		return fmt.Errorf("it was done, but could not be recorded: %w", err)
 	}

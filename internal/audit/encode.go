@@ -98,6 +98,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendMember(b, "svid_sha256", e.SVIDDigest)
 	b = appendText(b, "svid_key_id", e.SVIDKeyID)
 	b = appendText(b, "svid_jti", e.SVIDTokenID)
+	b = appendMember(b, "proof", e.Proof)
 	if e.HasBundleSequence {
 		b = append(b, `,"bundle_sequence":`...)
 		b = strconv.AppendUint(b, e.BundleSequence, 10)
@@ -108,6 +109,12 @@ func (e *Event) append(b []byte) []byte {
 	b = appendText(b, "scope", e.Scope)
 	b = appendText(b, "subject", e.Subject)
 	b = appendText(b, "policy_rule", e.PolicyRule)
+	b = appendMember(b, "grant_id", e.GrantID)
+	b = appendMember(b, "first_use", e.FirstUse)
+	b = appendMember(b, "first_use_reason", e.FirstUseReason)
+	b = appendMember(b, "template", e.Template)
+	b = appendMember(b, "template_sha256", e.TemplateDigest)
+	b = appendText(b, "comment", e.Comment)
 	b = appendMember(b, "txn", e.Txn)
 	b = appendMember(b, "jti", e.JTI)
 	b = appendMember(b, "key_id", e.KeyID)
@@ -117,6 +124,8 @@ func (e *Event) append(b []byte) []byte {
 		b = e.Expires.UTC().AppendFormat(b, timeLayout)
 		b = append(b, '"')
 	}
+	b = appendText(b, "revoked", e.Revoked)
+	b = appendText(b, "note", e.Note)
 	if e.Event == eventResumed {
 		b = append(b, `,"failed_events":`...)
 		b = strconv.AppendUint(b, e.failedEvents, 10)

@@ -38,14 +38,14 @@ func TestAU1Line(t *testing.T) {
 		ClientID: "fleet", SPIFFEID: "spiffe://example.org/ns/ci/a", TrustDomain: "example.org", Proven: true, AuthMethod: "spiffe_jwt",
 		SVIDDigest: strings.Repeat("ab", 32), SVIDKeyID: "k0", SVIDTokenID: "s0", BundleSequence: 0, HasBundleSequence: true, ProfileLegacyUse: []string{"CJ-7", "CJ-10"},
 		GrantType: "client_credentials", Resource: "https://api.example.com/", Scope: "read", Subject: "spiffe://example.org/ns/ci/a",
-		PolicyRule: "first-use", Txn: "t1", JTI: "j1", KeyID: "k1", Binding: "bearer", Expires: moment.Add(5 * time.Minute),
+		PolicyRule: "first-use", GrantID: "g1", Txn: "t1", JTI: "j1", KeyID: "k1", Binding: "bearer", Expires: moment.Add(5 * time.Minute),
 	}, "node-1")
 	want := `{"version":1,"seq":1,"prev":"` + strings.Repeat("0", 64) + `","time":"2026-11-21T21:03:04.000005Z","node":"node-1",` +
 		`"event":"token","outcome":"granted","request_id":"r1","endpoint":"/token","source":"127.0.0.1:5000",` +
 		`"client_id":"fleet","spiffe_id":"spiffe://example.org/ns/ci/a","trust_domain":"example.org","proven":true,"auth_method":"spiffe_jwt",` +
 		`"svid_sha256":"` + strings.Repeat("ab", 32) + `","svid_key_id":"k0","svid_jti":"s0","bundle_sequence":0,"profile_legacy_use":["CJ-7","CJ-10"],` +
 		`"grant_type":"client_credentials","resource":"https://api.example.com/","scope":"read","subject":"spiffe://example.org/ns/ci/a",` +
-		`"policy_rule":"first-use","txn":"t1","jti":"j1","key_id":"k1","binding":"bearer","expires":"2026-11-21T21:08:04.000005Z"}` + "\n"
+		`"policy_rule":"first-use","grant_id":"g1","txn":"t1","jti":"j1","key_id":"k1","binding":"bearer","expires":"2026-11-21T21:08:04.000005Z"}` + "\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
@@ -56,11 +56,13 @@ func TestAU1Line(t *testing.T) {
 var memberOf = map[string]string{
 	"Event": "event", "Outcome": "outcome", "Reason": "reason", "Rule": "rule", "Expected": "expected", "Presented": "presented",
 	"RequestID": "request_id", "Endpoint": "endpoint", "Source": "source", "ClientID": "client_id", "SPIFFEID": "spiffe_id",
-	"TrustDomain": "trust_domain", "Proven": "proven", "AuthMethod": "auth_method", "SVIDDigest": "svid_sha256", "SVIDKeyID": "svid_key_id", "SVIDTokenID": "svid_jti",
+	"TrustDomain": "trust_domain", "Proven": "proven", "AuthMethod": "auth_method", "SVIDDigest": "svid_sha256", "SVIDKeyID": "svid_key_id", "SVIDTokenID": "svid_jti", "Proof": "proof",
 	"BundleSequence": "bundle_sequence", "ProfileLegacyUse": "profile_legacy_use", "GrantType": "grant_type", "Resource": "resource",
 	"Scope": "scope", "Subject": "subject",
-	"PolicyRule": "policy_rule",
-	"Txn":        "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
+	"PolicyRule": "policy_rule", "GrantID": "grant_id",
+	"FirstUse": "first_use", "FirstUseReason": "first_use_reason", "Template": "template", "TemplateDigest": "template_sha256", "Comment": "comment",
+	"Txn": "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
+	"Revoked": "revoked", "Note": "note",
 }
 
 // full sets every exported field, each string by text, and returns the event and

@@ -5,8 +5,20 @@ import (
 	"time"
 )
 
-// EventToken is the event of a decision at the token endpoint.
-const EventToken = "token"
+// Events of decisions at the endpoints.
+const (
+	EventToken = "token"
+	EventPAR   = "par" // a pushed authorization request
+	// EventIntrospect is granted when the token is active, and refused also where the
+	// caller was answered that it is not.
+	EventIntrospect = "introspect"
+	EventRevoke     = "revoke"
+)
+
+// EventRegister is the event of a client that was registered by its own first
+// request, or that from then on waits for an operator. It comes before that of the
+// request, and has the same request id.
+const EventRegister = "register"
 
 // Events of what an operator changed. Source says who: the administration socket
 // with the user at its other end, a signal, or a file that changed.
@@ -16,6 +28,11 @@ const (
 	EventBundleOverride = "bundle_override" // the same, and one with a lower sequence was to be taken
 	EventKeyRotate      = "key_rotate"      // the next signing key was made
 	EventKeyRemove      = "key_remove"      // a signing key was removed at once
+	EventRevokeByAdmin  = "admin_revoke"    // what was issued up to now was revoked
+	EventClientApprove  = "client_approve"  // a workload may be a client
+	EventClientBlock    = "client_block"    // a client or a workload gets nothing
+	EventClientUnblock  = "client_unblock"  // it does again
+	EventClientDelete   = "client_delete"   // a client that registered on first use is none any more
 )
 
 // RecordTimeout is how long Record waits for the file. A
@@ -58,8 +75,9 @@ type Event struct {
 	Proven            bool   // SPIFFEID was proven, not only claimed
 	AuthMethod        string // an oauth.AuthMethod
 	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
-	SVIDKeyID         string // kid of the JWT-SVID, or serial number of the X.509-SVID (CA-14)
-	SVIDTokenID       string // jti of the JWT-SVID, if it had one
+	SVIDKeyID         string // kid of the JWT-SVID or WIT-SVID, or serial number of the X.509-SVID (CA-14)
+	SVIDTokenID       string // jti of the JWT-SVID or WIT-SVID, if it had one
+	Proof             string // hex mark of the proof that was used up: it finds a second use, and shows nothing of the proof
 	BundleSequence    uint64 // of the bundle that judged it; see HasBundleSequence
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string
@@ -69,12 +87,22 @@ type Event struct {
 	Scope      string
 	Subject    string
 	PolicyRule string // id of the rule that decided
+	GrantID    string // of what a person granted; refused with code_reused or refresh_token_reused, it is revoked
+
+	FirstUse       string // what first use made of the caller: a registration.Outcome
+	FirstUseReason string // an oauth.Reason: why it would have refused (mode observe)
+	Template       string // by which it registered
+	TemplateDigest string // hex SHA-256 of all that the template gives
+	Comment        string // an operator's words
 
 	Txn     string
 	JTI     string    // of what was issued
 	KeyID   string    // of the key that signed it
 	Binding string    // an oauth.Binding
 	Expires time.Time // of what was issued
+
+	Revoked string // admin_revoke: what, as kind and value with a space between
+	Note    string // an operator's words on why
 
 	// What the Log says about itself.
 	failedEvents uint64 // resumed: how many events could not be recorded

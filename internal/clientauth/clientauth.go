@@ -2,11 +2,13 @@ package clientauth
 
 import (
 	"context"
+	"encoding/base64"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
@@ -22,25 +24,60 @@ type Authenticator struct {
 	// Used remembers them.
 	SingleUse map[spiffeid.TrustDomain]bool
 	Used      *replay.Memory
+	// Proofs remember the proofs of WIT-SVIDs; without them no WIT-SVID
+	// authenticates. ProofsSince is the moment from which they remember all, zero
+	// where they always do: a proof made before it may have been used (AK-10).
+	Proofs      Proofs
+	ProofsSince time.Time
+	// Challenges are what a proof may have to repeat (PP-12); nil gives none. With
+	// ChallengeRequired a proof without one is refused.
+	Challenges        *challenge.Challenges
+	ChallengeRequired bool
 }
 
-// A Caller is an authenticated client: a registered client and the identity that
-// proved it. Only Authenticate makes one; the zero value is nobody.
+// A Caller is an authenticated client, a registered client and the identity that
+// proved it, or a public client, which has none. Only Authenticate makes one; the
+// zero value is nobody.
 type Caller struct {
 	client      registration.Client
 	identity    svidgate.Identity
 	certificate svidgate.Identity
 	legacy      []string
+	claim       registration.Claim
+	admission   registration.Admission
 }
 
-// Authenticated reports whether Authenticate made the caller.
+// Authenticated reports whether Authenticate made the caller and proved its
+// identity.
 func (c Caller) Authenticated() bool { return c.client.Registered() && c.identity.Proven() }
+
+// Public reports whether the caller is a public client: registered, and nobody
+// knows who it is. Only what lets public clients in takes one.
+func (c Caller) Public() bool { return c.client.Public() && !c.identity.Proven() }
 
 // Client is the registered client.
 func (c Caller) Client() registration.Client { return c.client }
 
 // Identity is the concrete workload.
 func (c Caller) Identity() svidgate.Identity { return c.identity }
+
+// Key is the thumbprint of the key that was proven along with the identity, and that
+// what is given to the caller is bound to (CW-8); empty without a WIT-SVID.
+func (c Caller) Key() string {
+	thumbprint, ok := c.identity.KeyThumbprint()
+	if !ok {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(thumbprint[:])
+}
+
+// Admission says what first use made of the caller; the zero value is that of a
+// client of the configuration. A caller that is not authenticated may have one, too.
+func (c Caller) Admission() registration.Admission { return c.admission }
+
+// Withdraw takes the caller's registration back, which its request made and nobody
+// could record.
+func (c Caller) Withdraw(ctx context.Context) error { return c.claim.Withdraw(ctx, c.admission) }
 
 // LegacyUse lists the ids of rules whose older form this request used, for the
 // metric that tells when a stricter profile is safe.
@@ -56,13 +93,18 @@ func (c Caller) Certificate() (thumbprint [32]byte, notAfter time.Time, ok bool)
 
 // Authenticate authenticates the client of a request, in the order of CA-16. The
 // error is an *oauth.Error; method is told as far as it was found out. span hears
-// when the identity is proven, and may be nil.
+// when the identity is proven, and may be nil. The caller that comes with an error is
+// not authenticated.
 func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Request, span *trace.Request) (caller Caller, method oauth.AuthMethod, err error) {
 	claim, err := a.Clients.Claim(req)
 	if err != nil {
 		return Caller{}, claim.Method(), err
 	}
 	method = claim.Method()
+	if client, public := claim.Public(); public {
+		span.Stage(trace.Client)
+		return Caller{client: client}, method, nil
+	}
 	identity, err := a.verify(ctx, req, claim)
 	if err != nil {
 		return Caller{}, method, err
@@ -72,7 +114,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	if err != nil {
 		return Caller{}, method, withSubject(err, identity.SPIFFEID())
 	}
-	caller = Caller{client: client, identity: identity}
+	caller = Caller{identity: identity, claim: claim}
 	if legacy != "" {
 		caller.legacy = append(caller.legacy, legacy)
 	}
@@ -85,12 +127,22 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	if err := a.useOnce(ctx, identity); err != nil {
 		return Caller{}, method, withSubject(err, identity.SPIFFEID())
 	}
+	if err := a.useProof(ctx, identity); err != nil { // last: what refuses uses nothing up
+		return Caller{}, method, withSubject(err, identity.SPIFFEID())
+	}
+	// Nothing else stands against it: a client that registers on first use is one now.
+	if caller.client, caller.admission, err = claim.Admit(ctx, client, identity); err != nil {
+		return caller, method, withSubject(err, identity.SPIFFEID())
+	}
 	return caller, method, nil
 }
 
 func (a *Authenticator) verify(ctx context.Context, req *tokenrequest.Request, claim registration.Claim) (svidgate.Identity, error) {
-	if claim.Method() == oauth.MethodX509 {
+	switch claim.Method() {
+	case oauth.MethodX509:
 		return a.Verifier.VerifyX509SVID(ctx, req.Certificates())
+	case oauth.MethodWIT:
+		return a.Verifier.VerifyWITSVID(ctx, a.presentation(req.Attestation(), req.Proof(), req.ClientID(), claim.Profile))
 	}
 	return a.Verifier.VerifyJWTSVID(ctx, svidgate.JWTPresentation{
 		Assertion:   req.Assertion(),
@@ -99,8 +151,17 @@ func (a *Authenticator) verify(ctx context.Context, req *tokenrequest.Request, c
 	})
 }
 
-// certificate judges the certificate that may bind tokens. Beside an assertion
-// it must be a whole X.509-SVID of the same workload, else the request mixes two
+// presentation is a WIT-SVID and its proof as they are judged here.
+func (a *Authenticator) presentation(attestation, proof, clientID string, profile func(spiffeid.ID) svidgate.Profile) svidgate.WITPresentation {
+	p := svidgate.WITPresentation{Attestation: attestation, Proof: proof, ClientID: clientID, Profile: profile}
+	if a.Challenges != nil {
+		p.Challenge, p.ChallengeRequired = a.Challenges.Current, a.ChallengeRequired
+	}
+	return p
+}
+
+// certificate judges the certificate that may bind tokens. Beside an assertion or
+// a WIT-SVID it must be a whole X.509-SVID of the same workload, else the request mixes two
 // identities (TK-3, MT-6, AK-25).
 func (a *Authenticator) certificate(ctx context.Context, req *tokenrequest.Request, identity svidgate.Identity) (svidgate.Identity, error) {
 	if identity.Method() == oauth.MethodX509 {

@@ -22,9 +22,9 @@ type use struct {
 	spent  bool      // it was used before
 }
 
-// The facts that the rule builds on.
+// The facts that the rules on use build on.
 const (
-	factProven judge.Fact = 1 << iota // the assertion proves an identity
+	factProven judge.Fact = 1 << iota // the assertion, or WIT-SVID and proof, proves an identity
 	factMemory                        // what was used before is known
 )
 

@@ -11,7 +11,7 @@ func (t *table) binding(otherwise policy.BindingMode) policy.BindingMode {
 	case b == policy.BindNone:
 		t.r.warn(t.place("binding"), "%s is none: whoever sees such a token can use it", t.name("binding"))
 	case b == policy.BindRequired && !t.r.certificates:
-		t.r.warn(t.place("binding"), "%s is required, but no listener asks for client certificates, so every token it is about is refused", t.name("binding"))
+		t.r.warn(t.place("binding"), "%s is required, but no listener asks for client certificates, so every token it is about is refused, except to clients of spiffe_wit", t.name("binding"))
 	}
 	return b
 }

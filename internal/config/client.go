@@ -26,8 +26,9 @@ type Client struct {
 	// carry client_id (CA-10).
 	SPIFFEID svidgate.Pattern
 	// Methods, `token_endpoint_auth_method` (one) or `auth_methods` (a list), one
-	// of the two required: spiffe_jwt, spiffe_x509. Danger: with spiffe_jwt alone
-	// and binding auto the client gets bearer tokens.
+	// of the two required: spiffe_jwt, spiffe_x509, spiffe_wit, or none alone, which makes a
+	// public client: it has no SPIFFE ID, and anybody may use its name. Danger: with
+	// spiffe_jwt alone or none and binding auto the client gets bearer tokens.
 	Methods []oauth.AuthMethod
 	// GrantTypes, `grant_types`, default [client_credentials].
 	GrantTypes []oauth.GrantType
@@ -38,10 +39,22 @@ type Client struct {
 	// Scope, `scope`, one string of words separated by single spaces, default
 	// empty: the most it may get. Each word is a scope of some resource.
 	Scope []string
+	// Introspects, `introspects`, default none: the APIs whose tokens it may ask
+	// about at /introspect, each an entry of the configuration's resources. To it,
+	// every other token is inactive (IN-2).
+	Introspects []string
 	// Binding, `binding`, default empty: it says nothing.
 	Binding policy.BindingMode
 	// Profile, `profile`, default that of its trust domain.
 	Profile svidgate.Profile
+	// RedirectURIs, `redirect_uris`, default none: where a person's browser may be
+	// sent back to, letter for letter (RD-1, RD-6). Required for authorization_code.
+	RedirectURIs []string
+	// Name, `client_name`, default client_id: what people are shown.
+	Name string
+	// RequirePushed, `require_pushed_authorization_requests`, default false: refuse
+	// the client's authorization requests that were not pushed (PA-6).
+	RequirePushed bool
 }
 
 // A clientReader reads clients, each against all that was read before it.
@@ -61,6 +74,9 @@ type spelling struct {
 
 func (r *reader) readClients(t *table, cfg *Config, domains trustDomains, resources resources) {
 	cr := &clientReader{cfg: cfg, domains: domains, resources: resources, lines: map[string]int{}, folded: map[string]spelling{}}
+	for i, read := range domains.registrations {
+		cfg.TrustDomains[i].Registration = read(cr)
+	}
 	t.each("clients", func(t *table) {
 		if t.opened {
 			cfg.Clients = append(cfg.Clients, cr.read(t))
@@ -75,6 +91,11 @@ func (cr *clientReader) read(t *table) Client {
 	c.Methods = readMethods(t)
 	c.GrantTypes = readGrantTypes(t)
 	cr.access(t, &c)
+	cr.browser(t, &c)
+	if public(t) {
+		c.Profile = cr.cfg.Profile
+		return c
+	}
 
 	c.Profile = cr.cfg.Profile
 	if own, known := cr.domains.profiles[c.SPIFFEID.TrustDomain()]; known {
@@ -113,6 +134,9 @@ func (cr *clientReader) identity(t *table, c *Client) {
 		}
 	}
 	switch {
+	case public(t):
+		cr.publicIdentity(t, id)
+		return
 	case t.has("spiffe_id"):
 		const want = "a workload's SPIFFE ID, or a SPIFFE ID followed by /*"
 		s, ok := t.text("spiffe_id", want)
@@ -185,6 +209,18 @@ func (cr *clientReader) twin(t *table, c *Client) {
 	}
 }
 
+// apis reads a list of entries of resources.
+func (cr *clientReader) apis(t *table, key string) []string {
+	var all []string
+	for _, e := range t.list(key, "resources") {
+		if _, known := cr.resources.byURI[e.text]; !known && !cr.resources.unreadable && !cr.resources.unnamed {
+			t.r.fault(e.at, "%s names %s, which no entry of resources is%s", t.name(key), quoted(e.text), t.r.meant(e.text, cr.resources.uris))
+		}
+		all = append(all, e.text)
+	}
+	return all
+}
+
 func (t *table) depth() int {
 	const most = 100
 	m, there := t.members["spiffe_id_depth"]
@@ -202,20 +238,29 @@ func (t *table) depth() int {
 // access reads what the client may get tokens for. A name that no entry of
 // resources has is a fault, because it would be refused at every request.
 func (cr *clientReader) access(t *table, c *Client) {
+	cr.accessOf(t, c, func() {
+		t.r.warn(t.at, "the client %s has no resources and so gets no token", quoted(c.ClientID))
+	})
+}
+
+// accessOf is access, with what to do where there are no resources.
+func (cr *clientReader) accessOf(t *table, c *Client, none func()) {
 	scopes := map[string]bool{}
-	for _, e := range t.list("resources", "resources") {
-		own, known := cr.resources.byURI[e.text]
-		if !known && !cr.resources.unreadable && !cr.resources.unnamed {
-			t.r.fault(e.at, "%s names %s, which no entry of resources is%s", t.name("resources"), quoted(e.text), t.r.meant(e.text, cr.resources.uris))
-		}
-		for s := range own {
+	c.Resources = cr.apis(t, "resources")
+	for _, r := range c.Resources {
+		for s := range cr.resources.byURI[r] {
 			scopes[s] = true
 		}
-		c.Resources = append(c.Resources, e.text)
 	}
-	if len(c.Resources) == 0 {
-		t.r.warn(t.at, "the client %s has no resources and so gets no token", quoted(c.ClientID))
+	c.Introspects = cr.apis(t, "introspects")
+	if len(c.Resources) == 0 && len(c.Introspects) == 0 {
+		none()
 	}
+	cr.scopeOf(t, c, scopes)
+}
+
+// scopeOf reads scope; scopes are those of the client's own resources.
+func (cr *clientReader) scopeOf(t *table, c *Client, scopes map[string]bool) {
 	const want = `scopes of printable ASCII in one text, with single spaces between them, such as "read write"`
 	s, ok := t.text("scope", want)
 	if !ok || s == "" {

@@ -72,8 +72,18 @@ type Config struct {
 	// SVID, `svid`: how JWT-SVIDs are judged where a trust domain does not say.
 	SVID SVID
 
+	// WIT, `wit`: what is asked of WIT-SVIDs and their proofs.
+	WIT WIT
+
 	// AccessToken, `access_token`: the tokens that are issued.
 	AccessToken AccessToken
+
+	// RefreshToken, `refresh_token`: the refresh tokens that are issued.
+	RefreshToken RefreshToken
+
+	// RequirePushed, `require_pushed_authorization_requests`, default false: refuse
+	// authorization requests that were not pushed (PA-6).
+	RequirePushed bool
 
 	// Binding, `binding`, default auto: whether a token is bound to the
 	// certificate of its client. Trust domains, resources and clients may say so,
@@ -198,10 +208,10 @@ type Bundles struct {
 	Folder string
 }
 
-// SVID is how a JWT-SVID is judged.
+// SVID is how a JWT-SVID is judged, and the leeway of a WIT-SVID.
 type SVID struct {
 	// Leeway, `leeway`, default 60s, 0s to 5m: clock skew forgiven on exp, nbf
-	// and iat (JS-10). Danger: an expired SVID is good for that much longer.
+	// and iat (JS-10), of which a WIT-SVID gets 2m at most (WS-7). Danger: an expired SVID is good for that much longer.
 	Leeway time.Duration
 	// MaxAssertionLifetime, `max_assertion_lifetime`, default 1h, 1s to 8760h; 0
 	// is no bound: an SVID that is valid for longer than this from now on is
@@ -211,6 +221,24 @@ type SVID struct {
 	// where only one key fits (JS-14).
 	RequireKID bool
 }
+
+// WIT is what is asked of WIT-SVIDs and their proofs.
+type WIT struct {
+	// Challenge, `wit.challenge`, off, offered or required, default off: whether
+	// the server gives challenges that a proof repeats (PP-12). With offered a
+	// proof may do without one, with required it may not. Danger of required:
+	// clients that know no challenges are refused.
+	Challenge Challenge
+}
+
+// A Challenge is a value of `wit.challenge`.
+type Challenge string
+
+const (
+	ChallengeOff      Challenge = "off"
+	ChallengeOffered  Challenge = "offered"
+	ChallengeRequired Challenge = "required"
+)
 
 // AccessToken is what is issued.
 type AccessToken struct {

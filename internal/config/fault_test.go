@@ -128,7 +128,7 @@ clients:
 10:16: trust_domains.lab.test.max_stale must be 0 or from 1m to 8760h, not "5s"
 12:16: resources[].resource must be an absolute URI without a fragment, such as https://api.example.com/, not "/api"
 14:16: "billing" is not a workload's SPIFFE ID, so this client needs spiffe_id (CA-9)
-15:33: the method must be spiffe_jwt or spiffe_x509, not "client_secret_basic"
+15:33: the method must be spiffe_jwt, spiffe_x509 or spiffe_wit, not "client_secret_basic"
 16:12: clients[].scope names "write", which no entry of resources has`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -57,20 +57,22 @@ func TestDefaults(t *testing.T) {
 	}
 	dir := folder(t)
 	want := &config.Config{
-		Files:       []string{filepath.Join(dir, "least.yaml")},
-		Issuer:      "https://as.example.com",
-		Profile:     svidgate.Transition,
-		Listen:      config.Listen{Public: "127.0.0.1:8443"},
-		TLS:         config.TLS{Certificate: filepath.Join(dir, "as.crt"), Key: filepath.Join(dir, "as.key")},
-		Audit:       config.Audit{File: filepath.Join(dir, "audit.jsonl")},
-		Keys:        config.Keys{File: filepath.Join(dir, "svidgate-keys.json"), Rotate: 720 * time.Hour, PublishAhead: time.Hour},
-		Admin:       config.Admin{Socket: filepath.Join(dir, "svidgate-admin.sock")},
-		Bundles:     config.Bundles{Folder: filepath.Join(dir, "svidgate-bundles")},
-		LogLevel:    slog.LevelInfo,
-		SVID:        config.SVID{Leeway: time.Minute, MaxAssertionLifetime: time.Hour},
-		AccessToken: config.AccessToken{Lifetime: 5 * time.Minute, Alg: jose.ES256},
-		Binding:     policy.BindAuto,
-		Limits:      config.Limits{FailuresPerSource: config.Rate{Events: 200, Per: time.Second}},
+		Files:        []string{filepath.Join(dir, "least.yaml")},
+		Issuer:       "https://as.example.com",
+		Profile:      svidgate.Transition,
+		Listen:       config.Listen{Public: "127.0.0.1:8443"},
+		TLS:          config.TLS{Certificate: filepath.Join(dir, "as.crt"), Key: filepath.Join(dir, "as.key")},
+		Audit:        config.Audit{File: filepath.Join(dir, "audit.jsonl")},
+		Keys:         config.Keys{File: filepath.Join(dir, "svidgate-keys.json"), Rotate: 720 * time.Hour, PublishAhead: time.Hour},
+		Admin:        config.Admin{Socket: filepath.Join(dir, "svidgate-admin.sock")},
+		Bundles:      config.Bundles{Folder: filepath.Join(dir, "svidgate-bundles")},
+		LogLevel:     slog.LevelInfo,
+		SVID:         config.SVID{Leeway: time.Minute, MaxAssertionLifetime: time.Hour},
+		WIT:          config.WIT{Challenge: config.ChallengeOff},
+		AccessToken:  config.AccessToken{Lifetime: 5 * time.Minute, Alg: jose.ES256},
+		RefreshToken: config.RefreshToken{Rotation: true, Idle: 168 * time.Hour, Lifetime: 720 * time.Hour},
+		Binding:      policy.BindAuto,
+		Limits:       config.Limits{FailuresPerSource: config.Rate{Events: 200, Per: time.Second}},
 	}
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		t.Error(diff)
@@ -93,6 +95,7 @@ func TestProduct(t *testing.T) {
 		MaxStale:       24 * time.Hour,
 		Profile:        svidgate.Transition,
 		SVID:           cfg.SVID,
+		EnableWIT:      true,
 	}
 	if diff := cmp.Diff(want, cfg.TrustDomains[0], same); diff != "" {
 		t.Error(diff)
@@ -130,7 +133,10 @@ func TestEverything(t *testing.T) {
 		Bundles:                  config.Bundles{Folder: filepath.Join(dir, "state", "bundles")},
 		LogLevel:                 slog.LevelDebug,
 		SVID:                     svid,
+		WIT:                      config.WIT{Challenge: config.ChallengeRequired},
 		AccessToken:              config.AccessToken{Lifetime: 10 * time.Minute, Alg: jose.EdDSA},
+		RefreshToken:             config.RefreshToken{Idle: time.Hour, Lifetime: 24 * time.Hour, Grace: 10 * time.Second},
+		RequirePushed:            true,
 		Binding:                  policy.BindRequired,
 		Limits:                   config.Limits{FailuresPerSource: config.Rate{Events: 6000, Per: time.Minute}, RequestsPerClient: config.Rate{Events: 50, Per: time.Second}},
 		TrustDomains: []config.TrustDomain{{
@@ -148,6 +154,7 @@ func TestEverything(t *testing.T) {
 			Refresh:    config.Refresh{Min: 10 * time.Second, Max: 10 * time.Second},
 			Profile:    svidgate.Latest,
 			SVID:       svid,
+			EnableWIT:  true,
 		}, {
 			Name:        spiffeid.RequireTrustDomainFromString("production"),
 			WorkloadAPI: config.WorkloadAPI{Address: "unix:///run/spire/agent.sock"},
@@ -155,6 +162,7 @@ func TestEverything(t *testing.T) {
 			MaxStale:    24 * time.Hour,
 			Profile:     svidgate.Latest,
 			SVID:        svid,
+			EnableWIT:   true,
 		}},
 		Resources: []config.Resource{
 			{Resource: "urn:example:api", Scopes: []string{"read", "write"}, Lifetime: time.Minute, Binding: policy.BindNone},
@@ -170,6 +178,11 @@ func TestEverything(t *testing.T) {
 			ClientID: "fleet", SPIFFEID: pattern(t, "spiffe://local/*", 2),
 			Methods: []oauth.AuthMethod{oauth.MethodJWT}, GrantTypes: []oauth.GrantType{oauth.GrantClientCredentials},
 			Resources: []string{"https://api.example.com/"}, Profile: svidgate.Latest,
+		}, {
+			ClientID: "phone", Methods: []oauth.AuthMethod{oauth.MethodNone},
+			GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken},
+			Resources:  []string{"https://api.example.com/"}, Profile: svidgate.Latest,
+			RedirectURIs: []string{"https://app.example.com/cb", "com.example.app:/cb"}, Name: "The app", RequirePushed: true,
 		}},
 	}
 	warnings := got.Warnings
@@ -182,11 +195,12 @@ func TestEverything(t *testing.T) {
 		lines = append(lines, strings.TrimPrefix(w.String(), "testdata/everything.yaml:"))
 	}
 	if diff := cmp.Diff([]string{
-		`29:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
-		`31:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
-		`33:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,
-		`35:81: resources[].binding is none: whoever sees such a token can use it`,
-		`46:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
+		`30:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
+		`32:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
+		`34:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,
+		`36:81: resources[].binding is none: whoever sees such a token can use it`,
+		`47:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
+		`58:27: refresh_token.rotation is false: a refresh token that was copied is not noticed (RT-3)`,
 	}, lines); diff != "" {
 		t.Error(diff)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-var authMethods = []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509}
+var authMethods = []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT}
 
 // readMethods reads how the client authenticates (MD-22, CA-7).
 func readMethods(t *table) []oauth.AuthMethod {
@@ -19,7 +19,7 @@ func readMethods(t *table) []oauth.AuthMethod {
 		t.r.fault(t.members[several].at, "a client has token_endpoint_auth_method or auth_methods, not both")
 		return nil
 	case t.has(one):
-		if s, ok := t.text(one, "spiffe_jwt or spiffe_x509"); ok {
+		if s, ok := t.text(one, "spiffe_jwt, spiffe_x509 or spiffe_wit"); ok {
 			entries = []entry{{s, t.place(one)}}
 		}
 	case t.has(several):
@@ -28,28 +28,31 @@ func readMethods(t *table) []oauth.AuthMethod {
 			t.r.fault(m.at, "%s must name at least one method", t.name(several))
 		}
 	case !t.slips[one] && !t.slips[several]:
-		t.r.fault(t.at, "a client needs token_endpoint_auth_method (spiffe_jwt or spiffe_x509) or auth_methods (a list of them)")
+		t.r.fault(t.at, "a client needs token_endpoint_auth_method (spiffe_jwt, spiffe_x509 or spiffe_wit) or auth_methods (a list of them)")
 	}
 	var methods []oauth.AuthMethod
 	for _, e := range entries {
 		method := oauth.AuthMethod(e.text)
 		switch {
+		case method == oauth.MethodNone && t.has(one):
+			methods = append(methods, method)
+		case method == oauth.MethodNone:
+			t.r.fault(e.at, "the method none stands alone, in token_endpoint_auth_method: a client with it authenticates in no way")
 		case slices.Contains(authMethods, method):
 			methods = append(methods, method)
-		case method == oauth.MethodWIT:
-			t.r.fault(e.at, "the method spiffe_wit %s; use spiffe_jwt or spiffe_x509", later)
 		default:
-			t.r.fault(e.at, "the method must be spiffe_jwt or spiffe_x509, not %s%s", quoted(e.text), t.r.meant(e.text, []string{string(oauth.MethodJWT), string(oauth.MethodX509)}))
+			t.r.fault(e.at, "the method must be spiffe_jwt, spiffe_x509 or spiffe_wit, not %s%s", quoted(e.text), t.r.meant(e.text, []string{string(oauth.MethodJWT), string(oauth.MethodX509), string(oauth.MethodWIT)}))
 		}
 	}
 	return methods
 }
 
+// grantTypes are those that work.
+var grantTypes = []oauth.GrantType{oauth.GrantClientCredentials, oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
+
 // laterGrants are the grant types of the contract that are refused as such, not
 // as unknown words.
 var laterGrants = []string{
-	"authorization_code",
-	"refresh_token",
 	"urn:ietf:params:oauth:grant-type:device_code",
 	"urn:ietf:params:oauth:grant-type:jwt-bearer",
 	"urn:ietf:params:oauth:grant-type:token-exchange",
@@ -65,12 +68,12 @@ func readGrantTypes(t *table) []oauth.GrantType {
 	var grants []oauth.GrantType
 	for _, e := range t.list("grant_types", "grant types") {
 		switch {
-		case e.text == string(oauth.GrantClientCredentials):
-			grants = append(grants, oauth.GrantClientCredentials)
+		case slices.Contains(grantTypes, oauth.GrantType(e.text)):
+			grants = append(grants, oauth.GrantType(e.text))
 		case slices.Contains(laterGrants, e.text):
-			t.r.fault(e.at, "the grant type %s %s; only client_credentials is", e.text, later)
+			t.r.fault(e.at, "the grant type %s %s", e.text, later)
 		default:
-			t.r.fault(e.at, "the grant type must be client_credentials, not %s", quoted(e.text))
+			t.r.fault(e.at, "the grant type must be client_credentials, authorization_code or refresh_token, not %s", quoted(e.text))
 		}
 	}
 	return grants
@@ -84,6 +87,14 @@ func (cr *clientReader) methods(t *table, c *Client) {
 	}
 	if slices.Contains(c.Methods, oauth.MethodX509) && !t.r.certificates {
 		t.r.fault(t.place(place), "spiffe_x509 needs a listener that asks for client certificates: listen.mtls or public_client_certificates")
+	}
+	if slices.Contains(c.Methods, oauth.MethodWIT) {
+		switch {
+		case !c.Profile.AllowsWIT():
+			t.r.fault(t.place(place), "profile %s has no spiffe_wit", c.Profile)
+		case cr.domains.withoutWIT[c.SPIFFEID.TrustDomain()]:
+			t.r.fault(t.place(place), "spiffe_wit is switched off for the trust domain %s (enable_wit)", quoted(c.SPIFFEID.TrustDomain().Name()))
+		}
 	}
 	if !c.SPIFFEID.Wildcard() {
 		if c.Profile.ClientIDIsSPIFFEID(oauth.MethodX509) && slices.Contains(c.Methods, oauth.MethodX509) && !c.SPIFFEID.IsZero() && c.ClientID != c.SPIFFEID.String() {

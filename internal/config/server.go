@@ -81,9 +81,14 @@ func readServer(t *table, cfg *Config) {
 
 	cfg.SVID = readSVID(t.sub("svid", "svid"), SVID{Leeway: 60 * time.Second, MaxAssertionLifetime: time.Hour})
 
+	cfg.WIT.Challenge = oneOf(t.sub("wit", "wit"), "challenge", ChallengeOff, ChallengeOff, ChallengeOffered, ChallengeRequired)
+
 	token := t.sub("access_token", "access_token")
 	cfg.AccessToken.Lifetime = token.duration("lifetime", span{5 * time.Minute, time.Second, 24 * time.Hour, false})
 	cfg.AccessToken.Alg = oneOf(token, "alg", jose.ES256, jose.ES256, jose.EdDSA, jose.PS256, jose.RS256)
+
+	cfg.RefreshToken = readRefreshToken(t.sub("refresh_token", "refresh_token"))
+	cfg.RequirePushed = t.boolean("require_pushed_authorization_requests", false)
 
 	checkRotation(t.sub("keys", "keys"), cfg)
 	checkKeyPlace(t.sub("keys", "keys"), cfg)

@@ -91,7 +91,7 @@ func TestWrongSection(t *testing.T) {
 		{"keys.in store without a store", "store: sqlite:x\nkeys: {in: store}\n", "store: 'memory:'\nkeys: {in: store}\n", `5:12: keys.in is store, but the store is memory: every restart would make new keys, and all tokens that are out unverifiable; set store to sqlite: and a file`},
 		{"keys.encryption_key_file is keys.file", "keys: {file: a, encryption_key_file: b, in: store}\nstore: sqlite:x\n", "keys: {file: a, encryption_key_file: ./a, in: store}\nstore: sqlite:x\n", `4:14: keys.file is written by the server and must not be keys.encryption_key_file`},
 		{"store without its quotes", "store: 'memory:'\n", "store: memory:\n", `4:8: not valid YAML: no colon may stand here; a value that ends in a colon, or has ": " in it, must be in quotes`},
-		{"wit", "svid: {}\n", "wit: {challenge: off}\n", `4:1: wit is not implemented in this version`},
+		{"PP-12 wit.challenge unknown", "wit: {challenge: off}\n", "wit: {challenge: always}\n", `4:18: wit.challenge must be off, offered or required, not "always"`},
 		{"login", "svid: {}\n", "login: {}\n", `4:1: login is not implemented in this version`},
 		{"security_profile", "profile: latest\n", "security_profile: fapi2\n", `4:1: security_profile is not implemented in this version`},
 		{"audit.fsync unknown", "audit: {fsync: every}\n", "audit: {fsync: never}\n", `4:16: audit.fsync must be every, not "never"`},

@@ -55,6 +55,13 @@ type TrustDomain struct {
 	// before (CJ-13). Danger: issuers hand the same SVID to several callers, and
 	// workloads that cache theirs are then refused.
 	SingleUse bool
+	// EnableWIT, `enable_wit`, default true: let WIT-SVIDs of the trust domain
+	// authenticate, once its bundle has a key for them. Under profile seed they
+	// never do.
+	EnableWIT bool
+	// Registration, `registration`, default preregistered: who may be a client
+	// without an entry of clients.
+	Registration Registration
 }
 
 // A BundleEndpoint is a SPIFFE bundle endpoint with the profile https_web, the
@@ -96,12 +103,16 @@ type trustDomains struct {
 	unreadable bool // the table could not be read, so nothing is known
 	names      []string
 	profiles   map[spiffeid.TrustDomain]svidgate.Profile
+	withoutWIT map[spiffeid.TrustDomain]bool
+	// registrations are read when the resources are known, in the order of the trust
+	// domains.
+	registrations []func(*clientReader) Registration
 }
 
 // readTrustDomains reads the table, which is a mapping or the name of a file
 // that holds one, in YAML or JSON.
 func (r *reader) readTrustDomains(t *table, cfg *Config) trustDomains {
-	known := trustDomains{profiles: map[spiffeid.TrustDomain]svidgate.Profile{}}
+	known := trustDomains{profiles: map[spiffeid.TrustDomain]svidgate.Profile{}, withoutWIT: map[spiffeid.TrustDomain]bool{}}
 	m, there := t.members["trust_domains"]
 	if !there {
 		return known
@@ -130,8 +141,8 @@ func (r *reader) readTrustDomains(t *table, cfg *Config) trustDomains {
 		} else {
 			lines[name] = entry.at
 		}
-		d := r.readTrustDomain(name, folder, entry, cfg)
-		known.profiles[name] = d.Profile
+		d := r.readTrustDomain(name, folder, entry, cfg, &known)
+		known.profiles[name], known.withoutWIT[name] = d.Profile, !d.EnableWIT
 		known.names = append(known.names, name.Name())
 		cfg.TrustDomains = append(cfg.TrustDomains, d)
 	}
@@ -193,7 +204,7 @@ func (r *reader) tableFile(t *table, cfg *Config) (folder string, root *node) {
 	return filepath.Dir(path), root
 }
 
-func (r *reader) readTrustDomain(name spiffeid.TrustDomain, folder string, entry member, cfg *Config) TrustDomain {
+func (r *reader) readTrustDomain(name spiffeid.TrustDomain, folder string, entry member, cfg *Config, known *trustDomains) TrustDomain {
 	const place = "trust_domains.<name>"
 	t := r.open(place, "trust_domains."+name.Name(), folder, entry.at, entry.value)
 	d := TrustDomain{
@@ -205,13 +216,8 @@ func (r *reader) readTrustDomain(name spiffeid.TrustDomain, folder string, entry
 		MaxStale:  t.duration("max_stale", span{24 * time.Hour, time.Minute, 8760 * time.Hour, true}),
 	}
 	d.Refresh = t.refresh()
-	if t.boolean("enable_wit", false) {
-		r.fault(t.place("enable_wit"), "%s must be false: WIT-SVID %s", t.name("enable_wit"), later)
-	}
-	registration := t.sub(place+".registration", "registration")
-	if mode := oneOf(registration, "mode", "preregistered", "preregistered", "first_use"); mode == "first_use" {
-		r.fault(registration.place("mode"), "%s must be preregistered: first_use %s", registration.name("mode"), later)
-	}
+	d.EnableWIT = t.boolean("enable_wit", true)
+	known.registrations = append(known.registrations, t.registration(place, name))
 	t.sources(&d, place)
 	if d.MaxStale == 0 && t.has("max_stale") {
 		r.warn(t.place("max_stale"), "%s is 0: the last bundle is trusted for ever when no newer one can be had", t.name("max_stale"))

@@ -54,9 +54,7 @@ func TestWrongTrustDomain(t *testing.T) {
 		{"F6 bundle_format", domain("bundle_format: jwks"), domain("bundle_format: oidc"), `5:53: trust_domains.example.org.bundle_format must be spiffe or jwks, not "oidc"`},
 		{"F6 bundle_format beside a Workload API", workload("address: unix:///a"), "  production: {workload_api: {address: unix:///a}, bundle_format: jwks}\n", `5:67: trust_domains.production.bundle_format is for spiffe_bundle_endpoint and bundle_file; a Workload API has its own`},
 		{"CJ-13 single_use", domain("single_use: true"), domain("single_use: once"), `5:50: trust_domains.example.org.single_use must be true or false, not "once"`},
-		{"enable_wit", domain("enable_wit: false"), domain("enable_wit: true"), `5:50: trust_domains.example.org.enable_wit must be false: WIT-SVID is not implemented in this version`},
-		{"RF-1 registration on first use", domain("registration: {mode: preregistered}"), domain("registration: {mode: first_use}"), `5:59: trust_domains.example.org.registration.mode must be preregistered: first_use is not implemented in this version`},
-		{"RF-1 allow", domain("registration: {}"), domain("registration: {allow: [a]}"), `5:53: trust_domains.example.org.registration.allow is not implemented in this version; it belongs to mode first_use`},
+		{"enable_wit no boolean", domain("enable_wit: false"), domain("enable_wit: 1"), `5:50: trust_domains.example.org.enable_wit must be true or false, not the number 1`},
 		{"client metadata as a setting", domain("single_use: false"), domain("spiffe_id: a"), `5:38: unknown key "spiffe_id" here; there is clients[].spiffe_id`},
 	})
 }

@@ -26,6 +26,7 @@ func TestWarnings(t *testing.T) {
 		{"MD-21 whole trust domain", client("spiffe_id: spiffe://a/b/*, client_id: c, auth_methods: [spiffe_x509], resources: [https://a/]"), client("spiffe_id: spiffe://a/*, client_id: c, auth_methods: [spiffe_x509], resources: [https://a/]"), `7:23: "spiffe://a/*" stands for every workload of the trust domain (MD-21)`},
 		{"CX-3 client_id another than the SPIFFE ID", client(plain + ", profile: seed"), client("client_id: c, spiffe_id: spiffe://a/b, auth_methods: [spiffe_x509], resources: [https://a/], profile: seed"), `7:23: profile seed wants a client_id that is the SPIFFE ID of the certificate, so "c" cannot authenticate with spiffe_x509 (CX-3)`},
 		{"client without resources", client(plain), client("client_id: spiffe://a/b, auth_methods: [spiffe_x509]"), `7:11: the client "spiffe://a/b" has no resources and so gets no token`},
+		{"client that only introspects", client("client_id: spiffe://a/b, auth_methods: [spiffe_x509], introspects: [https://a/]"), client("client_id: spiffe://a/b, auth_methods: [spiffe_x509], introspects: []"), `7:11: the client "spiffe://a/b" has no resources and so gets no token`},
 		{"scope of another's resource", client(plain + ", scope: r"), client(plain + ", scope: w"), `7:98: clients[].scope names "w", which none of the client's own resources has`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := config.Faults(cfg.Warnings).Error(), "a.yaml:4:10: binding is required, but no listener asks for client certificates, so every token it is about is refused"; got != want {
+	if got, want := config.Faults(cfg.Warnings).Error(), "a.yaml:4:10: binding is required, but no listener asks for client certificates, so every token it is about is refused, except to clients of spiffe_wit"; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }

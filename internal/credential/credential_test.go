@@ -163,3 +163,35 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// A WIT-SVID and its proof are one credential, in either order, with or without the
+// names of their headers; any other two JWTs are two.
+func TestPair(t *testing.T) {
+	of := func(typ string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","typ":"`+typ+`"}`)) + ".e30.AAAA"
+	}
+	wit, pop := of("wit+jwt"), of("oauth-client-attestation-pop+jwt")
+	for _, c := range []struct{ name, input, jwt, proof string }{
+		{"a WIT-SVID", wit, wit, ""},
+		{"a WIT-SVID behind its header's name", "OAuth-Client-Attestation: " + wit, wit, ""},
+		{"both", wit + "\n" + pop + "\n", wit, pop},
+		{"the proof first", pop + "\n" + wit, wit, pop},
+		{"headers", "oauth-client-attestation-pop: " + pop + "\r\noauth-client-attestation: " + wit + "\r\n", wit, pop},
+		{"two WIT-SVIDs", wit + "\n" + wit, "", ""},
+		{"two proofs", pop + "\n" + pop, "", ""},
+		{"a JWT-SVID and a proof", someJWT + "\n" + pop, "", ""},
+		{"three", wit + "\n" + pop + "\n" + pop, "", ""},
+	} {
+		got, err := Read([]byte(c.input))
+		if got.JWT != c.jwt || got.Proof != c.proof || (c.jwt == "") != errors.Is(err, ErrSeveral) || got.WIT() != (c.jwt == wit) {
+			t.Errorf("%s: JWT %t, proof %t, WIT %t, %v", c.name, got.JWT != "", got.Proof != "", got.WIT(), err)
+		}
+	}
+	if c, err := Read([]byte(someJWT)); err != nil || c.WIT() {
+		t.Errorf("a JWT-SVID is taken for a WIT-SVID: %v", err)
+	}
+	private := base64.RawURLEncoding.EncodeToString([]byte(`{"jwk":{"kty":"EC","d":"AA"}}`))
+	if _, err := Read([]byte(wit + "\n" + strings.Replace(pop, ".e30.", "."+private+".", 1))); !errors.Is(err, ErrPrivateKey) {
+		t.Errorf("a private key in a proof: %v", err)
+	}
+}

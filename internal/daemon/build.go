@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -17,33 +18,49 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/bundle/workloadapi"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/build"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/config"
+	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/regularfile"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// maxUsedAssertions bounds the memory of single-use JWT-SVIDs, about 100 bytes
-// each.
-const maxUsedAssertions = 1 << 20
+// maxUsedAssertions bounds the memory of single-use JWT-SVIDs, and maxUsedProofs
+// that of the proofs of WIT-SVIDs, which are remembered for two minutes at most:
+// about 100 bytes each.
+const (
+	maxUsedAssertions = 1 << 20
+	maxUsedProofs     = 1 << 21
+)
 
 // open opens what lives as long as the process, whatever configuration is in
-// force: store, keys, record, bundles, and the memory of used assertions.
-func (d *Daemon) open(cfg *config.Config) error {
+// force: store, keys, record, bundles, and the memory of used assertions and proofs.
+func (d *Daemon) open(ctx context.Context, cfg *config.Config) error {
 	var err error
-	if d.store, err = sqlite.Open(context.Background(), sqlite.Config{Address: cfg.Store.Address(), Version: build.Read().Version, Now: d.now, Log: d.log}); err != nil {
+	if d.store, err = sqlite.Open(ctx, sqlite.Config{Address: cfg.Store.Address(), Version: build.Read().Version, Now: d.now, Log: d.log}); err != nil {
 		return err
 	}
+	if d.ledger, err = registration.OpenLedger(context.Background(), d.store, d.now, d.log); err != nil {
+		return err
+	}
+	d.ledger.Expect(idleTimes(cfg))
 	if err := d.openKeys(cfg); err != nil {
 		return err
 	}
+	if d.revocations, err = revocation.Open(context.Background(), revocation.Config{Store: d.store, Now: d.now, Log: d.log}); err != nil {
+		return err
+	}
+	d.tokens = introspection.NewTokens(cfg.Issuer, d.keys, d.now)
 	fsync := ""
 	if cfg.Audit.SyncEvery {
 		fsync = audit.FsyncEvery
@@ -55,6 +72,12 @@ func (d *Daemon) open(cfg *config.Config) error {
 		return err
 	}
 	d.used = replay.New(maxUsedAssertions, d.now)
+	if err := d.recallProofs(ctx, cfg); err != nil {
+		return err
+	}
+	if err := d.newChallenges(); err != nil {
+		return err
+	}
 	d.sightings = server.NewSightings(d.now)
 	d.sightings.Expect(trustDomainNames(cfg))
 	domains, sources, err := d.trustDomains(cfg)
@@ -131,6 +154,7 @@ type generation struct {
 	config               *config.Config
 	authenticator        *clientauth.Authenticator
 	server               *server.Server
+	table                *policy.Table
 	public, mtls, status http.Handler
 }
 
@@ -142,7 +166,29 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	authenticator.Used = d.used
+	authenticator.Proofs, authenticator.ProofsSince = d.proofs, d.proofsSince
+	if cfg.WIT.Challenge != config.ChallengeOff {
+		authenticator.Challenges = d.challenges
+	}
+	authenticator.ChallengeRequired = cfg.WIT.Challenge == config.ChallengeRequired
+	if authenticator.Clients, err = authenticator.Clients.WithFirstUse(firstUse(cfg), d.ledger); err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
 	table, resources := policyTable(cfg)
+	granted, err := d.granted(cfg, table)
+	if err != nil {
+		return nil, err
+	}
+	requests, grants, err := d.authorizations(cfg, authenticator.Clients, table, granted)
+	if err != nil {
+		return nil, err
+	}
+	introspector, err := introspection.New(introspection.Config{
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Introspects: introspects(cfg),
+	})
+	if err != nil {
+		return nil, err
+	}
 	var before *server.Server
 	if previous != nil {
 		before = previous.server
@@ -151,9 +197,15 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		Issuer:             cfg.Issuer,
 		MTLSURL:            d.mtlsURL,
 		PublicCertificates: cfg.PublicClientCertificates,
+		Grants:             grants,
+		Requests:           requests,
 		Authenticator:      authenticator,
 		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
+		Introspector:      introspector,
+		Revocations:       d.revocations,
+		Granted:           granted,
 		Methods:           d.methods(cfg),
+		WITDomains:        witDomains(cfg),
 		FailuresPerSource: cfg.Limits.FailuresPerSource.PerSecond(),
 		RequestsPerClient: cfg.Limits.RequestsPerClient.PerSecond(),
 		Log:               d.log, Now: d.now,
@@ -164,9 +216,37 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	kept := *cfg
 	kept.Clients = nil // the registry has them, with less for the garbage collector to look at
 	return &generation{
-		config: &kept, authenticator: authenticator, server: s,
+		config: &kept, authenticator: authenticator, server: s, table: table,
 		public: s.Public(), mtls: s.MTLS(), status: s.Status(d.Addresses, !cfg.Listen.StatusTLS),
 	}, nil
+}
+
+// authorizations are what people grant, and the grants by which clients draw on it:
+// neither where no client of the configuration has the authorization code grant.
+func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Registry, table *policy.Table, granted *authorization.Grants) (*authorization.Requests, *grant.Grants, error) {
+	grants := grant.New()
+	if !cfg.Codes() {
+		return nil, grants, nil
+	}
+	requests, err := authorization.New(authorization.Config{
+		Issuer: cfg.Issuer, Clients: clients, Policy: table, Records: d.store.Authorizations(), RequirePushed: cfg.RequirePushed, Now: d.now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	grants.OfferCodes(granted)
+	return requests, grants, nil
+}
+
+// granted are the grants that people gave, under this configuration or an earlier one.
+func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
+	return authorization.NewGrants(authorization.GrantsConfig{
+		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
+			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
+			return dead, err
+		},
+	})
 }
 
 // A sourceInUse is a bundle source and what it was made from. Two that were made
@@ -259,6 +339,9 @@ func newAuthenticator(cfg *config.Config, c svidgate.Config) (*clientauth.Authen
 	if err != nil {
 		return nil, fmt.Errorf("daemon: clients: %w", err)
 	}
+	if clients, err = clients.WithFirstUse(firstUse(cfg), nil); err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
 	singleUse := map[spiffeid.TrustDomain]bool{}
 	for _, td := range cfg.TrustDomains {
 		singleUse[td.Name] = td.SingleUse
@@ -276,6 +359,7 @@ func newVerifier(cfg *config.Config, c svidgate.Config) (*svidgate.Verifier, err
 			MaxLifetime:  unboundedIfZero(td.SVID.MaxAssertionLifetime),
 			MaxBundleAge: unboundedIfZero(td.MaxStale),
 			RequireKeyID: td.SVID.RequireKID,
+			NoWIT:        !td.EnableWIT,
 		}
 	}
 	return svidgate.NewVerifier(c)
@@ -295,9 +379,21 @@ func clientMetadata(cfg *config.Config) []registration.Metadata {
 	for _, c := range cfg.Clients {
 		clients = append(clients, registration.Metadata{
 			ClientID: c.ClientID, SPIFFEID: c.SPIFFEID, AuthMethods: c.Methods, Profile: c.Profile,
+			Name: c.Name, RedirectURIs: c.RedirectURIs, RequirePushed: c.RequirePushed,
 		})
 	}
 	return clients
+}
+
+// introspects are the resources whose tokens each client may ask about.
+func introspects(cfg *config.Config) map[string][]string {
+	all := map[string][]string{}
+	for _, c := range cfg.Clients {
+		if len(c.Introspects) > 0 {
+			all[c.ClientID] = c.Introspects
+		}
+	}
+	return all
 }
 
 func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {
@@ -312,11 +408,34 @@ func policyTable(cfg *config.Config) (*policy.Table, []policy.Resource) {
 	}
 	for _, td := range cfg.TrustDomains {
 		c.TrustDomains[td.Name.Name()] = td.Binding
+		for _, t := range td.Registration.Templates {
+			c.Templates = append(c.Templates, policy.Template{
+				Name: t.Name, GrantTypes: t.GrantTypes, Resources: t.Resources, Scope: t.Scope, Binding: t.Binding, Lifetime: t.Lifetime,
+			})
+		}
 	}
 	return policy.New(c), c.Resources
 }
 
-// methods are the authentication methods that work: a certificate can be shown
+// witDomains are the trust domains whose WIT-SVIDs are let in, as far as that is for
+// the configuration to say. Under a profile without them a client may have another.
+func witDomains(cfg *config.Config) (names []spiffeid.TrustDomain) {
+	of := map[spiffeid.TrustDomain]bool{}
+	for _, c := range cfg.Clients {
+		if slices.Contains(c.Methods, oauth.MethodWIT) {
+			of[c.SPIFFEID.TrustDomain()] = true
+		}
+	}
+	for _, td := range cfg.TrustDomains {
+		if td.EnableWIT && (td.Profile.AllowsWIT() || of[td.Name]) {
+			names = append(names, td.Name)
+		}
+	}
+	return names
+}
+
+// methods are the authentication methods that work, but for spiffe_wit, which works
+// while there is a bundle for it: a certificate can be shown
 // only to a listener that asks for one, and without a trust domain none does
 // (MD-1).
 func (d *Daemon) methods(cfg *config.Config) []oauth.AuthMethod {

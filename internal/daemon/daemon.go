@@ -24,9 +24,13 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/admin"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/internal/config"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/trace/otlp"
@@ -73,10 +77,16 @@ type Daemon struct {
 
 	// What outlives a configuration.
 	store       *sqlite.Store
+	ledger      *registration.Ledger // of clients that are not in the configuration, and of blocks
 	keys        *keys.Ring
+	revocations *revocation.List
+	tokens      *introspection.Tokens
 	audit       *audit.Log
 	bundles     *bundle.Set
 	used        *replay.Memory
+	proofs      *replay.Memory
+	proofsSince time.Time // from when on proofs remembers all; zero: always
+	challenges  *challenge.Challenges
 	sightings   *server.Sightings
 	traces      *otlp.Exporter // nil without tracing
 	certificate *certificate
@@ -149,7 +159,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	if d.mtlsURL, err = aliasBase(cfg, d.addresses[MTLS]); err != nil {
 		return nil, err
 	}
-	if err := d.open(cfg); err != nil {
+	if err := d.open(ctx, cfg); err != nil {
 		return nil, err
 	}
 	first, err := d.generation(cfg, nil)
@@ -175,6 +185,8 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	d.running.Go(func() { d.bundles.Run(background) })
 	d.running.Go(func() { d.keys.Run(background) })
 	d.running.Go(func() { d.store.Run(background) })
+	d.running.Go(func() { d.revocations.Run(background) })
+	d.running.Go(func() { d.ledger.Run(background) })
 	go d.certificate.watch(background) // nobody waits for its end, which a dead file system may hold up
 	if options.Load != nil {
 		d.running.Go(func() { d.watch(background) })
@@ -416,6 +428,7 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, error) {
 	return admin.Open(ctx, admin.Config{
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
-		Explain: d.Explain, Decision: d.Decision,
+		Explain: d.Explain, Decision: d.Decision, Clients: clientDesk{d},
+		Revoke: d.Revoke, Revoked: d.revocations.All,
 	})
 }

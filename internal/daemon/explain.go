@@ -63,11 +63,13 @@ func situation(cfg *config.Config, clients []registration.Client, now time.Time)
 	if len(cfg.Files) > 0 {
 		s.ConfigFile = cfg.Files[0]
 	}
+	withoutWIT := map[spiffeid.TrustDomain]bool{}
 	for _, td := range cfg.TrustDomains {
-		s.TrustDomains = append(s.TrustDomains, explain.TrustDomain{Name: td.Name.Name(), Federated: td.WorkloadAPI.Address != ""})
+		s.TrustDomains = append(s.TrustDomains, explain.TrustDomain{Name: td.Name.Name(), Federated: td.WorkloadAPI.Address != "", WITOff: !td.EnableWIT})
+		withoutWIT[td.Name] = !td.EnableWIT
 	}
 	for _, c := range clients {
-		s.Clients = append(s.Clients, explain.Client{ID: c.ID(), SPIFFEID: c.Pattern().String(), Methods: c.Methods(), Permits: permits(c, s.Certificates)})
+		s.Clients = append(s.Clients, explain.Client{ID: c.ID(), SPIFFEID: c.Pattern().String(), Methods: c.Methods(), Permits: permits(c, s.Certificates, withoutWIT[c.Pattern().TrustDomain()])})
 	}
 	for _, r := range cfg.Resources {
 		s.Resources = append(s.Resources, explain.Resource{Resource: r.Resource, Scopes: r.Scopes})
@@ -91,10 +93,11 @@ func covering(clients []registration.Client, spiffeID string) (ids []string) {
 }
 
 // permits are the methods that a client could have and authenticate by.
-func permits(c registration.Client, certificates bool) (methods []oauth.AuthMethod) {
-	for _, m := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
+func permits(c registration.Client, certificates, withoutWIT bool) (methods []oauth.AuthMethod) {
+	for _, m := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT} {
 		switch {
 		case m == oauth.MethodX509 && !certificates:
+		case m == oauth.MethodWIT && (withoutWIT || !c.Profile().AllowsWIT()):
 		case c.Pattern().Wildcard() && !c.Profile().AllowsWildcard(m):
 		case c.Profile().ClientIDIsSPIFFEID(m) && c.ID() != c.Pattern().String(): // CX-3
 		default:
@@ -116,6 +119,9 @@ func explained(ctx context.Context, a *clientauth.Authenticator, s explain.Situa
 		}
 	}
 	question := clientauth.Question{Assertion: shown.JWT, Certificates: shown.Certificates, EndpointURL: s.EndpointURL}
+	if shown.WIT() {
+		question.Assertion, question.Attestation, question.Proof = "", shown.JWT, shown.Proof
+	}
 	if q.ClientID != nil {
 		question.ClientID, question.ClientIDSaid = *q.ClientID, true
 	}

@@ -125,6 +125,7 @@ func (d *Daemon) reload() error {
 	}
 	d.useSources(sources)
 	d.sightings.Expect(trustDomainNames(next))
+	d.ledger.Expect(idleTimes(next))
 	d.certificate.use(pair)
 	d.current.Store(generation)
 	if d.options.Level != nil {

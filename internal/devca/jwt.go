@@ -2,10 +2,12 @@ package devca
 
 import (
 	"crypto"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -118,6 +120,22 @@ func (a *Authority) WITSVID(path string, holder crypto.PublicKey, mutate ...func
 		change(header, claims)
 	}
 	return SignJWT(header, claims, k.signer, k.alg)
+}
+
+// Proof makes the proof that goes with a WIT-SVID: a client attestation PoP JWT by
+// the holder's key, for one authorization server, made at a time. mutate works as
+// for JWTSVID.
+func Proof(holder crypto.Signer, issuer string, at time.Time, mutate ...func(header, claims map[string]any)) (string, error) {
+	alg, err := holderAlgorithm(holder.Public())
+	if err != nil {
+		return "", err
+	}
+	header := map[string]any{"alg": string(alg), "typ": "oauth-client-attestation-pop+jwt"}
+	claims := map[string]any{"aud": issuer, "jti": rand.Text(), "iat": at.Unix()}
+	for _, change := range mutate {
+		change(header, claims)
+	}
+	return SignJWT(header, claims, holder, alg)
 }
 
 // SignJWT signs header and claims just as they are, with the key, by alg. The

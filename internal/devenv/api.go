@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/devca"
+	"github.com/svidgate/svidgate/oauth"
 	"github.com/svidgate/svidgate/resource"
 )
 
@@ -20,6 +21,7 @@ type Answer struct {
 	Hello    string `json:"hello"`
 	ClientID string `json:"client_id"`
 	Bound    bool   `json:"bound_to_certificate"`
+	Keyed    bool   `json:"bound_to_key,omitempty"`
 }
 
 // startAPI runs an API that lets in whoever has a token for it with the scope.
@@ -41,7 +43,7 @@ func (e *Environment) startAPI(l net.Listener, ca *devca.ServerCA, log *slog.Log
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		caller, _ := resource.CallerFrom(r.Context())
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(Answer{caller.Subject(), caller.ClientID(), caller.Bound()})
+		json.NewEncoder(w).Encode(Answer{caller.Subject(), caller.ClientID(), caller.Binding() == oauth.BindingCertificate, caller.Binding() == oauth.BindingKey})
 	})
 	server := &http.Server{
 		Handler:           verifier.Require(Scope)(mux),

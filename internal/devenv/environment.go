@@ -17,11 +17,12 @@ import (
 	"github.com/svidgate/svidgate/internal/devdomain"
 )
 
-// The names of the development trust domain and its two workloads.
+// The names of the development trust domain and its workloads.
 const (
 	TrustDomain = "dev.test"
-	Billing     = "spiffe://dev.test/billing" // authenticates with a JWT-SVID
-	Orders      = "spiffe://dev.test/orders"  // authenticates with an X.509-SVID
+	Billing     = "spiffe://dev.test/billing"  // authenticates with a JWT-SVID
+	Orders      = "spiffe://dev.test/orders"   // authenticates with an X.509-SVID
+	Shipping    = "spiffe://dev.test/shipping" // authenticates with any SVID, a WIT-SVID for one
 	Scope       = "read"
 )
 
@@ -78,8 +79,8 @@ func Start(ctx context.Context, o Options) (_ *Environment, err error) {
 
 	e.Domain, err = devdomain.New(devdomain.Config{
 		TrustDomain: TrustDomain,
-		Identities:  []devdomain.Identity{{Path: "/billing", Hint: "billing"}, {Path: "/orders", Hint: "orders"}},
-		CA:          devca.Options{Intermediate: true},
+		Identities:  []devdomain.Identity{{Path: "/billing", Hint: "billing"}, {Path: "/orders", Hint: "orders"}, {Path: "/shipping", Hint: "shipping"}},
+		CA:          devca.Options{Intermediate: true, WIT: true},
 		ServerCA:    ca,
 		SocketPath:  filepath.Join(o.Dir, "workload.sock"),
 		Log:         o.Log,
@@ -194,9 +195,13 @@ clients:
     token_endpoint_auth_method: spiffe_x509
     resources: [%q]
     scope: %s
+  - client_id: %s
+    auth_methods: [spiffe_wit, spiffe_x509, spiffe_jwt]
+    resources: [%q]
+    scope: %s
 `, e.Issuer, listeners[daemon.Public].Addr(), listeners[daemon.MTLS].Addr(), listeners[daemon.Status].Addr(),
 		TrustDomain, e.BundleURL, e.Resource, Scope,
-		Billing, e.Resource, Scope, Orders, e.Resource, Scope)
+		Billing, e.Resource, Scope, Orders, e.Resource, Scope, Shipping, e.Resource, Scope)
 }
 
 func (e *Environment) onClose(f func() error) { e.closers = append(e.closers, f) }

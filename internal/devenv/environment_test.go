@@ -49,8 +49,8 @@ func TestTokensOpenTheAPI(t *testing.T) {
 			oauth.ParamClientID:            {Billing},
 			oauth.ParamClientAssertionType: {oauth.ClientAssertionTypeJWTSPIFFE},
 			oauth.ParamClientAssertion:     {assertion},
-		}, Answer{Billing, Billing, false}},
-		{"X.509-SVID", mutual, e.Daemon.MTLSURL(), url.Values{oauth.ParamClientID: {Orders}}, Answer{Orders, Orders, true}},
+		}, Answer{Billing, Billing, false, false}},
+		{"X.509-SVID", mutual, e.Daemon.MTLSURL(), url.Values{oauth.ParamClientID: {Orders}}, Answer{Orders, Orders, true, false}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.form.Set(oauth.ParamGrantType, string(oauth.GrantClientCredentials))

@@ -29,6 +29,7 @@ const (
 	factMetadata                  // the issuer's metadata is at hand
 	factIssuer                    // and is the issuer's
 	factKeys                      // so are its keys
+	factWIT                       // there is a WIT-SVID
 )
 
 // missing says which fact was not established, the first that matters.
@@ -39,6 +40,7 @@ var missing = []struct {
 	{factSocket, "there is no Workload API to ask"},
 	{factWorkload, "the Workload API gave nothing"},
 	{factX509, "there is no X.509-SVID"},
+	{factWIT, "there is no WIT-SVID"},
 	{factJWT, "there is no JWT-SVID"},
 	{factTLS, "there is no TLS connection to the issuer"},
 	{factMetadata, "the issuer's metadata is not at hand"},
@@ -86,6 +88,7 @@ const perCheck = 10 * time.Second
 var checks = []check{
 	{"workload_socket", "Workload API", 0, workloadSocket},
 	{"x509_svid", "X.509-SVID", factSocket, x509SVID},
+	{"wit_svid", "WIT-SVID", factWorkload, witSVID},
 	{"tls", "TLS to the issuer", 0, serverTLS},
 	{"metadata", "metadata of the issuer", factTLS, serverMetadata},
 	{"jwks", "keys of the issuer", factMetadata, serverKeys},
@@ -95,6 +98,7 @@ var checks = []check{
 	{"client_match", "client of the SPIFFE ID", 0, clientMatch},
 	{"token_jwt", "token by spiffe_jwt", factJWT | factMetadata | factIssuer | factKeys, tokenByJWT},
 	{"token_x509", "token by spiffe_x509", factX509 | factMetadata | factIssuer | factKeys, tokenByX509},
+	{"token_wit", "token by spiffe_wit", factWIT | factMetadata | factIssuer | factKeys, tokenByWIT},
 	{"server_bundle", "bundle at the server", 0, serverBundle},
 	{"signing_keys", "signing keys of the server", 0, signingKeys},
 	{"server_ready", "readiness of the server", 0, serverReady},
@@ -131,7 +135,7 @@ func (p *patient) judge(ctx context.Context, ch check) Finding {
 				continue
 			}
 			v = notJudged("%s", m.why)
-			if m.fact == factJWT && p.Method == oauth.MethodX509 {
+			if m.fact == factJWT && p.Method != "" && p.Method != oauth.MethodJWT {
 				v = p.notAsked()
 			}
 			break

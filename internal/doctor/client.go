@@ -48,6 +48,8 @@ func clientMatch(ctx context.Context, p *patient) verdict {
 		return notJudged("%s; mend what the checks above found", found)
 	case len(by[badSVID]) > 0:
 		return failed(mending(by[badSVID][0]), "%s", found)
+	case len(by[itsClient]) == 0 && p.wit != nil && p.Method == "":
+		return notJudged("%s; it may be registered for spiffe_wit, which is tried below", found)
 	case len(by[itsClient]) == 0:
 		return failed(mending(by[otherMethod][0]), "%s", found)
 	}

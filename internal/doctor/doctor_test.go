@@ -30,13 +30,55 @@ func TestEnvironment(t *testing.T) {
 		t.Fatalf("the healthy twin has faults: %s, %+v", f, by)
 	}
 	for check, found := range map[string]string{
-		"workload_socket": "answers", "x509_svid": devenv.Billing, "jwt_svid": e.Issuer, "tls": "TLS 1.3", "metadata": "spiffe_jwt, spiffe_x509, mutual TLS at",
+		"workload_socket": "answers", "x509_svid": devenv.Billing, "jwt_svid": e.Issuer, "tls": "TLS 1.3", "metadata": "spiffe_jwt, spiffe_x509, spiffe_wit, mutual TLS at", "wit_svid": devenv.Billing,
 		"jwks": "1 at ", "issuer_audience": "byte for byte", "clock": "agree", "token_jwt": "bound to the certificate; an API accepts it",
 		"client_match": "spiffe_jwt: " + devenv.Billing + " is client " + devenv.Billing + "; spiffe_x509: ", "server_bundle": "1 X.509 anchor, 1 JWT key", "signing_keys": "1 key", "server_ready": "1 trust domain", "older_forms": "none",
 	} {
 		wants(t, by, check, oauth.Passed, found, "")
 	}
 	wants(t, by, "token_x509", oauth.NotJudged, "may be registered for spiffe_jwt only", "")
+	wants(t, by, "token_wit", oauth.NotJudged, "may be registered for spiffe_jwt only", "")
+	t.Run("a workload of every kind", func(t *testing.T) {
+		c := sound
+		c.Hint = "shipping"
+		by := examine(t, c)
+		if f := fails(by); f != "" {
+			t.Errorf("failed: %s, %+v", f, by)
+		}
+		wants(t, by, "token_wit", oauth.Passed, "bound to the key of the WIT-SVID; an API accepts it", "")
+		wants(t, by, "token_x509", oauth.Passed, "bound to the certificate; an API accepts it", "")
+		c.Method = oauth.MethodWIT
+		by = examine(t, c)
+		wants(t, by, "token_wit", oauth.Passed, "an API accepts it", "")
+		for _, check := range []string{"jwt_svid", "token_jwt", "token_x509"} {
+			wants(t, by, check, oauth.NotJudged, "only spiffe_wit was asked for", "")
+		}
+	})
+	t.Run("a workload of WIT-SVIDs alone", func(t *testing.T) {
+		original, err := os.ReadFile(e.ConfigFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reload := func(text string) {
+			if err := os.WriteFile(e.ConfigFile, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Daemon.Reload("test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reload(strings.Replace(string(original), "[spiffe_wit, spiffe_x509, spiffe_jwt]", "[spiffe_wit]", 1))
+		defer reload(string(original))
+		c := sound
+		c.Hint = "shipping"
+		by := examine(t, c)
+		if f := fails(by); f != "" {
+			t.Errorf("failed: %s, %+v", f, by)
+		}
+		wants(t, by, "client_match", oauth.NotJudged, "may be registered for spiffe_wit", "")
+		wants(t, by, "token_wit", oauth.Passed, "an API accepts it", "")
+		wants(t, by, "token_jwt", oauth.NotJudged, "may be registered for spiffe_wit only", "")
+	})
 
 	elsewhere := newServerCA(t, nil)
 	for _, row := range []struct {
@@ -52,7 +94,7 @@ func TestEnvironment(t *testing.T) {
 		{"a slash too many", func(c *Config) { c.Issuer += "/" }, "metadata issuer_audience", "metadata", "trailing slash (expected none, presented one)", "--issuer " + e.Issuer},
 		{"a path that is not there", func(c *Config) { c.Issuer += "/tenant" }, "metadata", "metadata", "answers 404", "path"},
 		{"an identity that is not offered", func(c *Config) { c.Hint = "nobody" }, "x509_svid", "x509_svid", devenv.Billing + ", " + devenv.Orders, "svidgate whoami"},
-		{"a client that is not registered", func(c *Config) { c.ClientID = "nobody" }, "client_match token_jwt token_x509", "token_jwt", "client nobody is refused: 401 invalid_client, Request-Id ", "svidgate explain --request-id "},
+		{"a client that is not registered", func(c *Config) { c.ClientID = "nobody" }, "client_match token_jwt token_x509 token_wit", "token_jwt", "client nobody is refused: 401 invalid_client, Request-Id ", "svidgate explain --request-id "},
 		{"a resource that is not registered", func(c *Config) { c.Resource = "https://nobody.example/" }, "token_jwt", "token_jwt", "400 invalid_target", "svidgate explain --request-id "},
 		{"a scope that is not granted", func(c *Config) { c.Scope = "write" }, "token_jwt", "token_jwt", "400 invalid_scope", "--socket " + sound.AdminSocket},
 		{"the method that it is not registered for", func(c *Config) { c.Method = oauth.MethodX509 }, "client_match token_x509", "client_match", "method_not_allowed", "svidgate reload"},

@@ -31,10 +31,11 @@ type Config struct {
 	CAFile  string
 
 	// Socket is the address of the Workload API; empty means the environment's.
-	// With one of the sources, or both, the Workload API is not asked.
+	// With one of the sources the Workload API is not asked.
 	Socket         string
 	JWTSource      client.JWTSource
 	X509Source     client.X509Source
+	WITSource      client.WITSource
 	SPIFFEID, Hint string
 	ClientID       string
 	Method         oauth.AuthMethod
@@ -62,6 +63,7 @@ type patient struct {
 	source   *workload.Source // nil when the SVIDs come from elsewhere
 	x509     *x509svid.SVID
 	anchors  []string // SHA-256 of those of its trust domain, as the Workload API has them
+	wit      *jose.Compact
 	jwt      *jose.Compact
 	given    string // what jwt was read from
 	document metadata
@@ -103,9 +105,9 @@ func newPatient(c Config) (*patient, error) {
 		}
 	}
 	switch c.Method {
-	case "", oauth.MethodJWT, oauth.MethodX509:
+	case "", oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT:
 	default:
-		faults = append(faults, fmt.Errorf("the method %q is neither spiffe_jwt nor spiffe_x509", oauth.Shown(string(c.Method))))
+		faults = append(faults, fmt.Errorf("the method %q is neither spiffe_jwt nor spiffe_wit nor spiffe_x509", oauth.Shown(string(c.Method))))
 	}
 	p.http = &http.Client{
 		Transport: &http.Transport{
@@ -122,7 +124,9 @@ func newPatient(c Config) (*patient, error) {
 }
 
 // elsewhere reports whether the SVIDs come from files and not from a Workload API.
-func (c *Config) elsewhere() bool { return c.JWTSource != nil || c.X509Source != nil }
+func (c *Config) elsewhere() bool {
+	return c.JWTSource != nil || c.X509Source != nil || c.WITSource != nil
+}
 
 // credentials are all that the workload can show.
 func (p *patient) credentials() []client.Credential {
@@ -132,6 +136,9 @@ func (p *patient) credentials() []client.Credential {
 	var all []client.Credential
 	if p.X509Source != nil {
 		all = append(all, client.X509SVID(p.X509Source))
+	}
+	if p.WITSource != nil {
+		all = append(all, client.WITSVID(p.WITSource))
 	}
 	if p.JWTSource != nil {
 		all = append(all, client.JWTSVID(p.JWTSource))

@@ -2,9 +2,10 @@ package doctor
 
 import (
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -19,30 +20,32 @@ import (
 type attempt struct {
 	verdict verdict
 	known   bool // the server knew the client, whatever it said then
-	refused bool // it did not, but may know it by the other method
+	refused bool // it did not, but may know it by another method
 }
 
 func tokenByJWT(ctx context.Context, p *patient) verdict  { return p.token(ctx, oauth.MethodJWT) }
 func tokenByX509(ctx context.Context, p *patient) verdict { return p.token(ctx, oauth.MethodX509) }
+func tokenByWIT(ctx context.Context, p *patient) verdict  { return p.token(ctx, oauth.MethodWIT) }
 
-// token tries a method. Most clients are registered for one: that the other is
+// token tries a method. Most clients are registered for one: that another is
 // refused is no fault when the server knows it by the first.
 func (p *patient) token(ctx context.Context, method oauth.AuthMethod) verdict {
 	a := p.attempt(ctx, method)
 	if !a.refused || p.Method != "" {
 		return a.verdict
 	}
-	other, able := oauth.MethodX509, factX509
-	if method == oauth.MethodX509 {
-		other, able = oauth.MethodJWT, factJWT
-	}
-	if p.facts&able != 0 && p.attempt(ctx, other).known {
-		return notJudged("%s; it may be registered for %s only, by which the server knows it", a.verdict.found, other)
+	for _, other := range []struct {
+		method oauth.AuthMethod
+		able   fact
+	}{{oauth.MethodJWT, factJWT}, {oauth.MethodX509, factX509}, {oauth.MethodWIT, factWIT}} {
+		if other.method != method && p.facts&other.able != 0 && p.attempt(ctx, other.method).known {
+			return notJudged("%s; it may be registered for %s only, by which the server knows it", a.verdict.found, other.method)
+		}
 	}
 	return a.verdict
 }
 
-// notAsked is for what only the other method needs.
+// notAsked is for what only another method needs.
 func (p *patient) notAsked() verdict {
 	return notJudged("only %s was asked for (--method)", p.Method)
 }
@@ -132,22 +135,35 @@ func (p *patient) verify(ctx context.Context, token *client.Token) verdict {
 	if err != nil {
 		return failed("look at the keys of the issuer", "%s", oauth.Shown(err.Error()))
 	}
-	verifier, err := resource.New(resource.Config{Resource: audience, Issuers: []resource.KeySource{keys}, Now: p.Now})
+	call, err := http.NewRequestWithContext(ctx, http.MethodGet, audience, nil)
+	config := resource.Config{Resource: audience, Issuers: []resource.KeySource{keys}, Now: p.Now}
+	if err != nil || call.URL.Scheme != "https" { // its place is not known, so some place will do
+		if call, err = http.NewRequestWithContext(ctx, http.MethodGet, "https://api.invalid/", nil); err != nil {
+			return failed("check the resources of the server's configuration", "%s", oauth.Shown(err.Error()))
+		}
+		config.Origins = []string{"https://api.invalid"}
+	}
+	verifier, err := resource.New(config)
 	if err != nil {
 		return failed("check the resources of the server's configuration", "there is a token for %s: %s", oauth.Shown(audience), oauth.Shown(err.Error()))
 	}
-	var peer *x509.Certificate
-	if p.x509 != nil {
-		peer = p.x509.Certificates[0]
+	if err := token.Authorize(call); err != nil {
+		return failed("mend what the checks above found", "there is a token: %s", shownError(err))
 	}
-	caller, err := verifier.VerifyToken(ctx, string(token.AccessToken), peer)
+	if p.x509 != nil {
+		call.TLS = &tls.ConnectionState{PeerCertificates: p.x509.Certificates[:1]}
+	}
+	caller, err := verifier.Verify(ctx, call)
 	if err != nil {
 		e := oauth.AsError(err)
 		return failed(oauth.Shown(strings.TrimSuffix(e.Reason.Next(), ".")), "there is a token, and an API would refuse it: %s (%s), expected %s, presented %s", e.Reason, e.Rule, e.Expected, e.Presented)
 	}
 	bound := "anybody who has it may use it"
-	if caller.Bound() {
+	switch caller.Binding() {
+	case oauth.BindingCertificate:
 		bound = "bound to the certificate"
+	case oauth.BindingKey:
+		bound = "bound to the key of the WIT-SVID"
 	}
 	scope := "no scope"
 	if scopes := caller.Scopes(); len(scopes) > 0 {

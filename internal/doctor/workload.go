@@ -122,7 +122,7 @@ func odd(what string, remarks []inspect.Remark, next string) (v verdict, bad boo
 func jwtSVID(ctx context.Context, p *patient) verdict {
 	audience := p.Issuer
 	switch {
-	case p.Method == oauth.MethodX509:
+	case p.Method != "" && p.Method != oauth.MethodJWT:
 		return p.notAsked()
 	case p.Issuer == "":
 		return notJudged("there is no --issuer to ask it for")
@@ -162,4 +162,44 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 	}
 	exp, _ := p.claim("exp").NumericDate()
 	return passed("%s, audience %s, expires in %s", oauth.Shown(sub), oauth.Shown(p.audience()), spoken.Duration(exp.Sub(p.Now())))
+}
+
+// witSVID looks at the WIT-SVID, if there is one. Most Workload APIs have none.
+func witSVID(_ context.Context, p *patient) verdict {
+	if p.Method != "" && p.Method != oauth.MethodWIT {
+		return p.notAsked()
+	}
+	var source client.WITSource = p.source
+	next := "look at the agent's log: it should have renewed the WIT-SVID at half of its life"
+	if p.elsewhere() {
+		if source = p.WITSource; source == nil {
+			return notJudged("there is no file with one")
+		}
+		next = "look at what writes the files: it should have renewed the WIT-SVID at half of its life"
+	}
+	raw, _, err := source.GetWITSVID()
+	switch {
+	case err != nil && p.elsewhere():
+		return failed("look at what writes the files", "%s", shownError(err))
+	case err != nil:
+		return notJudged("the Workload API gives none, as is usual")
+	}
+	r, err := inspect.Inspect([]byte(raw), p.Now())
+	if err != nil {
+		return failed(next, "what is there is no WIT-SVID: %s", oauth.Shown(err.Error()))
+	}
+	token, err := jose.ParseCompact(raw)
+	if err != nil { // cannot be: inspect has read it
+		return failed(next, "%s", oauth.Shown(err.Error()))
+	}
+	p.wit = token
+	p.facts |= factWIT
+	v, _ := token.Payload.Get("sub")
+	sub, _ := v.Text()
+	if v, bad := odd(oauth.Shown(sub), r.Remarks, "have the trust domain issue SVIDs without this fault, and compare the clocks"); bad {
+		return v
+	}
+	v, _ = token.Payload.Get("exp")
+	exp, _ := v.NumericDate()
+	return passed("%s, expires in %s", oauth.Shown(sub), spoken.Duration(exp.Sub(p.Now())))
 }

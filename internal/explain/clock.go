@@ -43,25 +43,35 @@ func clockOf(c credential.Credential, now, asked time.Time) *Clock {
 			}
 		}
 	}
+	if v, ok := membersOf(c.Proof).Get("iat"); ok {
+		if t, ok := v.NumericDate(); ok {
+			add(proofIat, t)
+		}
+	}
 	if len(c.Certificates) > 0 {
 		add("notBefore", c.Certificates[0].NotBefore)
 		add("notAfter", c.Certificates[0].NotAfter)
 	}
 	for _, m := range clock.Times {
-		if m.Name != "exp" && m.Name != "notAfter" {
+		if m.Name != "exp" && m.Name != "notAfter" && m.Name != proofIat {
 			clock.IssuerAhead = max(clock.IssuerAhead, m.Seconds)
 		}
 	}
 	return clock
 }
 
-// claimsOf are the claims of a JWT-SVID, of which nothing is checked; none where
-// it cannot be read.
-func claimsOf(c credential.Credential) strictjson.Members {
-	if len(c.JWT) > oauth.MaxJWT {
+// proofIat is when the proof of a WIT-SVID was made, by the clock of the workload.
+const proofIat = "iat of the proof"
+
+// claimsOf are the claims of a JWT-SVID or a WIT-SVID, of which nothing is checked;
+// none where it cannot be read.
+func claimsOf(c credential.Credential) strictjson.Members { return membersOf(c.JWT) }
+
+func membersOf(jwt string) strictjson.Members {
+	if len(jwt) > oauth.MaxJWT {
 		return nil
 	}
-	token, err := jose.ParseCompact(c.JWT)
+	token, err := jose.ParseCompact(jwt)
 	if err != nil {
 		return nil
 	}

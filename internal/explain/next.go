@@ -94,7 +94,16 @@ func (s Situation) choose(about subject, clock *Clock) Step {
 	case oauth.ReasonLifetimeTooLong:
 		step.Next = entryCommand(about.spiffeID)
 	case oauth.ReasonClientNotFound, oauth.ReasonClientIDMismatch, oauth.ReasonMethodNotAllowed:
+		if about.rule == "CA-3" {
+			s.letWITsIn(&step, about, td)
+			break
+		}
 		s.mendClient(&step, about)
+	case oauth.ReasonPoPBad:
+		if step.Next = s.tokenCommand(about); about.rule == "PP-7" {
+			step.Advice = "Compare the clock of the workload's machine with the one here: a proof is good for a minute either way. Then make a new proof for every request."
+			step.Next = "date -u"
+		}
 	default:
 		step.Next = s.tokenCommand(about)
 	}
@@ -159,6 +168,19 @@ func (s Situation) addTrustDomain(step *Step, td string) {
 		"Otherwise find out why the workload belongs to that trust domain."
 	step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains", Write: fmt.Sprintf("%s: {bundle_file: %s}", quotedYAML(td), quotedYAML(filepath.Base(td+".json")))}
 	step.Next = s.reloadCommand()
+}
+
+// letWITsIn is for a WIT-SVID of a trust domain or profile that has none.
+func (s Situation) letWITsIn(step *Step, about subject, td string) {
+	if t, known := s.trustDomain(td); known && t.WITOff {
+		step.Advice = "enable_wit is false for " + td + ". If its WIT-SVIDs are meant to authenticate, say so; otherwise have the workload use another method:"
+		step.Edit = &Edit{File: s.ConfigFile, Under: "trust_domains, at " + td, Write: "enable_wit: true"}
+		step.Next = s.reloadCommand()
+		return
+	}
+	step.Advice = "The profile of the client has no WIT-SVIDs: have the workload use another method, or give the client another profile."
+	about.method = oauth.MethodJWT
+	step.Next = s.tokenCommand(about)
 }
 
 // maxLeeway is the largest leeway that can be configured (JS-10).

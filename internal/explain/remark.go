@@ -20,7 +20,10 @@ func (r *Report) remark(c credential.Credential, v Verdict, s Situation) {
 		r.Notes = append(r.Notes, "the audience presented is a name inside a cluster: it may serve to connect, but the audience is the issuer, whatever the way there")
 	}
 	if _, ok := claimsOf(c).Get("iss"); ok {
-		r.Notes = append(r.Notes, "the JWT-SVID has iss: allowed, and nothing depends on it")
+		r.Notes = append(r.Notes, "the "+kindOf(r.Method)+" has iss: allowed, and nothing depends on it")
+	}
+	if c.WIT() && c.Proof == "" {
+		r.Notes = append(r.Notes, "no proof was given, so nothing was judged of it; a request needs one: give both, the WIT-SVID in one line and its proof in the next")
 	}
 	for _, m := range r.Clock.Times {
 		if r.Reason == string(oauth.ReasonExpired) && (m.Name == "exp" || m.Name == "notAfter") && -m.Seconds < int64(recently/time.Second) {

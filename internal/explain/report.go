@@ -77,12 +77,12 @@ func New(c credential.Credential, v Verdict, s Situation, asked time.Time) Repor
 // compare looks for the nearest names where a rule about names refused.
 func (r *Report) compare(c credential.Credential, v Verdict, s Situation, refused map[string]bool) {
 	audiences := audiencesOf(c)
-	if len(audiences) == 1 && (refused["CJ-6"] || refused["EC-4"]) {
+	if len(audiences) == 1 && (refused["CJ-6"] || refused["EC-4"] || refused["PP-5"]) {
 		accepted := []string{s.Issuer}
-		if s.EndpointURL != "" {
+		if s.EndpointURL != "" && !refused["PP-5"] {
 			accepted = append(accepted, s.EndpointURL)
 		}
-		if s.EndpointAudience {
+		if s.EndpointAudience && len(accepted) > 1 {
 			accepted = accepted[1:]
 		}
 		r.Nearest.Audience = near(accepted, audiences[0])
@@ -106,8 +106,13 @@ func (r *Report) compare(c credential.Credential, v Verdict, s Situation, refuse
 	}
 }
 
+// audiencesOf are those of a JWT-SVID, or of the proof of a WIT-SVID.
 func audiencesOf(c credential.Credential) []string {
-	v, _ := claimsOf(c).Get("aud")
+	claims := claimsOf(c)
+	if c.WIT() {
+		claims = membersOf(c.Proof)
+	}
+	v, _ := claims.Get("aud")
 	all, _ := v.Audience()
 	return all
 }

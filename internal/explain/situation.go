@@ -51,6 +51,8 @@ type TrustDomain struct {
 	// SPIRE to fetch it.
 	Federated bool
 	Leeway    time.Duration
+	// WITOff says that enable_wit is false for it.
+	WITOff bool
 }
 
 // A Client is a registered one.

@@ -14,15 +14,11 @@ import (
 // colour, so that it reads the same in a file.
 func (r Report) Write(w io.Writer) error {
 	var b strings.Builder
-	kind := "JWT-SVID"
-	if r.Method == oauth.MethodX509 {
-		kind = "X.509-SVID"
-	}
 	claimed := "no SPIFFE ID that could be read"
 	if r.SPIFFEID != "" {
 		claimed = r.SPIFFEID
 	}
-	fmt.Fprintf(&b, "%s of %s, judged by %s\n\n", kind, claimed, r.judge())
+	fmt.Fprintf(&b, "%s of %s, judged by %s\n\n", kindOf(r.Method), claimed, r.judge())
 	for _, rule := range r.Rules {
 		r.writeRule(&b, rule)
 	}
@@ -54,6 +50,17 @@ func (r Report) Write(w io.Writer) error {
 	r.Step.write(&b, field)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// kindOf is the SVID of a method in words.
+func kindOf(m oauth.AuthMethod) string {
+	switch m {
+	case oauth.MethodX509:
+		return "X.509-SVID"
+	case oauth.MethodWIT:
+		return "WIT-SVID"
+	}
+	return "JWT-SVID"
 }
 
 func (r Report) notJudged() (n int) {

@@ -1,9 +1,10 @@
 package grant
 
 import (
-	"net/url"
+	"context"
 	"strings"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
@@ -18,10 +19,19 @@ type Authorization struct {
 	subject   string
 	resources []string
 	scope     []string
+	settle    func(context.Context) (oauth.RefreshToken, error) // nil where nothing is used up
+	grant     *authorization.Grant                              // nil where no person granted anything
+	settled   bool                                              // scope is what was granted before
 }
 
 // Granted reports whether a grant made the authorization.
-func (a Authorization) Granted() bool { return a.grantType != "" && a.caller.Authenticated() }
+func (a Authorization) Granted() bool {
+	return a.grantType != "" && (a.caller.Authenticated() || a.caller.Public() && a.grant != nil)
+}
+
+// Grant is what a person granted; nil where no person did. It is also told of an
+// authorization that was refused, as far as the grant is the caller's.
+func (a Authorization) Grant() *authorization.Grant { return a.grant }
 
 // Caller is the authenticated client.
 func (a Authorization) Caller() clientauth.Caller { return a.caller }
@@ -35,69 +45,77 @@ func (a Authorization) Subject() string { return a.subject }
 // Question is what policy is asked.
 func (a Authorization) Question() policy.Question {
 	_, _, certificate := a.caller.Certificate()
+	_, key := a.caller.Identity().KeyThumbprint()
 	return policy.Question{
 		ClientID:    a.caller.Client().ID(),
+		Template:    a.caller.Client().Template(),
 		TrustDomain: a.caller.Identity().SPIFFEID().TrustDomain().Name(),
 		Methods:     a.caller.Client().Methods(),
 		GrantType:   a.grantType,
 		Resources:   a.resources,
 		Scope:       a.scope,
+		Settled:     a.settled,
 		Certificate: certificate,
+		Key:         key,
 	}
+}
+
+// Settle uses up what the request was authorized by, such as a code, and gives
+// the refresh token that goes with it, if one does. It is called once the access
+// token is made, so that a request which policy refuses uses nothing up. Of two
+// requests with the same code only one gets past it. The error is an *oauth.Error.
+func (a Authorization) Settle(ctx context.Context) (oauth.RefreshToken, error) {
+	if a.settle == nil {
+		return "", nil
+	}
+	return a.settle(ctx)
 }
 
 // A Grant authorizes a caller for what its request asks. The error is an
 // *oauth.Error.
-type Grant func(clientauth.Caller, *tokenrequest.Request) (Authorization, error)
+type Grant func(context.Context, clientauth.Caller, *tokenrequest.Request) (Authorization, error)
 
-// grants are those that work.
-var grants = map[oauth.GrantType]Grant{
-	oauth.GrantClientCredentials: clientCredentials,
+// Grants are the grants that a server offers.
+type Grants struct {
+	types  []oauth.GrantType // in the order of the metadata
+	byType map[oauth.GrantType]Grant
 }
 
-// Types are the grant types that work, for the metadata.
-func Types() []oauth.GrantType { return []oauth.GrantType{oauth.GrantClientCredentials} }
+// New makes the grants that need nothing but the request.
+func New() *Grants {
+	g := &Grants{byType: map[oauth.GrantType]Grant{}}
+	g.offer(oauth.GrantClientCredentials, clientCredentials)
+	return g
+}
+
+// OfferCodes adds the grants by which a client draws on what a person granted.
+func (g *Grants) OfferCodes(granted *authorization.Grants) {
+	g.offer(oauth.GrantAuthorizationCode, authorizationCode(granted))
+	g.offer(oauth.GrantRefreshToken, refreshToken(granted))
+}
+
+// Parameters are those of token requests, besides those that every form endpoint
+// reads.
+var Parameters = []string{oauth.ParamCode, oauth.ParamRedirectURI, oauth.ParamCodeVerifier, oauth.ParamRefreshToken}
+
+func (g *Grants) offer(t oauth.GrantType, grant Grant) {
+	g.types, g.byType[t] = append(g.types, t), grant
+}
+
+// Types are the grant types that work, for the metadata. They must not be changed.
+func (g *Grants) Types() []oauth.GrantType { return g.types }
 
 // For returns the grant of a grant_type (TK-1). The error is an *oauth.Error.
-func For(t oauth.GrantType) (Grant, error) {
-	if g, ok := grants[t]; ok {
-		return g, nil
+func (g *Grants) For(t oauth.GrantType) (Grant, error) {
+	if t == "" {
+		return nil, oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestMalformed, "TK-1", oauth.ParamGrantType, "none")
 	}
-	presented := "none"
-	if t != "" {
-		presented = oauth.Shown(string(t))
+	if grant, ok := g.byType[t]; ok {
+		return grant, nil
 	}
-	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", string(oauth.GrantClientCredentials), presented)
-}
-
-// parseScope reads scope (RFC 6749 section 3.3): tokens of printable ASCII
-// without quote and backslash, one space between two. One that stands twice counts
-// once.
-func parseScope(s string) ([]string, error) {
-	if s == "" {
-		return nil, nil
+	expected := make([]string, 0, len(g.types))
+	for _, known := range g.types {
+		expected = append(expected, string(known))
 	}
-	var tokens []string
-	seen := map[string]bool{} // a search in tokens would take half a second for a body full of them (GL-8)
-	for token := range strings.SplitSeq(s, " ") {
-		if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c < 0x21 || c > 0x7e || c == '"' || c == '\\' }) {
-			return nil, oauth.Refuse(oauth.InvalidScope, oauth.ReasonScopeMalformed, "TK-5", "scope tokens with one space between two", oauth.Shown(s))
-		}
-		if !seen[token] {
-			seen[token] = true
-			tokens = append(tokens, token)
-		}
-	}
-	return tokens, nil
-}
-
-// checkResources is RFC 8707 section 2: absolute URIs without a fragment.
-func checkResources(resources []string) error {
-	for _, r := range resources {
-		u, err := url.Parse(r)
-		if err != nil || !u.IsAbs() || strings.Contains(r, "#") {
-			return oauth.Refuse(oauth.InvalidTarget, oauth.ReasonResourceUnknown, "TK-5", "an absolute URI without a fragment", oauth.Shown(r))
-		}
-	}
-	return nil
+	return nil, oauth.Refuse(oauth.UnsupportedGrantType, oauth.ReasonGrantUnsupported, "TK-1", strings.Join(expected, ", "), oauth.Shown(string(t)))
 }

@@ -38,7 +38,7 @@ func check(t testing.TB, a grant.Authorization, err error, w want) {
 
 func clientCredentials(t testing.TB) grant.Grant {
 	t.Helper()
-	g, err := grant.For(oauth.GrantClientCredentials)
+	g, err := grant.New().For(oauth.GrantClientCredentials)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,20 +57,25 @@ func caller(t testing.TB, w *testidentity.World) clientauth.Caller {
 }
 
 func TestFor(t *testing.T) {
-	if types := grant.Types(); !slices.Equal(types, []oauth.GrantType{oauth.GrantClientCredentials}) {
+	if types := grant.New().Types(); !slices.Equal(types, []oauth.GrantType{oauth.GrantClientCredentials}) {
 		t.Errorf("AM-4 the grant types are %v", types)
 	}
-	for _, known := range grant.Types() {
-		if _, err := grant.For(known); err != nil {
+	for _, known := range grant.New().Types() {
+		if _, err := grant.New().For(known); err != nil {
 			t.Errorf("TK-1 %s is advertised and refused: %v", known, err)
 		}
 	}
+	g, err := grant.New().For("")
+	if g != nil {
+		t.Error("TK-1 there is a grant without grant_type")
+	}
+	check(t, grant.Authorization{}, err, want{oauth.InvalidRequest, oauth.ReasonRequestMalformed, "TK-1"})
 	for _, unknown := range []oauth.GrantType{
-		"", "Client_Credentials", "client_credentials ", "authorization_code", "refresh_token", "password", "implicit",
+		"Client_Credentials", "client_credentials ", "authorization_code", "refresh_token", "password", "implicit",
 		"urn:ietf:params:oauth:grant-type:token-exchange", "urn:ietf:params:oauth:grant-type:jwt-bearer", "a\nb",
 	} {
 		t.Run(fmt.Sprintf("TK-1 %q", unknown), func(t *testing.T) {
-			g, err := grant.For(unknown)
+			g, err := grant.New().For(unknown)
 			if g != nil {
 				t.Error("there is a grant")
 			}
@@ -90,7 +95,7 @@ func TestQuestion(t *testing.T) {
 	}
 	both := []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509}
 	req := testidentity.Request(t, testidentity.With(testidentity.Certificate("fleet"), "scope", "write read", "resource", "https://api.example.com/"), chain)
-	a, err := clientCredentials(t)(w.Caller(t, registration.Metadata{ClientID: "fleet", SPIFFEID: fleet, AuthMethods: both}, req), req)
+	a, err := clientCredentials(t)(t.Context(), w.Caller(t, registration.Metadata{ClientID: "fleet", SPIFFEID: fleet, AuthMethods: both}, req), req)
 	check(t, a, err, accepted)
 	want := policy.Question{
 		ClientID: "fleet", TrustDomain: "example.org", Methods: both, GrantType: oauth.GrantClientCredentials,
@@ -103,7 +108,7 @@ func TestQuestion(t *testing.T) {
 		t.Errorf("CC-3 the subject is %q", a.Subject())
 	}
 
-	a, err = clientCredentials(t)(caller(t, w), request(t, w))
+	a, err = clientCredentials(t)(t.Context(), caller(t, w), request(t, w))
 	check(t, a, err, accepted)
 	if q := a.Question(); q.Certificate || q.Scope != nil || q.Resources != nil || a.Subject() != billing || a.GrantType() != oauth.GrantClientCredentials {
 		t.Errorf("asked %+v about %s", q, a.Subject())
@@ -112,9 +117,9 @@ func TestQuestion(t *testing.T) {
 
 func TestZeroValuesAreRefused(t *testing.T) {
 	w := testidentity.New(t)
-	a, err := clientCredentials(t)(clientauth.Caller{}, request(t, w))
+	a, err := clientCredentials(t)(t.Context(), clientauth.Caller{}, request(t, w))
 	check(t, a, err, want{oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "CC-1"})
-	a, err = clientCredentials(t)(caller(t, w), &tokenrequest.Request{})
+	a, err = clientCredentials(t)(t.Context(), caller(t, w), &tokenrequest.Request{})
 	check(t, a, err, want{oauth.ServerError, oauth.ReasonInternal, "CC-1"})
 	if (grant.Authorization{}).Granted() {
 		t.Error("the zero Authorization is granted")
@@ -149,7 +154,7 @@ func TestScope(t *testing.T) {
 		{"TK-5 a letter outside ASCII", "r\u00e9ad", nil, malformed},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			a, err := clientCredentials(t)(who, request(t, w, "scope", row.scope))
+			a, err := clientCredentials(t)(t.Context(), who, request(t, w, "scope", row.scope))
 			check(t, a, err, row.want)
 			if err == nil && !slices.Equal(a.Question().Scope, row.got) {
 				t.Errorf("read as %q", a.Question().Scope)
@@ -181,7 +186,7 @@ func TestResource(t *testing.T) {
 		{"RI-1 a space before", " https://api.example.com/", bad},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			a, err := clientCredentials(t)(who, request(t, w, "resource", row.resource))
+			a, err := clientCredentials(t)(t.Context(), who, request(t, w, "resource", row.resource))
 			check(t, a, err, row.want)
 			if err == nil && !slices.Equal(a.Question().Resources, []string{row.resource}) {
 				t.Errorf("GL-14 read as %q", a.Question().Resources)
@@ -204,7 +209,7 @@ func wholeBody(t testing.TB, w *testidentity.World) (req *tokenrequest.Request, 
 func TestScopeOfAWholeBody(t *testing.T) {
 	w := testidentity.New(t)
 	req, tokens := wholeBody(t, w)
-	a, err := clientCredentials(t)(caller(t, w), req)
+	a, err := clientCredentials(t)(t.Context(), caller(t, w), req)
 	check(t, a, err, accepted)
 	if got := len(a.Question().Scope); got != tokens {
 		t.Errorf("GL-8 %d tokens were read as %d", tokens, got)
@@ -218,7 +223,7 @@ func BenchmarkScopeOfAWholeBody(b *testing.B) {
 	req, _ := wholeBody(b, w)
 	who, authorize := caller(b, w), clientCredentials(b)
 	for b.Loop() {
-		if _, err := authorize(who, req); err != nil {
+		if _, err := authorize(b.Context(), who, req); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -36,30 +36,32 @@ var allowed = map[string][]string{
 	"internal/tokenrequest": {"oauth"},
 	"internal/replay":       {},
 	"internal/ratelimit":    {},
-	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest"},
-	"internal/clientauth":   {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/replay", "internal/trace"},
-	"internal/policy":       {"oauth", "internal/index"},
-	"internal/grant":        {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy"},
-	"internal/keys":         {"oauth", "internal/filelock", "internal/jose", "internal/strictjson"},
-	"internal/mint":         {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy", "internal/strictjson"},
-	"internal/audit":        {"oauth"},
-	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant",
-		"internal/policy", "internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
-		"internal/strictjson", "internal/trace"},
-	"internal/store":           {"oauth"},
-	"internal/store/sqlite":    {"internal/filelock", "internal/store", "internal/keys"},
-	"internal/store/storetest": {"internal/store", "internal/keys"}, // imported by tests only
-	"internal/store/powerloss": {},                                  // imported by tests only
-	"internal/trace":           {},
-	"internal/trace/otlp":      {"oauth", "internal/trace"},
+	"internal/registration": {"", "oauth", "internal/index", "internal/judge", "internal/tokenrequest", "internal/redirecturi", "internal/store"},
+	"internal/clientauth": {"", "oauth", "internal/judge", "internal/tokenrequest", "internal/registration", "internal/replay", "internal/trace",
+		"internal/challenge"},
+	"internal/policy": {"oauth", "internal/index"},
+	"internal/grant":  {"oauth", "internal/tokenrequest", "internal/clientauth", "internal/policy", "internal/authorization"},
+	"internal/keys":   {"oauth", "internal/filelock", "internal/jose", "internal/strictjson"},
+	"internal/mint":   {"oauth", "internal/jose", "internal/keys", "internal/grant", "internal/policy", "internal/strictjson", "internal/authorization"},
+	"internal/audit":  {"oauth"},
+	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant", "internal/policy",
+		"internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
+		"internal/strictjson", "internal/trace", "internal/authorization", "internal/introspection", "internal/revocation", "internal/store",
+		"internal/registration"},
+	"internal/trace":      {},
+	"internal/trace/otlp": {"oauth", "internal/trace"},
 
 	"internal/credential": {"oauth", "internal/jose", "internal/strictjson"},
 	"internal/explain":    {"oauth", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
-	"internal/config":     {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy"},
-	"internal/admin":      {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys"},
-	"internal/daemon": {"", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain", "internal/regularfile", "internal/config", "internal/audit",
-		"internal/keys", "internal/policy", "internal/registration", "internal/clientauth", "internal/replay", "internal/server",
-		"internal/build", "internal/store/sqlite", "internal/trace", "internal/trace/otlp"},
+	"internal/config": {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy",
+		"internal/redirecturi"},
+	"internal/admin": {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys",
+		"internal/revocation"},
+	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain",
+		"internal/regularfile", "internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration",
+		"internal/clientauth", "internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace",
+		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation",
+		"internal/store"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -67,19 +69,30 @@ var allowed = map[string][]string{
 	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
 	"internal/doctor": {"oauth", "client", "client/workload", "resource", "internal/admin", "internal/explain", "internal/inspect", "internal/jose", "internal/keys",
 		"internal/loopback", "internal/spoken", "internal/strictjson"},
-	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven"},
+	"resource": {"oauth", "internal/judge", "internal/strictjson", "internal/strictid", "internal/jose", "internal/proven", "internal/replay"},
 
 	"internal/devca":     {"internal/jose", "internal/strictid"},
 	"internal/devdomain": {"oauth", "internal/devca", "internal/jose", "internal/strictid", "internal/strictjson"},
 	"internal/devenv": {"", "oauth", "bundle", "client", "client/workload", "resource", "internal/config", "internal/daemon",
 		"internal/devca", "internal/devdomain"},
-	"internal/testidentity": {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration",
-		"internal/clientauth"}, // imported by tests only
-	"internal/reasonexample": {"oauth"}, // imported by tests only
+	"internal/testidentity":  {"", "oauth", "bundle", "internal/devca", "internal/tokenrequest", "internal/registration", "internal/clientauth", "internal/replay"}, // imported by tests only
+	"internal/reasonexample": {"oauth"},                                                                                                                             // imported by tests only
 	"internal/vectors":       {},
 	"internal/mutate":        {},
 	"internal/importrule":    {},
 	"internal/requirements":  {},
+	"internal/store":         {"oauth"},
+	"internal/store/sqlite": {"internal/filelock", "internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth",
+		"internal/registration"},
+	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth", "internal/registration"}, // imported by tests only
+	"internal/store/powerloss": {},                                                                                                                     // imported by tests only
+	"internal/challenge":       {},
+	"internal/redirecturi":     {},
+	"internal/authorization": {"oauth", "internal/judge", "internal/policy", "internal/redirecturi", "internal/registration", "internal/store",
+		"internal/tokenrequest"},
+	"internal/revocation": {"", "internal/strictid"},
+	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven",
+		"internal/revocation", "internal/store", "internal/strictid", "internal/strictjson"},
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle
@@ -94,7 +107,6 @@ var heavy = map[string]string{
 	"github.com/spf13/cobra":              "commands are cmd's",
 	"html/template":                       "it keeps the linker from dropping unused methods",
 	"github.com/goccy/go-yaml":            "configuration files are the server's",
-	"modernc.org/sqlite":                  "the store is the server's",
 }
 
 type listed struct {

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"crypto"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,21 @@ func jwtSVID(t testing.TB, a *devca.Authority, mutate ...func(header, claims map
 
 func witSVID(t testing.TB, a *devca.Authority, mutate ...func(header, claims map[string]any)) string {
 	t.Helper()
+	token, _ := witSVIDAndKey(t, a, mutate...)
+	return token
+}
+
+func proof(t testing.TB, holder crypto.Signer, mutate ...func(header, claims map[string]any)) string {
+	t.Helper()
+	token, err := devca.Proof(holder, audience, noon, mutate...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func witSVIDAndKey(t testing.TB, a *devca.Authority, mutate ...func(header, claims map[string]any)) (string, crypto.Signer) {
+	t.Helper()
 	key, err := devca.GenerateKey("")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +59,7 @@ func witSVID(t testing.TB, a *devca.Authority, mutate ...func(header, claims map
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token
+	return token, key
 }
 
 // accessToken is one as the server makes it.

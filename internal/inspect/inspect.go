@@ -38,7 +38,14 @@ func Inspect(document []byte, now time.Time) (*Report, error) {
 	case err != nil:
 		return nil, err
 	case c.JWT != "":
-		return inspectToken(c.JWT, now)
+		r, err := inspectToken(c.JWT, now)
+		if err == nil && c.Proof != "" {
+			err = r.addProof(c.JWT, c.Proof, now)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
 	}
 	r := inspectChain(c.Certificates, now)
 	for _, note := range c.Notes {

@@ -18,6 +18,7 @@ import (
 // draws no remark.
 func TestKinds(t *testing.T) {
 	a := authority(t)
+	attestation, holder := witSVIDAndKey(t, a)
 	s := svid(t, a)
 	server := `{"issuer":"https://as.example.com","token_endpoint":"https://as.example.com/token","jwks_uri":"https://as.example.com/jwks.json",
 		"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["spiffe_jwt","spiffe_x509"],
@@ -33,6 +34,8 @@ func TestKinds(t *testing.T) {
 		{"JWT-SVID from a header", "Authorization: Bearer " + jwtSVID(t, a) + "\n", JWTSVID, nil},
 		{"what SPIRE's command prints", "token(spiffe://example.org/billing):\n\t" + jwtSVID(t, a) + "\nbundle(spiffe://example.org):\n\t" + string(a.Bundle()) + "\n", JWTSVID, nil},
 		{"WIT-SVID", witSVID(t, a), WITSVID, []string{"bound to = key EC P-256, thumbprint ", "trust domain = example.org"}},
+		{"the proof of a WIT-SVID", proof(t, holder), WITProof, []string{"audience = " + audience, "issued = 2026-07-01T12:00:00Z (0s ago)", "signature = 64 bytes, not shown"}},
+		{"WIT-SVID and proof", "OAuth-Client-Attestation: " + attestation + "\nOAuth-Client-Attestation-PoP: " + proof(t, holder) + "\n", WITSVID, []string{"bound to = key EC P-256, thumbprint ", "Proof claims", "Proof header", "typ = oauth-client-attestation-pop+jwt"}},
 		{"access token", accessToken(t), AccessToken, []string{"client = billing", "scope = read", "issued = 2026-07-01T11:59:00Z (1m ago)", "expires = 2026-07-01T12:04:00Z (in 4m)", "bound to = certificate bwcK0esc"}},
 		{"token response", `{"access_token":"` + accessToken(t) + `","token_type":"Bearer"}`, AccessToken, []string{"token response"}},
 		{"X.509-SVID", string(s.ChainPEM()), X509SVID, []string{"Certificate 1 of 2", "SPIFFE ID = spiffe://example.org/billing", "key usage = digitalSignature", "x5t#S256 = " + Thumbprint(s.Leaf().Raw), "not after = 2026-07-01T13:00:00Z (in 1h)"}},
@@ -89,6 +92,7 @@ func TestSignaturesAreLeftOut(t *testing.T) {
 // What is odd names the rule by which it would be refused.
 func TestRemarks(t *testing.T) {
 	a := authority(t)
+	attestation, holder := witSVIDAndKey(t, a)
 	claim := func(name string, value any) func(h, c map[string]any) {
 		return func(_, c map[string]any) { c[name] = value }
 	}
@@ -110,19 +114,25 @@ func TestRemarks(t *testing.T) {
 		{"issued in the future", jwtSVID(t, a, claim("iat", noon.Unix()+90)), "JS-10", oauth.ReasonNotYetValid},
 		{"an access token without client_id", accessToken(t, without("client_id")), "AT-2", oauth.ReasonClaimMalformed},
 		{"an expired access token", accessToken(t, claim("exp", noon.Unix()-60)), "GL-12", oauth.ReasonExpired},
-		{"a WIT-SVID with aud", witSVID(t, a, claim("aud", "x")), "WS-11", ""},
-		{"a WIT-SVID without cnf", witSVID(t, a, without("cnf")), "WS-12", ""},
-		{"a WIT-SVID that expired", witSVID(t, a, claim("exp", noon.Unix()-1)), "WS-7", ""},
+		{"a WIT-SVID with aud", witSVID(t, a, claim("aud", "x")), "WS-11", oauth.ReasonAudForbidden},
+		{"a WIT-SVID without cnf", witSVID(t, a, without("cnf")), "WS-12", oauth.ReasonCnfMissing},
+		{"a WIT-SVID that expired", witSVID(t, a, claim("exp", noon.Unix()-60)), "WS-7", oauth.ReasonExpired},
 		{"a WIT-SVID by another algorithm", witSVID(t, a, header("alg", "HS256")), "WS-3", ""},
 		{"a WIT-SVID without kid", witSVID(t, a, without("kid")), "WS-4", ""},
 		{"a WIT-SVID with crit", witSVID(t, a, header("crit", []string{"x"})), "WS-5", ""},
-		{"a WIT-SVID of no workload", witSVID(t, a, claim("sub", "wimse://a")), "WS-6", ""},
-		{"a WIT-SVID without exp", witSVID(t, a, without("exp")), "WS-7", ""},
-		{"a WIT-SVID that is not valid yet", witSVID(t, a, claim("nbf", noon.Unix()+60)), "WS-8", ""},
+		{"a WIT-SVID of a trust domain", witSVID(t, a, claim("sub", "spiffe://example.org")), "SI-12", oauth.ReasonSubNotSPIFFEID},
+		{"a WIT-SVID without sub", witSVID(t, a, without("sub")), "WS-6", oauth.ReasonSubNotSPIFFEID},
+		{"a WIT-SVID without exp", witSVID(t, a, without("exp")), "EC-9", oauth.ReasonExpMissing},
+		{"a WIT-SVID that is not valid yet", witSVID(t, a, claim("nbf", noon.Unix()+61)), "WS-8", oauth.ReasonNotYetValid},
 		{"a WIT-SVID bound otherwise", witSVID(t, a, claim("cnf", map[string]any{"jkt": "x"})), "WS-12", ""},
 		{"a WIT-SVID bound to what is no key", witSVID(t, a, claim("cnf", map[string]any{"jwk": map[string]any{"kty": "EC"}})), "WS-12", ""},
 		{"a WIT-SVID whose key names no algorithm", witSVID(t, a, claim("cnf", map[string]any{"jwk": publicJWK("")})), "WS-13", ""},
 		{"a WIT-SVID whose key names the wrong one", witSVID(t, a, claim("cnf", map[string]any{"jwk": publicJWK("RS256")})), "WS-13", ""},
+		{"a proof without jti", proof(t, holder, without("jti")), "PP-6", oauth.ReasonPoPBad},
+		{"a proof made long ago", proof(t, holder, claim("iat", noon.Unix()-61)), "PP-7", oauth.ReasonPoPBad},
+		{"a proof with exp", proof(t, holder, claim("exp", noon.Unix())), "PP-10", oauth.ReasonPoPBad},
+		{"a WIT-SVID and a proof by another key", witSVID(t, a) + "\n" + proof(t, holder), "PP-4", oauth.ReasonPoPBad},
+		{"a proof by another algorithm than the WIT-SVID says, and the WIT-SVID behind it", proof(t, holder, header("alg", "RS256")) + "\n" + attestation, "PP-3", oauth.ReasonPoPBad},
 		{"a bundle without uses", `{"spiffe_sequence":1,"keys":[{"kty":"EC"}]}`, "BU-4", ""},
 		{"two keys of one kid", strings.Replace(string(a.Bundle()), `"keys":[`, `"keys":[{"kty":"EC","use":"jwt-svid","kid":"`+kidOf(a)+`","crv":"P-256","x":"i6Wmrk-Cs6LYh66L4nXEFkiLkYA-C4pdAf3V3dtTzm0","y":"qCw8mbVftytRqdbPRWhw68XiDZEPe_pRikur0GkM5zY"},`, 1), "BU-11", ""},
 		{"an issuer without TLS", `{"issuer":"http://a.example","token_endpoint":"http://a.example/token"}`, "AM-2 CL-10 AM-4 MD-3", ""},

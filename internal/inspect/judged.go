@@ -37,7 +37,7 @@ func (noKeys) KeySet(context.Context, string) (*resource.KeySet, error) {
 
 // elsewhere are the rules that say something about the verifier and nothing about
 // what is inspected: its trust domains, its own name, its issuers, its connection.
-var elsewhere = []string{"JS-13", "CJ-6", "GL-14", "AT-4", "LD-3", "MT-2", "MT-7"}
+var elsewhere = []string{"JS-13", "CJ-6", "PP-5", "GL-14", "AT-4", "LD-3", "MT-2", "MT-7"}
 
 // judged are the remarks of the rules of the server or of an API, as far as a
 // rule can be judged here.
@@ -78,7 +78,9 @@ func (t *token) remarks(kind Kind) []Remark {
 		}
 		return judged(v.ExplainToken(context.Background(), t.raw, nil))
 	case WITSVID:
-		return t.witRemarks()
+		return witRemarks(t.raw, "", t.now)
+	case WITProof:
+		return proofRemarks(t.raw, t.now)
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ func (t *token) recognise() *Report {
 		return &Report{Kind: AccessToken, Name: "access token (RFC 9068)", Because: "typ is " + oauth.Shown(name)}
 	case short == "wit+jwt":
 		return &Report{Kind: WITSVID, Name: "WIT-SVID", Because: "typ is " + oauth.Shown(name)}
+	case short == oauth.TypeAttestationPoP:
+		return &Report{Kind: WITProof, Name: "proof of a WIT-SVID (client attestation PoP)", Because: "typ is " + oauth.Shown(name)}
 	case spiffe && (!typed || short == "jwt" || short == "jose"):
 		because := "sub is a SPIFFE ID and there is no typ"
 		if typed {
@@ -43,11 +45,10 @@ func (t *token) recognise() *Report {
 
 // otherTypes are kinds of JWT that are often taken for one of ours.
 var otherTypes = map[string]string{
-	"dpop+jwt":                         "DPoP proof (RFC 9449)",
-	"oauth-client-attestation+jwt":     "client attestation",
-	"oauth-client-attestation-pop+jwt": "proof of a client attestation",
-	"wpt+jwt":                          "workload proof token",
-	"token-introspection+jwt":          "introspection response (RFC 9701)",
-	"logout+jwt":                       "logout token",
-	"secevent+jwt":                     "security event token",
+	"dpop+jwt":                     "DPoP proof (RFC 9449)",
+	"oauth-client-attestation+jwt": "client attestation",
+	"wpt+jwt":                      "workload proof token",
+	"token-introspection+jwt":      "introspection response (RFC 9701)",
+	"logout+jwt":                   "logout token",
+	"secevent+jwt":                 "security event token",
 }

@@ -16,6 +16,7 @@ type Kind string
 const (
 	JWTSVID          Kind = "jwt-svid"
 	WITSVID          Kind = "wit-svid"
+	WITProof         Kind = "wit-svid-proof"
 	AccessToken      Kind = "access-token"
 	JWT              Kind = "jwt"
 	X509SVID         Kind = "x509-svid"

@@ -1,68 +1,42 @@
 package inspect
 
 import (
+	"context"
 	"slices"
+	"strings"
+	"time"
 
-	"github.com/svidgate/svidgate/internal/jose"
-	"github.com/svidgate/svidgate/internal/strictid"
+	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// witRemarks are the rules of WIT-SVID (client-authentication section 4) that
-// look at the token alone.
-func (t *token) witRemarks() []Remark {
-	var r Report
-	alg, _ := t.Header.Get("alg")
-	if name, _ := alg.Text(); !slices.Contains(jose.SVIDAlgorithms, jose.Algorithm(name)) {
-		r.open("WS", 3, "alg is none of the nine that an SVID may be signed with")
-	}
-	if text(t.Header, "kid") == "" {
-		r.open("WS", 4, "there is no kid")
-	}
-	if _, ok := t.Header.Get("crit"); ok {
-		r.open("WS", 5, "the header has crit, and no extension is known")
-	}
-	if _, err := strictid.Workload(text(t.Payload, "sub")); err != nil {
-		r.open("WS", 6, "sub is not the SPIFFE ID of a workload: "+oauth.Shown(err.Error()))
-	}
-	v, _ := t.Payload.Get("exp")
-	switch exp, ok := v.NumericDate(); {
-	case !ok:
-		r.open("WS", 7, "there is no exp that is a number")
-	case !exp.After(t.now):
-		r.open("WS", 7, "it has expired")
-	}
-	if v, ok := t.Payload.Get("nbf"); ok {
-		if nbf, ok := v.NumericDate(); !ok || nbf.After(t.now) {
-			r.open("WS", 8, "nbf is in the future, or no number")
-		}
-	}
-	if len(t.audiences()) > 0 {
-		r.open("WS", 11, "a WIT-SVID has no aud: it is not for one audience, its proof is")
-	}
-	t.witKey(&r)
-	return r.Remarks
+// witRemarks judges a WIT-SVID, and the proof beside it where there is one, by the
+// server's rules.
+func witRemarks(attestation, proof string, now time.Time) []Remark {
+	e, _ := verifier(now).ExplainWITSVID(context.Background(), svidgate.WITPresentation{
+		Attestation: attestation, Proof: proof, ProofUntold: proof == "", ClientIDUntold: true,
+	})
+	return judged(e)
 }
 
-// witKey is the key that the proof has to be made with.
-func (t *token) witKey(r *Report) {
-	v, _ := t.Payload.Get("cnf")
-	cnf, err := v.Object()
+// proofRemarks judges a proof by those rules that need no WIT-SVID.
+func proofRemarks(proof string, now time.Time) []Remark {
+	e, _ := verifier(now).ExplainWITSVID(context.Background(), svidgate.WITPresentation{Proof: proof, ClientIDUntold: true})
+	e.Findings = slices.DeleteFunc(e.Findings, func(f oauth.Finding) bool { return !strings.HasPrefix(f.Rule, "PP-") })
+	return judged(e)
+}
+
+// addProof puts the proof of a WIT-SVID beside it.
+func (r *Report) addProof(attestation, proof string, now time.Time) error {
+	p, err := inspectToken(proof, now)
 	if err != nil {
-		r.open("WS", 12, "there is no cnf")
-		return
+		return err
 	}
-	raw, ok := cnf.Get("jwk")
-	if !ok {
-		r.open("WS", 12, "cnf has no jwk")
-		return
+	for _, s := range p.Sections {
+		s.Title = strings.TrimSpace("Proof " + strings.ToLower(s.Title))
+		r.Sections = append(r.Sections, s)
 	}
-	switch jwk, err := jose.ParseJWK([]byte(raw)); {
-	case err != nil:
-		r.open("WS", 12, "cnf.jwk is no public key that can be read: "+oauth.Shown(err.Error()))
-	case jwk.Algorithm == "":
-		r.open("WS", 13, "cnf.jwk names no alg")
-	case !slices.Contains(jose.SVIDAlgorithms, jwk.Algorithm) || jose.Fits(jwk.Algorithm, jwk.Key) != nil:
-		r.open("WS", 13, "alg of cnf.jwk is not allowed or does not go with the key")
-	}
+	r.Name += " and its proof"
+	r.Remarks = witRemarks(attestation, proof, now)
+	return nil
 }

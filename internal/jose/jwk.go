@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -203,11 +204,21 @@ func samePublicKey(a, b crypto.PublicKey) bool {
 
 // Thumbprint is the RFC 7638 SHA-256 thumbprint of a public key in base64url.
 func Thumbprint(key crypto.PublicKey) (string, error) {
-	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
+	sum, err := ThumbprintSum(key)
 	if err != nil {
-		return "", fmt.Errorf("jose: thumbprint: %w", err)
+		return "", err
 	}
-	return strict.EncodeToString(sum), nil
+	return strict.EncodeToString(sum[:]), nil
+}
+
+// ThumbprintSum is that thumbprint before it is encoded.
+func ThumbprintSum(key crypto.PublicKey) (sum [sha256.Size]byte, err error) {
+	out, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return sum, fmt.Errorf("jose: thumbprint: %w", err)
+	}
+	copy(sum[:], out)
+	return sum, nil
 }
 
 // MarshalJWK writes a public key as a JWK with kid, use and alg. It fails on
@@ -218,4 +229,21 @@ func MarshalJWK(key crypto.PublicKey, kid, use string, alg Algorithm) ([]byte, e
 		return nil, errors.New("jose: only a public key may be published")
 	}
 	return k.MarshalJSON()
+}
+
+// ParsePrivateJWK reads a private key as a workload holds it beside its WIT-SVID.
+// Errors repeat nothing of the key.
+func ParsePrivateJWK(raw []byte) (crypto.Signer, error) {
+	if _, err := strictjson.Object(raw); err != nil {
+		return nil, errors.New("not a JWK")
+	}
+	var k jose.JSONWebKey
+	if err := k.UnmarshalJSON(raw); err != nil || !k.Valid() || k.IsPublic() {
+		return nil, errors.New("not a private JWK")
+	}
+	signer, ok := k.Key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("a key that does not sign")
+	}
+	return signer, nil
 }

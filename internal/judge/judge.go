@@ -28,7 +28,7 @@ type Rule[S State] struct {
 
 // A Fact is something a rule established and later rules build on. Each list
 // names its own.
-type Fact uint16
+type Fact uint32
 
 // A State is what the rules of one list work on.
 type State interface {

@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -29,11 +30,18 @@ type view struct {
 	signer     Signer
 	jwks       []byte
 	algorithms []jose.Algorithm
+	verifying  map[string]verifying // all published keys, by kid
+}
+
+// A verifying key is the public half of a published key.
+type verifying struct {
+	alg    jose.Algorithm
+	public crypto.PublicKey
 }
 
 func newView(d *document) (*view, error) {
 	now := d.active()
-	v := &view{content: d, signer: Signer{KeyID: now.id, Algorithm: now.alg, Key: seal(now.private)}}
+	v := &view{content: d, signer: Signer{KeyID: now.id, Algorithm: now.alg, Key: seal(now.private)}, verifying: map[string]verifying{}}
 	var entries [][]byte
 	for _, k := range d.published() {
 		entry, err := jose.MarshalJWK(k.private.Public(), k.id, "sig", k.alg)
@@ -41,6 +49,7 @@ func newView(d *document) (*view, error) {
 			return nil, err
 		}
 		entries = append(entries, entry)
+		v.verifying[k.id] = verifying{k.alg, k.private.Public()}
 		if !slices.Contains(v.algorithms, k.alg) {
 			v.algorithms = append(v.algorithms, k.alg)
 		}
@@ -81,9 +90,27 @@ func (r *Ring) JWKS() []byte { return r.keeper.view.Load().jwks }
 // Algorithms are those of all published keys, that of the active one first.
 func (r *Ring) Algorithms() []jose.Algorithm { return slices.Clone(r.keeper.view.Load().algorithms) }
 
+// Verifying is the published key that has this kid, and the one algorithm that it
+// signs with; false when none has. A kid is the thumbprint of its key, so two keys
+// never have the same.
+func (r *Ring) Verifying(kid string) (alg jose.Algorithm, key crypto.PublicKey, ok bool) {
+	k, ok := r.keeper.view.Load().verifying[kid]
+	return k.alg, k.public, ok
+}
+
 // CacheFor is how long a copy of the JWK Set that is handed out now may be kept,
 // in whole seconds. Whoever keeps none for longer has every key before it signs.
 func (r *Ring) CacheFor() time.Duration { return r.keeper.view.Load().content.cacheFor }
+
+// LongestToken is the life of the longest token that any published key can have
+// signed.
+func (r *Ring) LongestToken() time.Duration {
+	var longest time.Duration
+	for _, k := range r.keeper.view.Load().content.published() {
+		longest = max(longest, k.longest)
+	}
+	return longest
+}
 
 // List is all keys in the order of the JWK Set.
 func (r *Ring) List() []Key {

@@ -35,14 +35,15 @@ func BenchmarkMint(b *testing.B) {
 func BenchmarkGrantAndPolicy(b *testing.B) {
 	p := newPress(b)
 	req := byJWT(b, p.World, nil, oauth.ParamScope, "read")
+	grants := grant.New()
 	caller, table := p.Caller(b, client(b, oauth.MethodJWT), req), policy.New(p.table)
 	b.ReportAllocs()
 	for b.Loop() {
-		authorize, err := grant.For(req.GrantType())
+		authorize, err := grants.For(req.GrantType())
 		if err != nil {
 			b.Fatal(err)
 		}
-		a, err := authorize(caller, req)
+		a, err := authorize(b.Context(), caller, req)
 		if err != nil {
 			b.Fatal(err)
 		}

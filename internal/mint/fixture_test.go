@@ -72,11 +72,11 @@ func byX509(t testing.TB, chain []*x509.Certificate, pairs ...string) *tokenrequ
 // authorize takes a request through every stage before the mint.
 func (p *press) authorize(t testing.TB, req *tokenrequest.Request, methods ...oauth.AuthMethod) (grant.Authorization, policy.Decision) {
 	t.Helper()
-	g, err := grant.For(req.GrantType())
+	g, err := grant.New().For(req.GrantType())
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := g(p.Caller(t, client(t, methods...), req), req)
+	a, err := g(t.Context(), p.Caller(t, client(t, methods...), req), req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
@@ -62,12 +63,16 @@ func (t Token) Binding() oauth.Binding { return t.binding }
 // ExpiresAt is the exp.
 func (t Token) ExpiresAt() time.Time { return t.expiresAt }
 
-// Response is the answer that carries the token (TK-6). There is no refresh
-// token in it (TK-8).
+// Response is the answer that carries the token (TK-6). The refresh token that
+// goes with some grants is not the mint's.
 func (t Token) Response() oauth.TokenResponse {
+	tokenType := oauth.TokenTypeBearer
+	if t.binding == oauth.BindingKey {
+		tokenType = oauth.TokenTypeDPoP
+	}
 	return oauth.TokenResponse{
 		AccessToken: t.encoded,
-		TokenType:   oauth.TokenTypeBearer,
+		TokenType:   tokenType,
 		ExpiresIn:   int64(t.expiresAt.Sub(t.issuedAt) / time.Second),
 		Scope:       t.scope,
 	}
@@ -85,8 +90,11 @@ type claims struct {
 	issuer, subject, audience, clientID, id, scope string
 	issuedAt, expiry                               int64
 
-	thumbprint [32]byte // of the certificate it is bound to
-	bound      bool
+	binding    oauth.Binding
+	thumbprint [32]byte // of the certificate or key it is bound to
+
+	grant *authorization.Grant // what a person granted; nil where none did
+	actor string               // the workload, beside a person as subject
 }
 
 // append appends the claims as a JSON object. It is written out because it is done
@@ -102,12 +110,39 @@ func (c *claims) append(b []byte) []byte {
 	if c.scope != "" {
 		b = strictjson.AppendText(append(b, `,"scope":`...), c.scope)
 	}
-	if c.bound {
-		b = append(b, `,"cnf":{"x5t#S256":"`...)
+	if c.grant != nil {
+		b = c.appendGrant(b)
+	}
+	if c.binding != oauth.BindingBearer { // the name of the binding is that of its confirmation
+		b = append(append(append(b, `,"cnf":{"`...), c.binding...), `":"`...)
 		b = base64.RawURLEncoding.AppendEncode(b, c.thumbprint[:])
 		b = append(b, `"}`...)
 	}
 	return append(b, '}')
+}
+
+// appendGrant appends who acts for the person, and how the person signed in (AT-3).
+func (c *claims) appendGrant(b []byte) []byte {
+	b = strictjson.AppendText(append(b, `,"grant_id":`...), c.grant.ID)
+	if c.actor != "" {
+		b = strictjson.AppendText(append(b, `,"act":{"sub":`...), c.actor)
+		b = append(b, '}')
+	}
+	b = strconv.AppendInt(append(b, `,"auth_time":`...), c.grant.Subject.AuthTime.Unix(), 10)
+	for i, method := range c.grant.Subject.AMR {
+		separator := ","
+		if i == 0 {
+			separator = `,"amr":[`
+		}
+		b = strictjson.AppendText(append(b, separator...), method)
+	}
+	if len(c.grant.Subject.AMR) > 0 {
+		b = append(b, ']')
+	}
+	if c.grant.Subject.ACR != "" {
+		b = strictjson.AppendText(append(b, `,"acr":`...), c.grant.Subject.ACR)
+	}
+	return b
 }
 
 // appendHeader appends the protected header of an access token (RFC 9068 section
@@ -132,17 +167,29 @@ func (m *Mint) Mint(a grant.Authorization, d policy.Decision) (Token, error) {
 	}
 	c := claims{
 		issuer: m.Issuer, subject: a.Subject(), audience: d.Resource(), clientID: a.Caller().Client().ID(),
-		issuedAt: now.Unix(), id: token.id, scope: token.scope,
+		issuedAt: now.Unix(), id: token.id, scope: token.scope, binding: d.Binding(),
 	}
-	if d.Binding() == oauth.BindingCertificate {
+	if c.grant = a.Grant(); c.grant != nil && a.Caller().Authenticated() {
+		c.actor = a.Caller().Identity().SPIFFEID().String()
+	}
+	switch d.Binding() {
+	case oauth.BindingBearer:
+	case oauth.BindingKey:
+		var ok bool
+		if c.thumbprint, ok = a.Caller().Identity().KeyThumbprint(); !ok {
+			return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a key to bind to", "none")
+		}
+	case oauth.BindingCertificate:
 		thumbprint, notAfter, ok := a.Caller().Certificate()
 		if !ok {
 			return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a certificate to bind to", "none")
 		}
-		c.thumbprint, c.bound = thumbprint, true
+		c.thumbprint = thumbprint
 		if notAfter.Before(token.expiresAt) { // AT-6, MT-4
 			token.expiresAt = notAfter.Truncate(time.Second)
 		}
+	default:
+		return Token{}, oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CC-5", "a binding that this server knows", oauth.Shown(string(d.Binding())))
 	}
 	if !token.expiresAt.After(now) {
 		return Token{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonExpired, "AT-6", "a certificate valid for another second", token.expiresAt.UTC().Format(time.RFC3339))

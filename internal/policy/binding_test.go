@@ -118,3 +118,24 @@ func TestBindingMatrix(t *testing.T) {
 		}
 	}
 }
+
+// A proven key takes the place of a certificate, and goes before it.
+func TestBindingByKey(t *testing.T) {
+	for _, m := range meanings {
+		for _, certificate := range []bool{true, false} {
+			t.Run(fmt.Sprintf("CC-5 %s, %v, certificate %t", m.mode, m.methods, certificate), func(t *testing.T) {
+				c := config()
+				c.Binding = m.mode
+				want := oauth.BindingKey
+				if m.mode == policy.BindNone {
+					want = oauth.BindingBearer
+				}
+				q := question(billing)
+				q.Methods, q.Certificate, q.Key = m.methods, certificate, true
+				if d := decide(t, c, q, accepted); d.Binding() != want {
+					t.Errorf("CC-5 bound by %q, want %q", d.Binding(), want)
+				}
+			})
+		}
+	}
+}

@@ -12,7 +12,10 @@ import (
 
 // A Question asks whether a client may have a token.
 type Question struct {
-	ClientID    string
+	ClientID string
+	// Template names what the client may have, if it registered on first use; a client
+	// of the configuration has none.
+	Template    string
 	TrustDomain string
 	// Methods are the client's registered methods, not only the one in use.
 	Methods     []oauth.AuthMethod
@@ -20,6 +23,9 @@ type Question struct {
 	Resources   []string // as asked for; none takes the default
 	Scope       []string // as asked for; none takes all that is allowed
 	Certificate bool     // there is a certificate to bind to
+	Key         bool     // there is a key to bind to, whose possession was proven
+	// Settled says that Scope is what was granted before: none is then none.
+	Settled bool
 }
 
 // A Decision permits one token. Only a Table makes one; the zero value permits
@@ -55,8 +61,8 @@ func (d Decision) Rule() string { return d.rule }
 type BindingMode string
 
 const (
-	// BindAuto binds whenever there is a certificate, and lets only a client
-	// that has no other method than spiffe_jwt go without.
+	// BindAuto binds whenever there is a key or a certificate, and lets only a
+	// client that has no other method than spiffe_jwt go without.
 	BindAuto BindingMode = "auto"
 	// BindRequired refuses what cannot be bound.
 	BindRequired BindingMode = "required"
@@ -88,6 +94,7 @@ type Client struct {
 type Config struct {
 	Resources    []Resource
 	Clients      []Client
+	Templates    []Template
 	TrustDomains map[string]BindingMode
 	Binding      BindingMode   // where nothing else is said; empty is BindAuto
 	Lifetime     time.Duration // longest life of a token
@@ -99,6 +106,7 @@ type Table struct {
 	clients      *index.Index // their identifiers
 	termsOf      []int32      // of each client, by its number
 	terms        []terms      // each once: most clients have those of many others
+	templates    map[string]terms
 	trustDomains map[string]BindingMode
 	binding      BindingMode
 	lifetime     time.Duration
@@ -110,6 +118,7 @@ type terms struct {
 	resources  []string
 	scope      []string
 	binding    BindingMode
+	lifetime   time.Duration // of a template; 0 says nothing
 }
 
 func (t terms) equal(other terms) bool {
@@ -133,7 +142,7 @@ func New(c Config) *Table {
 	}
 	ids, known, n := make([]string, 0, len(c.Clients)), map[string]int32{}, int32(0)
 	for _, client := range c.Clients {
-		of := terms{client.GrantTypes, client.Resources, client.Scope, client.Binding}
+		of := terms{client.GrantTypes, client.Resources, client.Scope, client.Binding, 0}
 		if len(t.terms) == 0 || !t.terms[n].equal(of) { // those of the client before, as a rule
 			key, ok := of.key(), false
 			if n, ok = known[key]; !ok {
@@ -144,28 +153,50 @@ func New(c Config) *Table {
 		ids, t.termsOf = append(ids, client.ClientID), append(t.termsOf, n)
 	}
 	t.clients = index.New(ids)
+	t.addTemplates(c.Templates)
 	return t
+}
+
+// Allows answers whether a client may have what it asks for, and says what that
+// is: its one resource and its scope. It says nothing of a binding, which only the
+// request for the token decides. The error is an *oauth.Error.
+func (t *Table) Allows(q Question) (resource string, scope []string, err error) {
+	_, of, scope, err := t.allows(q)
+	return of.Resource, scope, err
+}
+
+// Offers reports whether a client may use a grant type.
+func (t *Table) Offers(clientID string, g oauth.GrantType) bool {
+	n, ok := t.clients.Find(clientID)
+	return ok && slices.Contains(t.terms[t.termsOf[n]].grantTypes, g)
+}
+
+func (t *Table) allows(q Question) (terms, Resource, []string, error) {
+	client, ok := t.client(q)
+	if !ok || !slices.Contains(client.grantTypes, q.GrantType) {
+		return terms{}, Resource{}, nil, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.grantTypes), oauth.Shown(string(q.GrantType)))
+	}
+	resource, err := t.resource(client, q.Resources)
+	if err != nil {
+		return terms{}, Resource{}, nil, err
+	}
+	scope, err := granted(client, resource, q)
+	if err != nil {
+		return terms{}, Resource{}, nil, err
+	}
+	return client, resource, scope, nil
 }
 
 // Decide answers a question. The error is an *oauth.Error.
 func (t *Table) Decide(q Question) (Decision, error) {
-	var client terms
-	n, ok := t.clients.Find(q.ClientID)
-	if ok {
-		client = t.terms[t.termsOf[n]]
-	}
-	if !ok || !slices.Contains(client.grantTypes, q.GrantType) {
-		return Decision{}, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.grantTypes), oauth.Shown(string(q.GrantType)))
-	}
-	resource, err := t.resource(client, q.Resources)
+	client, resource, scope, err := t.allows(q)
 	if err != nil {
 		return Decision{}, err
 	}
-	scope, err := granted(client, resource, q.Scope)
-	if err != nil {
-		return Decision{}, err
+	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: q.rule()}
+	if client.lifetime > 0 {
+		d.lifetime = min(d.lifetime, client.lifetime)
 	}
-	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: "client " + q.ClientID}
 	if resource.Lifetime > 0 {
 		d.lifetime = min(d.lifetime, resource.Lifetime)
 	}
@@ -206,7 +237,8 @@ func (t *Table) resource(client terms, asked []string) (Resource, error) {
 
 // granted is CC-2 and CC-4: what was asked for, if the client may have all of it
 // at this resource, or all that it may have when nothing was.
-func granted(client terms, resource Resource, asked []string) ([]string, error) {
+func granted(client terms, resource Resource, q Question) ([]string, error) {
+	asked := q.Scope
 	var allowed []string
 	for _, s := range client.scope {
 		if slices.Contains(resource.Scopes, s) {
@@ -219,7 +251,7 @@ func granted(client terms, resource Resource, asked []string) ([]string, error) 
 				oauth.Shown("no more than "+strings.Join(allowed, " ")+" at "+resource.Resource), oauth.Shown(strings.Join(asked, " ")))
 		}
 	}
-	if len(asked) > 0 {
+	if len(asked) > 0 || q.Settled {
 		return asked, nil
 	}
 	return allowed, nil
@@ -227,24 +259,26 @@ func granted(client terms, resource Resource, asked []string) ([]string, error) 
 
 // bind is CC-5 with the contract's modes: the strictest word of client,
 // resource, trust domain and server counts, except that a narrower "none" beats
-// a server-wide "auto".
+// a server-wide "auto". A key that was proven with the request goes before the
+// certificate of its connection: whoever calls an API has the key at hand, and
+// not always that connection.
 func (t *Table) bind(client terms, resource Resource, q Question) (oauth.Binding, error) {
 	modes := []BindingMode{client.binding, resource.Binding, t.trustDomains[q.TrustDomain], t.binding}
+	required := slices.Contains(modes, BindRequired)
 	switch {
-	case slices.Contains(modes, BindRequired):
-		if !q.Certificate {
-			return "", bindingRequired("a certificate: binding is required", "none")
-		}
-		return oauth.BindingCertificate, nil
-	case slices.Contains(modes, BindNone):
+	case !required && slices.Contains(modes, BindNone):
 		return oauth.BindingBearer, nil
+	case q.Key:
+		return oauth.BindingKey, nil
 	case q.Certificate:
 		return oauth.BindingCertificate, nil
-	case len(q.Methods) == 1 && q.Methods[0] == oauth.MethodJWT:
+	case required:
+		return "", bindingRequired("a key or a certificate: binding is required", "none")
+	case len(q.Methods) == 1 && (q.Methods[0] == oauth.MethodJWT || q.Methods[0] == oauth.MethodNone): // a public client has no key to shed
 		return oauth.BindingBearer, nil
 	}
 	// A client that has a key must not be able to shed it.
-	return "", bindingRequired(fmt.Sprintf("a certificate, since the client is registered for %v", q.Methods), "none")
+	return "", bindingRequired(fmt.Sprintf("a key or a certificate, since the client is registered for %v", q.Methods), "none")
 }
 
 func bindingRequired(expected, presented string) *oauth.Error {

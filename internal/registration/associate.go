@@ -19,6 +19,28 @@ type association struct {
 	profile svidgate.Profile
 	client  *Client
 	legacy  string // rule id of an older form that was used
+
+	domain    *FirstUse // with factNew
+	template  *Template // with factMay
+	admission admission
+	block     Block // that refused
+}
+
+// clientID is that of the client, which on first use is the SPIFFE ID (RF-3).
+func (a *association) clientID() string {
+	if a.client != nil {
+		return a.client.id
+	}
+	return a.id.String()
+}
+
+// isNew reports whether first use is to be asked where the configuration has no
+// client.
+func (a *association) isNew() bool {
+	if a.domain = a.claim.registry.firstUse[a.id.TrustDomain()]; a.domain != nil {
+		a.Facts |= factNew
+	}
+	return a.domain != nil
 }
 
 func newAssociation(c Claim, id spiffeid.ID) *association {
@@ -52,17 +74,19 @@ var associationRules = []judge.Rule[*association]{
 				a.Facts |= factClient
 				return ""
 			}
-			if a.profile.ClientIDRequired(a.claim.method) {
+			if a.claim.clientID == "" && a.profile.ClientIDRequired(a.claim.method) {
 				return oauth.ReasonClientIDMissing
 			}
-			switch exact := a.exact(); len(exact) {
-			case 0:
+			if a.claim.clientID == "" && a.profile == svidgate.Transition {
+				a.legacy = "CJ-10"
+			}
+			switch exact := a.exact(); {
+			case len(exact) == 0 && a.isNew():
+				return "" // firstUseRules go on
+			case len(exact) == 0 || a.claim.clientID != "": // named, and nobody's name
 				return oauth.ReasonClientNotFound
-			case 1:
+			case len(exact) == 1:
 				a.client = exact[0]
-				if a.profile == svidgate.Transition {
-					a.legacy = "CJ-10"
-				}
 				a.Facts |= factClient
 				return ""
 			default: // never guess (CA-10)
@@ -80,7 +104,7 @@ var associationRules = []judge.Rule[*association]{
 		},
 		Presented: func(a *association) string {
 			switch exact := a.exact(); {
-			case a.claim.client != nil:
+			case a.claim.clientID != "":
 				return "client_id " + oauth.Shown(a.claim.clientID)
 			case a.profile.ClientIDRequired(a.claim.method):
 				return "none"
@@ -151,8 +175,12 @@ var associationRules = []judge.Rule[*association]{
 	},
 }
 
+// lookupRules find the client; ownRules are for one that was found.
+var lookupRules, ownRules = associationRules[:1], associationRules[1:]
+
 // Associate returns the client that the proven identity belongs to, and the id
-// of the rule whose older form was used, if any. The error is an *oauth.Error.
+// of the rule whose older form was used, if any. A client that registers on first
+// use is not registered yet; [Claim.Admit] does that. The error is an *oauth.Error.
 func (c Claim) Associate(identity svidgate.Identity) (client Client, legacy string, err error) {
 	if !identity.Proven() || c.registry == nil {
 		return Client{}, "", oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CA-16", "a proven identity", "none")
@@ -160,10 +188,28 @@ func (c Claim) Associate(identity svidgate.Identity) (client Client, legacy stri
 	if identity.Method() != c.method { // also a claim that was refused before it had a method
 		return Client{}, "", oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "CA-16", "an identity proven by "+string(c.method), string(identity.Method()))
 	}
+	ctx := context.Background() // nothing here waits
 	a := newAssociation(c, identity.SPIFFEID())
 	a.Facts |= factSaid
-	if e := judge.FirstRefusal(context.Background(), associationRules, a); e != nil {
+	if e := judge.FirstRefusal(ctx, lookupRules, a); e != nil {
 		return Client{}, "", e
+	}
+	rules := ownRules
+	if a.client == nil {
+		rules = firstUseRules
+	}
+	e := judge.FirstRefusal(ctx, rules, a)
+	if e == nil && c.registry.ledger != nil {
+		a.Facts |= factRecords
+		e = judge.FirstRefusal(ctx, blockRules, a)
+	}
+	switch {
+	case e != nil && a.client == nil && a.domain.Mode == OnPaper && e.Reason != oauth.ReasonClientBlocked:
+		return Client{}, "", a.observed(e, Record{})
+	case e != nil:
+		return Client{}, "", e
+	case a.client == nil:
+		return a.newcomer(), a.legacy, nil
 	}
 	return *a.client, a.legacy, nil
 }

@@ -124,6 +124,7 @@ func TestClaim(t *testing.T) {
 	plain := func(id string, headers ...string) *tokenrequest.Request {
 		return testidentity.Request(t, testidentity.Certificate(id), nil, headers...)
 	}
+	attested := func(id string) *tokenrequest.Request { return plain(id, testidentity.Attested("a.b.c", "d.e.f")...) }
 	notAllowed := want{oauth.InvalidClient, oauth.ReasonMethodNotAllowed, "CA-7"}
 	unknown := want{oauth.InvalidClient, oauth.ReasonClientNotFound, "CA-2"}
 	nothing := want{oauth.InvalidClient, oauth.ReasonAssertionMissing, "TK-2"}
@@ -157,9 +158,11 @@ func TestClaim(t *testing.T) {
 		{"EC-14 Authorization header without client_id", plain("", "Authorization", "Basic YTpi"), "", notAllowed},
 		{"EC-14 Authorization header beside a certificate", testidentity.Request(t, testidentity.Certificate("x509"), chain, "Authorization", "Bearer x"), "", notAllowed},
 		{"EC-14 client_secret", testidentity.Request(t, testidentity.With(testidentity.Certificate("jwt"), "client_secret", "x"), nil), "", notAllowed},
-		{"CW-1 WIT-SVID, registered for it, not offered yet", plain("wit", oauth.HeaderClientAttestation, "a.b.c", oauth.HeaderClientAttestationPoP, "a.b.c"), oauth.MethodWIT, notAllowed},
-		{"CA-7 WIT-SVID, registered for assertions", plain("jwt", oauth.HeaderClientAttestation, "a.b.c"), oauth.MethodWIT, notAllowed},
-		{"CW-1 WIT-SVID, no client_id", plain("", oauth.HeaderClientAttestation, "a.b.c"), oauth.MethodWIT, notAllowed},
+		{"CW-1 WIT-SVID, registered for it", attested("wit"), oauth.MethodWIT, accepted},
+		{"CA-7 WIT-SVID, registered for assertions", attested("jwt"), oauth.MethodWIT, notAllowed},
+		{"CA-7 assertion, registered for WIT-SVIDs", assertion("wit"), oauth.MethodJWT, notAllowed},
+		{"CW-6 WIT-SVID without client_id", attested(""), oauth.MethodWIT, want{oauth.InvalidRequest, oauth.ReasonClientIDMissing, "CW-6"}},
+		{"CA-2 WIT-SVID with an unknown client_id", attested("nobody"), "", unknown},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			claim, err := r.Claim(row.req)

@@ -40,7 +40,7 @@ func (c Claim) Profile(id spiffeid.ID) svidgate.Profile {
 // Claim finds the claimed client and the method. The error is an *oauth.Error.
 //
 // A client certificate authenticates only a client that is registered for it
-// (CX-7); beside an assertion it is no second method (CA-6).
+// (CX-7); beside an assertion or a WIT-SVID it is no second method (CA-6).
 func (r *Registry) Claim(req *tokenrequest.Request) (Claim, error) {
 	s := &claiming{
 		claim:      Claim{registry: r, clientID: req.ClientID()},
@@ -53,10 +53,19 @@ func (r *Registry) Claim(req *tokenrequest.Request) (Claim, error) {
 	if e := judge.FirstRefusal(context.Background(), claimRules, s); e != nil { // nothing here waits
 		return s.claim, e
 	}
-	if s.credential == tokenrequest.NoCredential {
+	if s.credential == tokenrequest.NoCredential && s.claim.method != oauth.MethodNone {
 		s.claim.method = oauth.MethodX509
 	}
 	return s.claim, nil
+}
+
+// Public is the public client that the claim names; false for every other claim.
+// There is nothing to prove and nothing to associate.
+func (c Claim) Public() (Client, bool) {
+	if c.method != oauth.MethodNone || c.client == nil {
+		return Client{}, false
+	}
+	return *c.client, true
 }
 
 // claiming is what a request shows, while its claim is judged.
@@ -83,11 +92,23 @@ func (s *claiming) methodOf() oauth.AuthMethod {
 	case tokenrequest.Attestation:
 		return oauth.MethodWIT
 	case tokenrequest.NoCredential:
+		if s.public() {
+			return oauth.MethodNone
+		}
 		if s.claim.client != nil && s.claim.client.MayUse(oauth.MethodX509) {
 			return oauth.MethodX509
 		}
+		if s.claim.client == nil && s.certificate && s.claim.registry.mayBeNew(s.claim.clientID) {
+			return oauth.MethodX509 // its template decides
+		}
 	}
 	return ""
+}
+
+// public says that the request names a public client and shows nothing, so there
+// is nothing to verify (TK-2).
+func (s *claiming) public() bool {
+	return s.bare() && !s.certificate && s.claim.client != nil && s.claim.client.Public()
 }
 
 func (s *claiming) bare() bool { return s.credential == tokenrequest.NoCredential }
@@ -104,6 +125,8 @@ func refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error
 		code = oauth.InvalidRequest
 	case oauth.ReasonInternal:
 		code = oauth.ServerError
+	case oauth.ReasonStoreUnavailable:
+		code = oauth.Unavailable
 	}
 	return oauth.Refuse(code, reason, rule, expected, presented)
 }
@@ -115,7 +138,7 @@ var claimRules = []judge.Rule[*claiming]{
 		ID: "CA-2", Source: "RFC 6749 2.3", What: "client_id, if there, names a registered client", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
 			if id := s.claim.clientID; id != "" {
-				if s.claim.client = s.claim.registry.named(id); s.claim.client == nil {
+				if s.claim.client = s.claim.registry.named(id); s.claim.client == nil && !s.claim.registry.mayBeNew(id) {
 					return oauth.ReasonClientNotFound
 				}
 			}
@@ -139,7 +162,7 @@ var claimRules = []judge.Rule[*claiming]{
 	{
 		ID: "TK-2", Source: "RFC 6749 3.2.1", What: "the request authenticates its client",
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
-			if s.bare() && !s.certificate {
+			if s.bare() && !s.certificate && !s.public() {
 				return oauth.ReasonAssertionMissing
 			}
 			return ""
@@ -164,17 +187,26 @@ var claimRules = []judge.Rule[*claiming]{
 		Presented: func(s *claiming) string { return shownClientID(s.claim.clientID) },
 	},
 	{
+		ID: "CW-6", Source: "draft section 3.3.2", What: "a request by WIT-SVID has client_id", Needs: factSaid,
+		Judge: func(_ context.Context, s *claiming) oauth.Reason {
+			if s.credential == tokenrequest.Attestation && s.claim.clientID == "" {
+				return oauth.ReasonClientIDMissing
+			}
+			return ""
+		},
+		Expected:  func(*claiming) string { return "client_id beside a WIT-SVID" },
+		Presented: func(s *claiming) string { return shownClientID(s.claim.clientID) },
+	},
+	{
 		ID: "CA-7", Source: "RFC 7591 2", What: "the client named, and this server, take the method", Needs: factSaid,
 		Judge: func(_ context.Context, s *claiming) oauth.Reason {
 			client, method := s.claim.client, s.methodOf()
 			switch {
 			case s.credential == tokenrequest.SharedSecret || s.credential == tokenrequest.OtherAssertion:
 				return oauth.ReasonMethodNotAllowed
-			case s.bare() && client != nil && method != oauth.MethodX509:
+			case s.bare() && client != nil && method != oauth.MethodX509 && method != oauth.MethodNone:
 				return oauth.ReasonMethodNotAllowed
 			case client != nil && !client.MayUse(method):
-				return oauth.ReasonMethodNotAllowed
-			case method == oauth.MethodWIT:
 				return oauth.ReasonMethodNotAllowed
 			}
 			return ""

@@ -9,6 +9,7 @@ import (
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/index"
+	"github.com/svidgate/svidgate/internal/redirecturi"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -20,9 +21,17 @@ type Metadata struct {
 	// means that ClientID is itself the SPIFFE ID (CA-9).
 	SPIFFEID svidgate.Pattern
 	// AuthMethods are the methods the client may use, at least one (CA-7).
+	// oauth.MethodNone alone makes a public client, which has no SPIFFE ID.
 	AuthMethods []oauth.AuthMethod
 	// Profile is the client's own profile; empty is its trust domain's.
 	Profile svidgate.Profile
+
+	// Name is what people are shown; empty is ClientID.
+	Name string
+	// RedirectURIs are where a browser may be sent back to (RD-1, RD-6).
+	RedirectURIs []string
+	// RequirePushed refuses authorization requests that were not pushed (PA-6).
+	RequirePushed bool
 }
 
 // A Client is a registered client. Only a Registry makes one; the zero value is
@@ -32,10 +41,38 @@ type Client struct {
 	pattern svidgate.Pattern
 	methods []oauth.AuthMethod
 	profile svidgate.Profile
+	browser *browser // nil for a client that no browser comes back to
+
+	template *Template // of a client that registers on first use
+	admitted bool      // and it is registered
 }
 
-// Registered reports whether a Registry made the client.
-func (c Client) Registered() bool { return c.id != "" }
+// browser is what a client has that people sign in for.
+type browser struct {
+	name          string
+	redirectURIs  []string
+	requirePushed bool
+}
+
+// Registered reports whether a Registry made the client, or a Ledger has it.
+func (c Client) Registered() bool { return c.id != "" && (c.template == nil || c.admitted) }
+
+// Template names what a client may have that registered on first use; empty is one
+// of the configuration.
+func (c Client) Template() string {
+	if c.template == nil {
+		return ""
+	}
+	return c.template.Name
+}
+
+// TemplateDigest is that of all that the template gives; zero without one.
+func (c Client) TemplateDigest() (digest [32]byte) {
+	if c.template != nil {
+		digest = c.template.Digest
+	}
+	return digest
+}
 
 // ID is the client identifier.
 func (c Client) ID() string { return c.id }
@@ -52,6 +89,30 @@ func (c Client) MayUse(m oauth.AuthMethod) bool { return slices.Contains(c.metho
 // Profile is the client's own profile; empty is its trust domain's.
 func (c Client) Profile() svidgate.Profile { return c.profile }
 
+// Public reports whether the client proves nothing when it asks for something.
+func (c Client) Public() bool { return len(c.methods) == 1 && c.methods[0] == oauth.MethodNone }
+
+// Name is what people are shown of the client.
+func (c Client) Name() string {
+	if c.browser == nil || c.browser.name == "" {
+		return c.id
+	}
+	return c.browser.name
+}
+
+// RedirectURIs are where a browser may be sent back to; none as a rule (RD-6).
+// They must not be changed.
+func (c Client) RedirectURIs() []string {
+	if c.browser == nil {
+		return nil
+	}
+	return c.browser.redirectURIs
+}
+
+// RequirePushed reports whether the client must push its authorization requests
+// (PA-6).
+func (c Client) RequirePushed() bool { return c.browser != nil && c.browser.requirePushed }
+
 // A Registry is an immutable set of clients.
 type Registry struct {
 	clients []Client     // in the order of the configuration
@@ -59,6 +120,9 @@ type Registry struct {
 	exact   *index.Index // the SPIFFE IDs of those without a wildcard, which never take part without client_id (CJ-10)
 	exactOf []int32      // the client of each of these
 	profile func(spiffeid.TrustDomain) svidgate.Profile
+
+	firstUse map[spiffeid.TrustDomain]*FirstUse
+	ledger   *Ledger // nil without records and blocks
 }
 
 // New makes a registry and reports every fault at once. profile gives the
@@ -73,7 +137,24 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 	var methods [][]oauth.AuthMethod // each list once
 	for _, m := range clients {
 		c := Client{id: m.ClientID, pattern: m.SPIFFEID, profile: m.Profile}
-		if c.pattern.IsZero() { // CA-9 (2)
+		public := slices.Contains(m.AuthMethods, oauth.MethodNone)
+		switch _, err := spiffeid.FromString(c.id); {
+		case public && len(m.AuthMethods) > 1:
+			faults = append(faults, fmt.Errorf("client %q is public and has another authentication method (CA-7)", oauth.Shown(c.id)))
+			continue
+		case public && (err == nil || !c.pattern.IsZero()): // whoever knew it would pass for the workload
+			faults = append(faults, fmt.Errorf("client %q is public and has a SPIFFE ID (CC-3)", oauth.Shown(c.id)))
+			continue
+		}
+		for _, uri := range m.RedirectURIs {
+			if err := redirecturi.Check(uri); err != nil {
+				faults = append(faults, fmt.Errorf("client %q: redirect_uri %q: %w", oauth.Shown(c.id), oauth.Shown(uri), err))
+			}
+		}
+		if m.Name != "" || len(m.RedirectURIs) > 0 || m.RequirePushed {
+			c.browser = &browser{m.Name, slices.Clone(m.RedirectURIs), m.RequirePushed}
+		}
+		if c.pattern.IsZero() && !public { // CA-9 (2)
 			pattern, err := svidgate.ParsePattern(c.id)
 			if err != nil || pattern.Wildcard() {
 				faults = append(faults, fmt.Errorf("client %q has no spiffe_id, so its client_id must be a SPIFFE ID (CA-9)", oauth.Shown(c.id)))
@@ -94,7 +175,7 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 			same, methods = len(methods), append(methods, slices.Clone(m.AuthMethods))
 		}
 		c.methods = methods[same]
-		if !c.pattern.Wildcard() {
+		if !c.pattern.Wildcard() && !public {
 			exact, r.exactOf = append(exact, c.pattern.String()), append(r.exactOf, int32(len(r.clients)))
 		}
 		ids, r.clients = append(ids, c.id), append(r.clients, c)
@@ -113,6 +194,15 @@ func New(clients []Metadata, profile func(spiffeid.TrustDomain) svidgate.Profile
 
 // All are the clients in the order of the configuration. They must not be changed.
 func (r *Registry) All() []Client { return r.clients }
+
+// Named is the client with this identifier; the zero Client is none. It proves
+// nothing: at the authorization endpoint an identifier is all there is (CA-12).
+func (r *Registry) Named(id string) Client {
+	if c := r.named(id); c != nil {
+		return *c
+	}
+	return Client{}
+}
 
 // named is the client with this identifier; nil is none.
 func (r *Registry) named(id string) *Client {

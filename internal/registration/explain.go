@@ -2,6 +2,7 @@ package registration
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -14,7 +15,7 @@ import (
 // Asked is a request as explaining is told of it: one credential, and client_id
 // perhaps.
 type Asked struct {
-	Method oauth.AuthMethod // spiffe_jwt or spiffe_x509
+	Method oauth.AuthMethod
 	// ClientID is client_id; empty where the request has none, or, unless Said,
 	// where nobody told.
 	ClientID string
@@ -73,8 +74,11 @@ func (r *Registry) covered(id spiffeid.ID) bool {
 // registry is that of nobody knows which server: no rule is judged.
 func (r *Registry) ExplainClaim(ctx context.Context, asked Asked) oauth.Explanation {
 	s := &claiming{claim: Claim{registry: r, clientID: asked.ClientID}, certificate: asked.Method == oauth.MethodX509}
-	if asked.Method == oauth.MethodJWT {
+	switch asked.Method {
+	case oauth.MethodJWT:
 		s.credential = tokenrequest.JWTSVID
+	case oauth.MethodWIT:
+		s.credential = tokenrequest.Attestation
 	}
 	if asked.Said && r != nil {
 		s.Facts = factSaid
@@ -85,29 +89,89 @@ func (r *Registry) ExplainClaim(ctx context.Context, asked Asked) oauth.Explanat
 }
 
 // ExplainAssociation judges whose client the identity is, proven or only claimed;
-// the zero ID is none. It returns the client, if one was found, registered or
-// the zero value.
+// the zero ID is none. It returns the client, if one was found or would be made,
+// or the zero value. Nothing is registered by it.
 func (r *Registry) ExplainAssociation(ctx context.Context, asked Asked, id spiffeid.ID) (Client, oauth.Explanation) {
 	a := &association{claim: r.claim(asked)}
 	if r == nil || id.IsZero() {
-		a.Unknown = factSaid | factID | factClient
+		a.Unknown = factSaid | factID | factClient | factNew | factRecords | factMay
 		return Client{}, judge.Explain(ctx, associationRules, a)
 	}
 	a = newAssociation(a.claim, id)
-	if unknown := asked.ClientID != "" && a.client == nil; asked.Said && !unknown {
+	if unknown := asked.ClientID != "" && a.client == nil && !r.mayBeNew(asked.ClientID); asked.Said && !unknown {
 		a.Facts |= factSaid
 	} else { // CA-2 has refused a client_id of nobody
 		a.Unknown = factSaid | factClient
 	}
-	e := judge.Explain(ctx, associationRules, a)
-	if a.client == nil {
-		return Client{}, e
+	if r.ledger != nil {
+		a.Facts |= factRecords
+	} else {
+		a.Unknown |= factRecords
 	}
-	return *a.client, e
+	e := judge.Explain(ctx, lookupRules, a)
+	isNew := a.Has(factNew)
+	if isNew { // no rule on a client of the configuration is judged
+		a.Unknown |= factClient
+	}
+	extend(&e, judge.Explain(ctx, ownRules, a))
+	if r.firstUse[id.TrustDomain()] != nil {
+		r.explainFirstUse(ctx, a, &e)
+	} else if r.ledger != nil {
+		extend(&e, judge.Explain(ctx, blockRules, a))
+	}
+	switch {
+	case a.client != nil:
+		return *a.client, e
+	case isNew && e.Refusal == nil:
+		client := a.newcomer()
+		client.admitted = true
+		return client, e
+	}
+	return Client{}, e
+}
+
+// explainFirstUse adds what first use says of an identity, in the order in which a
+// request meets it.
+func (r *Registry) explainFirstUse(ctx context.Context, a *association, e *oauth.Explanation) {
+	if !a.Has(factNew) {
+		a.Unknown |= factNew | factMay
+	}
+	first := judge.Explain(ctx, firstUseRules, a)
+	if !a.Has(factMay) {
+		a.Unknown |= factMay
+	}
+	extend(&first, judge.Explain(ctx, blockRules, a))
+	if a.Has(factMay) {
+		want := Record{Kind: FirstUseKind, State: a.domain.Mode.state(), ClientID: a.id.String(), SPIFFEID: a.id}
+		a.admission.required = want.State
+		a.admission.judge = func(ctx context.Context) (Record, error) {
+			record, err := r.ledger.look(ctx, want, a.domain.Quota)
+			a.Cause = err
+			return record, err
+		}
+	}
+	extend(&first, judge.Explain(ctx, admissionRules, a))
+	observed := a.Has(factNew) && a.domain.Mode == OnPaper && e.Refusal == nil && (first.Refusal == nil || first.Refusal.Reason != oauth.ReasonClientBlocked)
+	if observed { // whatever first use says, the request is refused as without it
+		e.Refusal = a.observed(first.Refusal, Record{})
+		f := &e.Findings[0]
+		f.Outcome, f.Reason, f.Expected, f.Presented = oauth.Refused, e.Refusal.Reason, e.Refusal.Expected, e.Refusal.Presented
+	}
+	extend(e, first)
+}
+
+// extend adds findings. The first refusal counts.
+func extend(e *oauth.Explanation, further oauth.Explanation) {
+	e.Findings = append(e.Findings, further.Findings...)
+	if e.Refusal == nil {
+		e.Refusal = further.Refusal
+	}
 }
 
 // ClaimRules name the rules that are judged before a credential.
 func ClaimRules() []oauth.RuleInfo { return judge.Infos("", claimRules) }
 
 // AssociationRules name the rules that are judged once an identity is proven.
-func AssociationRules() []oauth.RuleInfo { return judge.Infos("", associationRules) }
+func AssociationRules() []oauth.RuleInfo {
+	return slices.Concat(judge.Infos("", associationRules), judge.Infos("", firstUseRules), judge.Infos("", blockRules), judge.Infos("", admissionRules))
+}

@@ -3,7 +3,9 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -16,17 +18,22 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
@@ -35,6 +42,7 @@ import (
 const (
 	billing = "spiffe://example.org/billing"
 	orders  = "spiffe://example.org/orders"
+	edge    = "spiffe://example.org/edge"
 	api     = "https://api.example.com/"
 )
 
@@ -56,13 +64,16 @@ func (s *source) Fetch(context.Context) (bundle.Document, error) {
 }
 
 // A site is a server with two trust domains, of which example.org is ready, and
-// two clients.
+// a client for each method.
 type site struct {
 	*testidentity.World
 	server *Server
 	config Config
 	log    bytes.Buffer
-	record string // the audit file
+
+	revocations *revocation.List
+	records     authorization.Records
+	record      string // the audit file
 }
 
 func newSite(t testing.TB, change ...func(*Config)) *site {
@@ -116,16 +127,40 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { kept.Close() })
+	s.revocations, err = revocation.Open(t.Context(), revocation.Config{Store: kept, Now: s.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted, err := authorization.NewGrants(authorization.GrantsConfig{
+		Records: kept.Authorizations(), Policy: people(), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
+		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.records = kept.Authorizations()
+	introspector, err := introspection.New(introspection.Config{
+		Tokens: introspection.NewTokens(testidentity.Issuer, ring, s.Clock.Now), Revocations: s.revocations, Grants: granted,
+		Introspects: map[string][]string{orders: {api}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	s.config = Config{
-		Store:   kept,
+		Store: kept,
+
+		Introspector: introspector, Revocations: s.revocations, Granted: granted,
+
 		Issuer:  testidentity.Issuer,
 		MTLSURL: "https://mtls.as.example.com",
+		Grants:  grant.New(),
 		Authenticator: &clientauth.Authenticator{
-			Verifier: s.Verifier, Used: replay.New(1000, s.Clock.Now),
+			Verifier: s.Verifier, Used: replay.New(1000, s.Clock.Now), Proofs: replay.New(1000, s.Clock.Now),
 			Clients: s.Registry(t,
 				registration.Metadata{ClientID: billing, AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}},
-				registration.Metadata{ClientID: orders, AuthMethods: []oauth.AuthMethod{oauth.MethodX509}}),
+				registration.Metadata{ClientID: orders, AuthMethods: []oauth.AuthMethod{oauth.MethodX509}},
+				registration.Metadata{ClientID: edge, AuthMethods: []oauth.AuthMethod{oauth.MethodWIT}}),
 		},
 		Resources: []policy.Resource{{Resource: api, Scopes: []string{"read", "write"}}, {Resource: "https://ledger.example.com/", Scopes: []string{"read", "post"}}},
 		Keys:      ring, Audit: record, Bundles: set, Sightings: sightings,
@@ -138,6 +173,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		Clients: []policy.Client{
 			{ClientID: billing, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read"}},
 			{ClientID: orders, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read", "write"}},
+			{ClientID: edge, GrantTypes: grants, Resources: []string{api}, Scope: []string{"read"}},
 		},
 	})
 	for _, f := range change {
@@ -147,6 +183,46 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 		t.Fatal(err)
 	}
 	return s
+}
+
+// people is a policy by which billing, and the public client app, redeem codes and
+// refresh.
+func people() *policy.Table {
+	c := policy.Config{Resources: []policy.Resource{{Resource: api, Scopes: []string{"read"}}}}
+	for _, id := range []string{billing, "app"} {
+		c.Clients = append(c.Clients, policy.Client{
+			ClientID: id, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, Resources: []string{api}, Scope: []string{"read"},
+		})
+	}
+	return policy.New(c)
+}
+
+// granted has a person grant something to a client, which redeems the code.
+func (s *site) granted(t testing.TB, id string, by authorization.Presenter) (refresh string) {
+	t.Helper()
+	const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	challenge := sha256.Sum256([]byte(verifier))
+	now := s.Clock.Now()
+	err := s.records.Create(t.Context(), authorization.Grant{
+		ID: id, ClientID: by.ClientID, Subject: authorization.Subject{User: "alice", AuthTime: now}, Scope: []string{"read"}, Resource: api,
+		IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		Code: authorization.Code{
+			Digest: sha256.Sum256([]byte("code of " + id)), RedirectURI: "https://app.example.com/cb",
+			Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]), ExpiresAt: now.Add(time.Minute),
+		},
+	}, authorization.Digest{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft, err := s.config.Granted.Redeem(t.Context(), authorization.Redeeming{By: by, Code: "code of " + id, RedirectURI: "https://app.example.com/cb", Verifier: verifier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := draft.Settle(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(token)
 }
 
 // post sends a token request over TLS to a handler.
@@ -164,6 +240,14 @@ func post(h http.Handler, form url.Values, chain []*x509.Certificate, edit ...fu
 
 func from(address string) func(*http.Request) {
 	return func(r *http.Request) { r.RemoteAddr = address }
+}
+
+// attested gives a request a WIT-SVID and a proof.
+func attested(attestation, proof string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Header.Set(oauth.HeaderClientAttestation, attestation)
+		r.Header.Set(oauth.HeaderClientAttestationPoP, proof)
+	}
 }
 
 // good is a request that is granted.

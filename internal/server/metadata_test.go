@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -41,14 +44,20 @@ func TestMetadata(t *testing.T) {
 		{"AM-4 everything", "metadata.json", func(*Config) {}},
 		{"AM-3 no listener for certificates", "metadata-jwt-only.json", func(c *Config) { c.MTLSURL, c.Methods = "", []oauth.AuthMethod{oauth.MethodJWT} }},
 		{"MT-3 certificates at the public listener", "metadata-public-certificates.json", func(c *Config) { c.MTLSURL, c.PublicCertificates = "", true }},
+		{"MD-4 WIT-SVIDs", "metadata-wit.json", func(c *Config) {
+			c.WITDomains = []spiffeid.TrustDomain{spiffeid.RequireTrustDomainFromString("example.org")}
+			a := *c.Authenticator
+			a.Challenges = challenge.New([challenge.KeySize]byte{}, c.Now)
+			c.Authenticator = &a
+		}},
 		{"MD-1 no method works", "metadata-nothing.json", func(c *Config) { c.MTLSURL, c.Methods, c.Resources = "", nil, nil }},
 		{"AM-2 an issuer with path and slash", "metadata-path.json", func(c *Config) { c.Issuer, c.MTLSURL = "https://as.example.com/t1/", "https://mtls.as.example.com/m/" }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := newSite(t, row.change)
-			golden(t, row.file, s.server.metadata)
+			golden(t, row.file, s.server.metadataNow())
 			var members map[string]any
-			if err := json.Unmarshal(s.server.metadata, &members); err != nil {
+			if err := json.Unmarshal(s.server.metadataNow(), &members); err != nil {
 				t.Fatal(err)
 			}
 			if members["issuer"] != s.config.Issuer {

@@ -10,8 +10,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/build"
-	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -33,6 +33,8 @@ type metrics struct {
 	inFlight    prometheus.Gauge
 	panics      prometheus.Counter
 	recording   prometheus.Histogram
+
+	registrations *prometheus.CounterVec
 }
 
 func newMetrics(c *Config) *metrics {
@@ -62,11 +64,11 @@ func newMetrics(c *Config) *metrics {
 		Name: "svidgate_signature_results_total", Help: "Authenticated callers, by whether their signature or chain was found good now or was remembered.",
 	}, []string{"method", "result"})
 	m.issuedFor, m.proofs = map[issue]prometheus.Counter{}, map[proof]prometheus.Counter{}
-	for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509} {
+	for _, method := range []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT} {
 		m.proofs[proof{string(method), true}] = results.WithLabelValues(string(method), "remembered")
 		m.proofs[proof{string(method), false}] = results.WithLabelValues(string(method), "verified")
-		for _, g := range grant.Types() {
-			for _, binding := range []oauth.Binding{oauth.BindingBearer, oauth.BindingCertificate} {
+		for _, g := range c.Grants.Types() {
+			for _, binding := range []oauth.Binding{oauth.BindingBearer, oauth.BindingCertificate, oauth.BindingKey} {
 				i := issue{string(g), string(method), string(binding)}
 				m.issuedFor[i] = m.issued.WithLabelValues(i.grant, i.method, i.binding)
 			}
@@ -88,9 +90,16 @@ func newMetrics(c *Config) *metrics {
 	built := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "svidgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build.Read().Version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring},
+	m.registry.MustRegister(m.issued, results, m.refusals, m.legacyUse, m.duration, m.refusedFile, built, bundleState{bundles}, keyState{ring}, revocationState{c.Revocations},
 		m.inFlight, m.panics, m.recording, auditHealth(c.Audit),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registrations = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "svidgate_registrations_total", Help: "First requests that made a client or one that waits for an operator, or would have (mode observe).",
+	}, []string{"trust_domain", "outcome"})
+	m.registry.MustRegister(m.registrations)
+	if ledger := c.Authenticator.Clients.Ledger(); ledger != nil {
+		m.registry.MustRegister(clientState{ledger, m.configured})
+	}
 	if c.Store != nil {
 		m.registry.MustRegister(c.Store)
 	}
@@ -111,12 +120,14 @@ type (
 )
 
 func (m *metrics) granted(rec *record) {
-	i := issue{rec.event.GrantType, rec.event.AuthMethod, rec.event.Binding}
-	counter, ok := m.issuedFor[i]
-	if !ok {
-		counter = m.issued.WithLabelValues(i.grant, i.method, i.binding)
+	if rec.event.Event == audit.EventToken {
+		i := issue{rec.event.GrantType, rec.event.AuthMethod, rec.event.Binding}
+		counter, ok := m.issuedFor[i]
+		if !ok {
+			counter = m.issued.WithLabelValues(i.grant, i.method, i.binding)
+		}
+		counter.Inc()
 	}
-	counter.Inc()
 	m.sightings.granted(rec.event.TrustDomain)
 	m.authenticated(rec)
 }

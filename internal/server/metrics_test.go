@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -97,23 +98,30 @@ var labelNames = map[string][]string{
 	"svidgate_store_commit_writes":           {},
 	"svidgate_store_writes_refused_total":    {},
 	"svidgate_store_expired_rows_total":      {},
+	"svidgate_revocations":                   {"kind"},
+	"svidgate_revocations_age_seconds":       {},
+	"svidgate_clients":                       {"state", "trust_domain"},
+	"svidgate_registrations_total":           {"outcome", "trust_domain"},
 }
 
 // labelValues are all values that a label of ours ever has, besides the reasons.
 var labelValues = map[string][]string{
-	"binding": {"bearer", "x5t#S256"}, "grant": {"client_credentials"}, "method": {"spiffe_jwt", "spiffe_x509", "GET", "HEAD", "POST", "other"},
-	"endpoint": {"token"}, "result": {"remembered", "verified"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
-	"route": {"/token", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
-	"table": {"documents"},
-	"use":   {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring"},
-	"outcome": {"renewed", "unchanged", "failed", "limited"}, "code": {"200", "400", "401", "404", "405", "413", "429", "500", "503"},
+	"binding": {"bearer", "x5t#S256", "jkt"}, "grant": {"client_credentials", "authorization_code", "refresh_token"}, "method": {"spiffe_jwt", "spiffe_x509", "spiffe_wit", "none", "GET", "HEAD", "POST", "other"},
+	"endpoint": {"token", "par"}, "result": {"remembered", "verified"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
+	"route": {"/token", "/par", "/introspect", "/revoke", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
+	"table": {"documents", "grants", "pushed_requests", "revocations", "client_archive", "client_blocks", "client_changes", "client_counts", "client_records"}, "kind": {"jti", "client", "spiffe_id", "spiffe_id_prefix", "trust_domain", "kid"},
+	"use": {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring", "observed", "member"},
+	"outcome": {"renewed", "unchanged", "failed", "limited", "registered", "pending", "would_register", "would_refuse"}, "code": {"200", "400", "401", "404", "405", "413", "429", "500", "503"},
 }
 
 // Whatever a stranger sends, the set of series stays the same: labels have values
 // of ours only.
 func TestMetricLabelsAreClosed(t *testing.T) {
-	s := newSite(t)
+	s := newFirstUseSite(t, registration.OnFirstUse)
 	h := s.server.Public()
+	post(h, testidentity.Assertion("", s.JWT(t, "spiffe://example.org/fleet/stranger-7f3a")), nil)
+	post(h, testidentity.Assertion("", s.JWT(t, "spiffe://example.org/stranger-7f3a")), nil)
+	s.Ledger().Look(t.Context())
 	post(h, s.good(t), nil)
 	post(s.server.MTLS(), testidentity.Certificate(orders), s.Chain(t, orders))
 	edit := func(name string, value any) func(h, c map[string]any) {

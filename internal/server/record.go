@@ -14,6 +14,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
@@ -30,6 +31,10 @@ type record struct {
 	scheme string // of an Authorization header
 	shown  *tokenrequest.Request
 	span   *trace.Request
+
+	// inactive is why a token that was asked about is not active, though the request
+	// is answered.
+	inactive *oauth.Error
 
 	authenticated bool
 	remembered    bool // the proof of the caller's identity
@@ -62,16 +67,22 @@ func (rec *record) request(req *tokenrequest.Request) {
 
 func (rec *record) method(m oauth.AuthMethod) { rec.event.AuthMethod = string(m) }
 
-// caller notes who it is, which from here on is proven.
+// caller notes who it is, which from here on is proven, unless the client is public.
 func (rec *record) caller(c clientauth.Caller) {
-	rec.authenticated, rec.remembered = true, c.Identity().Remembered()
+	rec.authenticated, rec.remembered = c.Authenticated(), c.Identity().Remembered()
 	e := &rec.event
+	e.ClientID = c.Client().ID()
+	if !c.Authenticated() {
+		return
+	}
 	e.Proven = true
 	id := c.Identity().SPIFFEID()
-	e.ClientID = c.Client().ID()
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
 	e.SVIDDigest = hexed(c.Identity().Digest())
 	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
+	if use, ok := c.Identity().ProofUse(); ok {
+		e.Proof = hexed(use.Mark)
+	}
 	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
 	e.ProfileLegacyUse = c.LegacyUse()
 }
@@ -80,6 +91,13 @@ func (rec *record) minted(t mint.Token, d policy.Decision) {
 	e := &rec.event
 	e.Resource, e.Scope, e.Subject, e.JTI = t.Resource(), t.Scope(), t.Subject(), t.ID()
 	e.KeyID, e.Binding, e.Expires, e.PolicyRule = t.KeyID(), string(t.Binding()), t.ExpiresAt(), d.Rule()
+}
+
+// drawsOn notes which grant of a person the request draws on.
+func (rec *record) drawsOn(g *authorization.Grant) {
+	if g != nil {
+		rec.event.GrantID = g.ID
+	}
 }
 
 // refused notes why. What was minted, if anything, never left.
@@ -120,6 +138,8 @@ func digestOf(req *tokenrequest.Request) string {
 		return ""
 	case req.Assertion() != "":
 		return hexed(sha256.Sum256([]byte(req.Assertion())))
+	case req.Attestation() != "":
+		return hexed(sha256.Sum256([]byte(req.Attestation())))
 	case len(req.Certificates()) > 0:
 		return hexed(sha256.Sum256(req.Certificates()[0].Raw))
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -18,11 +19,18 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
 	s.failed(rec, e)
+	e = s.refusalRecorded(r.Context(), rec, e)
+	s.giveChallenge(w, e)
+	writeRefusal(w, rec, e)
+}
+
+// refusalRecorded is the inside of it. It returns the refusal that is to be told.
+func (s *Server) refusalRecorded(ctx context.Context, rec *record, e *oauth.Error) *oauth.Error {
 	rec.span.Refused(string(e.Reason), e.Rule)
 	rec.span.Stage(trace.Record)
 	rec.refused(e)
 	if e.Reason != oauth.ReasonAuditUnavailable {
-		if err := s.record(r.Context(), rec); err != nil {
+		if err := s.record(ctx, rec); err != nil {
 			// A decision that cannot be recorded is not given (GL-15).
 			e = oauth.AsError(err)
 			rec.refused(e)
@@ -33,8 +41,8 @@ func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Erro
 	if e.Code == oauth.ServerError || e.Reason == oauth.ReasonAuditUnavailable || e.Reason == oauth.ReasonStoreUnavailable {
 		level = slog.LevelError
 	}
-	s.config.Log.LogAttrs(r.Context(), level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
-	writeRefusal(w, rec, e)
+	s.config.Log.LogAttrs(ctx, level, "refused", append(rec.attrs(), refusalAttrs(e)...)...)
+	return e
 }
 
 func writeRefusal(w http.ResponseWriter, rec *record, e *oauth.Error) {
@@ -96,6 +104,9 @@ func writeToken(w http.ResponseWriter, t oauth.TokenResponse) {
 	b = strictjson.AppendText(append(b, `{"access_token":`...), string(t.AccessToken))
 	b = strictjson.AppendText(append(b, `,"token_type":`...), t.TokenType)
 	b = strconv.AppendInt(append(b, `,"expires_in":`...), t.ExpiresIn, 10)
+	if t.RefreshToken != "" {
+		b = strictjson.AppendText(append(b, `,"refresh_token":`...), string(t.RefreshToken))
+	}
 	if t.Scope != "" {
 		b = strictjson.AppendText(append(b, `,"scope":`...), t.Scope)
 	}

@@ -13,14 +13,19 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/mint"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/ratelimit"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/trace"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -36,10 +41,20 @@ type Config struct {
 	PublicCertificates bool
 
 	Authenticator *clientauth.Authenticator
-	Policy        *policy.Table
-	Keys          *keys.Ring
-	Audit         *audit.Log
-	Bundles       *bundle.Set
+	Grants        *grant.Grants
+	// Requests are the authorization requests that clients push and browsers bring;
+	// nil when no client has the authorization code grant.
+	Requests *authorization.Requests
+	// SignIn says that people can sign in, so that there is an authorization endpoint.
+	SignIn  bool
+	Policy  *policy.Table
+	Keys    *keys.Ring
+	Audit   *audit.Log
+	Bundles *bundle.Set
+
+	Introspector *introspection.Introspector
+	Revocations  *revocation.List
+	Granted      *authorization.Grants
 
 	// Store keeps what requests share. Nil is for a server that keeps nothing.
 	Store Store
@@ -51,9 +66,13 @@ type Config struct {
 	// Tracer follows some requests; nil follows none.
 	Tracer *trace.Tracer
 
-	// Methods are the client authentication methods that work, for the metadata.
-	Methods   []oauth.AuthMethod
-	Resources []policy.Resource
+	// Methods are the client authentication methods that work, for the metadata,
+	// besides spiffe_wit.
+	Methods []oauth.AuthMethod
+	// WITDomains are the trust domains whose WIT-SVIDs are let in: spiffe_wit works
+	// while the bundle of one of them has a key for it (MD-1).
+	WITDomains []spiffeid.TrustDomain
+	Resources  []policy.Resource
 
 	// FailuresPerSource and RequestsPerClient are rates per second; 0 is no
 	// limit (GL-16).
@@ -79,15 +98,15 @@ type Server struct {
 	failures *ratelimit.Limiter[netip.Addr]
 	requests *ratelimit.Limiter[string]
 	metrics  *metrics
-	metadata []byte
-	stopping *atomic.Bool // shared with the servers before and after this one
+	metadata struct{ plain, wit []byte } // without and with spiffe_wit
+	stopping *atomic.Bool                // shared with the servers before and after this one
 }
 
 // New makes a server. One that takes over from a previous one goes on with its
 // metrics, and with what it counted against callers unless that limit changed;
 // previous is nil for the first.
 func New(c Config, previous *Server) (*Server, error) {
-	if c.Issuer == "" || c.Authenticator == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Log == nil || c.Now == nil {
+	if c.Issuer == "" || c.Authenticator == nil || c.Grants == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Introspector == nil || c.Revocations == nil || c.Granted == nil || c.Log == nil || c.Now == nil {
 		return nil, errors.New("server: the configuration is not complete")
 	}
 	s := &Server{config: c, mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}
@@ -103,7 +122,10 @@ func New(c Config, previous *Server) (*Server, error) {
 		s.requests = ratelimit.New[string](c.RequestsPerClient, c.Now)
 	}
 	var err error
-	if s.metadata, err = s.makeMetadata(); err != nil {
+	if s.metadata.plain, err = s.makeMetadata(false); err == nil {
+		s.metadata.wit, err = s.makeMetadata(true)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("server: metadata: %w", err)
 	}
 	return s, nil
@@ -126,10 +148,15 @@ func (s *Server) routes(base string) http.Handler {
 	base = strings.TrimSuffix(base, "/")
 	prefix := issuerPath(base)
 	rt := s.newRouter()
-	s.metrics.awaits(prefix + oauth.PathToken)
-	rt.handle(http.MethodPost, prefix+oauth.PathToken, s.tokenHandler(base+oauth.PathToken))
+	for _, e := range s.formEndpoints() {
+		s.metrics.awaits(prefix + e.path)
+		rt.handle(http.MethodPost, prefix+e.path, s.formHandler(e, base+e.path))
+	}
+	if s.config.Authenticator.Challenges != nil {
+		rt.handle(http.MethodPost, prefix+oauth.PathChallenge, s.challenge)
+	}
 	rt.handle(http.MethodGet, prefix+oauth.PathJWKS, cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
-	rt.handle(http.MethodGet, wellKnown(s.config.Issuer), cached(forMetadata, func() []byte { return s.metadata }))
+	rt.handle(http.MethodGet, wellKnown(s.config.Issuer), cached(forMetadata, s.metadataNow))
 	rt.handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
 	return s.attended(rt)
 }

@@ -22,6 +22,7 @@ type Sightings struct {
 
 	left      *prometheus.HistogramVec
 	jwt, x509 prometheus.Observer
+	wit       prometheus.Observer
 }
 
 // NewSightings begins with no trust domain.
@@ -31,6 +32,7 @@ func NewSightings(now func() time.Time) *Sightings {
 		Buckets: []float64{0, 10, 30, 60, 150, 300, 900, 1800, 3600, 6 * 3600, 24 * 3600},
 	}, []string{"method"})}
 	s.jwt, s.x509 = s.left.WithLabelValues(string(oauth.MethodJWT)), s.left.WithLabelValues(string(oauth.MethodX509))
+	s.wit = s.left.WithLabelValues(string(oauth.MethodWIT))
 	s.Expect(nil)
 	return s
 }
@@ -62,8 +64,12 @@ func (s *Sightings) of(trustDomain string) *sighted { return (*s.domains.Load())
 // Note is for [svidgate.Config.Sighted].
 func (s *Sightings) Note(seen svidgate.Sighting) {
 	left := seen.ExpiresAt.Sub(seen.At).Seconds()
-	if seen.Method == oauth.MethodX509 {
+	switch seen.Method {
+	case oauth.MethodX509:
 		s.x509.Observe(left)
+		return
+	case oauth.MethodWIT:
+		s.wit.Observe(left)
 		return
 	}
 	s.jwt.Observe(left)

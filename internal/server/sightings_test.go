@@ -160,19 +160,21 @@ func BenchmarkSighting(b *testing.B) {
 	}
 }
 
-// Both kinds of SVID are counted by what they have left.
+// Each kind of SVID are counted by what they have left.
 func TestTimeToExpiry(t *testing.T) {
 	s := newSite(t)
 	post(s.server.Public(), s.good(t), nil)
 	post(s.server.Public(), s.bad(t), nil) // genuine all the same
 	post(s.server.MTLS(), testidentity.Certificate(orders), s.Chain(t, orders))
+	attestation, holder := s.WIT(t, edge)
+	post(s.server.Public(), testidentity.Certificate(edge), nil, attested(attestation, s.Proof(t, holder)))
 	counts := map[string]uint64{}
 	for _, one := range of(gather(t, s), "svidgate_svid_time_to_expiry_seconds") {
 		if counts[one.labels["method"]] = one.count; one.first != 0 {
 			t.Errorf("%d are told to have expired", one.first)
 		}
 	}
-	if counts["spiffe_jwt"] != 2 || counts["spiffe_x509"] != 1 || len(counts) != 2 {
+	if counts["spiffe_jwt"] != 2 || counts["spiffe_x509"] != 1 || counts["spiffe_wit"] != 1 || len(counts) != 3 {
 		t.Errorf("counted %v", counts)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/revocation"
 )
 
 // bundleState reports each trust domain's bundle when it is asked.
@@ -90,4 +91,24 @@ func (k keyState) Collect(ch chan<- prometheus.Metric) {
 	for s, n := range count {
 		ch <- prometheus.MustNewConstMetric(signingKeysDesc, prometheus.GaugeValue, float64(n), s.state, s.alg)
 	}
+}
+
+// revocationState reports what is revoked when it is asked.
+type revocationState struct{ list *revocation.List }
+
+var (
+	revocationsDesc   = prometheus.NewDesc("svidgate_revocations", "What is revoked now, by what the entries name.", []string{"kind"}, nil)
+	revocationAgeDesc = prometheus.NewDesc("svidgate_revocations_age_seconds", "Time since the store last said what is revoked; over 10 introspection answers 503.", nil, nil)
+)
+
+func (revocationState) Describe(ch chan<- *prometheus.Desc) {
+	ch <- revocationsDesc
+	ch <- revocationAgeDesc
+}
+
+func (r revocationState) Collect(ch chan<- prometheus.Metric) {
+	for kind, n := range r.list.Counts() {
+		ch <- prometheus.MustNewConstMetric(revocationsDesc, prometheus.GaugeValue, float64(n), string(kind))
+	}
+	ch <- prometheus.MustNewConstMetric(revocationAgeDesc, prometheus.GaugeValue, max(0, r.list.Age().Seconds()))
 }

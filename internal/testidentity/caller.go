@@ -9,6 +9,7 @@ import (
 
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -38,6 +39,12 @@ func Assertion(clientID, assertion string) url.Values {
 // Certificate is the form of a request that authenticates with an X.509-SVID.
 func Certificate(clientID string) url.Values {
 	return With(url.Values{oauth.ParamGrantType: {string(oauth.GrantClientCredentials)}}, oauth.ParamClientID, clientID)
+}
+
+// Attested are the headers of a request that authenticates with a WIT-SVID, for
+// [Request]; its form is that of [Certificate].
+func Attested(attestation, proof string) []string {
+	return []string{oauth.HeaderClientAttestation, attestation, oauth.HeaderClientAttestationPoP, proof}
 }
 
 // Request is a parsed request to TokenURL, with what the TLS peer sent and with
@@ -71,7 +78,7 @@ func (w *World) Registry(t testing.TB, clients ...registration.Metadata) *regist
 // registered.
 func (w *World) Caller(t testing.TB, client registration.Metadata, req *tokenrequest.Request) clientauth.Caller {
 	t.Helper()
-	a := &clientauth.Authenticator{Verifier: w.Verifier, Clients: w.Registry(t, client)}
+	a := &clientauth.Authenticator{Verifier: w.Verifier, Clients: w.Registry(t, client), Proofs: replay.New(1000, w.Clock.Now)}
 	caller, _, err := a.Authenticate(t.Context(), req, nil)
 	if err != nil {
 		t.Fatal(err)

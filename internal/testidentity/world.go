@@ -1,6 +1,7 @@
 package testidentity
 
 import (
+	"crypto"
 	"crypto/x509"
 	"sync"
 	"testing"
@@ -108,6 +109,35 @@ func (w *World) JWT(t testing.TB, id string, change ...func(header, claims map[s
 	return token
 }
 
+// A Change changes header and claims of a token before they are signed.
+type Change = func(header, claims map[string]any)
+
+// WIT is a WIT-SVID of a SPIFFE ID in one of the trust domains with the key that it
+// names.
+func (w *World) WIT(t testing.TB, id string, change ...Change) (attestation string, holder crypto.Signer) {
+	t.Helper()
+	a, path := w.of(t, id)
+	holder, err := devca.GenerateKey("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	attestation, err = a.WITSVID(path, holder.Public(), change...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return attestation, holder
+}
+
+// Proof is a proof by the holder of a WIT-SVID, for Issuer.
+func (w *World) Proof(t testing.TB, holder crypto.Signer, change ...Change) string {
+	t.Helper()
+	proof, err := devca.Proof(holder, Issuer, w.Clock.Now(), change...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proof
+}
+
 // Chain is an X.509-SVID of a SPIFFE ID in one of the trust domains.
 func (w *World) Chain(t testing.TB, id string, change ...func(*x509.Certificate)) []*x509.Certificate {
 	t.Helper()
@@ -143,6 +173,17 @@ func (w *World) ProvenByJWT(t testing.TB, id string) svidgate.Identity {
 func (w *World) ProvenByX509(t testing.TB, id string) svidgate.Identity {
 	t.Helper()
 	identity, err := w.Verifier.VerifyX509SVID(t.Context(), w.Chain(t, id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identity
+}
+
+// ProvenByWIT is the identity that a WIT-SVID and its proof prove.
+func (w *World) ProvenByWIT(t testing.TB, id string) svidgate.Identity {
+	t.Helper()
+	attestation, holder := w.WIT(t, id)
+	identity, err := w.Verifier.VerifyWITSVID(t.Context(), svidgate.WITPresentation{Attestation: attestation, Proof: w.Proof(t, holder), ClientID: id})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,27 +40,30 @@ type mechanism struct {
 	name string
 	kind string // two of one kind are one mechanism
 	form string
-	head [2]string
+	head [4]string // names and values in turn
 	want tokenrequest.Credential
+
+	alone want // what becomes of it without a second one
 }
 
 var mechanisms = []mechanism{
 	{name: "a JWT-SVID", kind: "assertion", form: assertion, want: tokenrequest.JWTSVID},
-	{name: "Basic", kind: "header", head: [2]string{"Authorization", "Basic YTpi"}, want: tokenrequest.SharedSecret},
-	{name: "Bearer", kind: "header", head: [2]string{"Authorization", "Bearer x"}, want: tokenrequest.SharedSecret},
-	{name: "an empty Authorization header", kind: "header", head: [2]string{"Authorization", ""}, want: tokenrequest.SharedSecret},
+	{name: "Basic", kind: "header", head: [4]string{"Authorization", "Basic YTpi"}, want: tokenrequest.SharedSecret},
+	{name: "Bearer", kind: "header", head: [4]string{"Authorization", "Bearer x"}, want: tokenrequest.SharedSecret},
+	{name: "an empty Authorization header", kind: "header", head: [4]string{"Authorization", ""}, want: tokenrequest.SharedSecret},
 	{name: "client_secret", kind: "secret", form: "client_secret=x", want: tokenrequest.SharedSecret},
-	{name: "a WIT-SVID", kind: "attestation", head: [2]string{"OAuth-Client-Attestation", "a.b.c"}, want: tokenrequest.Attestation},
-	{name: "a proof without WIT-SVID", kind: "attestation", head: [2]string{"oauth-client-attestation-pop", "a.b.c"}, want: tokenrequest.Attestation},
-	{name: "an assertion of another type", kind: "assertion", form: "client_assertion_type=x&client_assertion=a", want: tokenrequest.OtherAssertion},
+	{name: "a WIT-SVID", kind: "attestation", head: [4]string{"OAuth-Client-Attestation", "a.b.c", "oauth-client-attestation-pop", "d.e.f"}, want: tokenrequest.Attestation},
+	{name: "a WIT-SVID without proof", kind: "attestation", head: [4]string{"OAuth-Client-Attestation", "a.b.c"}, want: tokenrequest.Attestation, alone: want{oauth.InvalidClient, oauth.ReasonPoPMissing, "PP-1"}},
+	{name: "a proof without WIT-SVID", kind: "attestation", head: [4]string{"oauth-client-attestation-pop", "a.b.c"}, want: tokenrequest.Attestation, alone: want{oauth.InvalidClient, oauth.ReasonAssertionMissing, "PP-1"}},
+	{name: "an assertion of another type", kind: "assertion", form: "client_assertion_type=x&client_assertion=a", want: tokenrequest.OtherAssertion, alone: want{oauth.InvalidClient, oauth.ReasonMethodNotAllowed, "CJ-1"}},
 }
 
 func (m mechanism) add(body *string, h http.Header) {
 	if m.form != "" {
 		*body += "&" + m.form
 	}
-	if m.head[0] != "" {
-		h.Add(m.head[0], m.head[1])
+	for i := 0; i < len(m.head) && m.head[i] != ""; i += 2 {
+		h.Add(m.head[i], m.head[i+1])
 	}
 }
 
@@ -77,11 +80,7 @@ func TestOneMechanism(t *testing.T) {
 				name += " with a certificate"
 			}
 			t.Run(name, func(t *testing.T) {
-				w := accepted
-				if one.want == tokenrequest.OtherAssertion {
-					w = want{oauth.InvalidClient, oauth.ReasonMethodNotAllowed, "CJ-1"}
-				}
-				check(t, req, err, w)
+				check(t, req, err, one.alone)
 				if req.Credential() != one.want {
 					t.Errorf("read as mechanism %d, want %d", req.Credential(), one.want)
 				}
@@ -97,7 +96,7 @@ func TestOneMechanism(t *testing.T) {
 				other.add(&body, h)
 				req, err := parseWith(body, h, false)
 				check(t, req, err, want{oauth.InvalidRequest, oauth.ReasonMixedCredentials, "CA-5"})
-				if req.Assertion() != "" {
+				if req.Assertion() != "" || req.Attestation() != "" || req.Proof() != "" {
 					t.Error("CA-5 the assertion of a mixed request is handed on")
 				}
 			})
@@ -125,7 +124,7 @@ func TestNoMechanism(t *testing.T) {
 			t.Errorf("CX-7 read as mechanism %d with %d certificates", req.Credential(), len(req.Certificates()))
 		}
 	}
-	for _, name := range []string{"Workload-Identity-Token", "Workload-Identity-Proof", "Signature", "Client-Cert", "X-Forwarded-Client-Cert"} {
+	for _, name := range []string{"Workload-Identity-Token", "Workload-Identity-Proof", "Workload-Proof-Token", "Workload-Identity-Token-PoP", "DPoP", "Signature", "Client-Cert", "X-Forwarded-Client-Cert"} {
 		req, err := parseWith("grant_type=client_credentials", http.Header{name: {"a.b.c"}}, false)
 		check(t, req, err, accepted)
 		if req.Credential() != tokenrequest.NoCredential || len(req.Certificates()) != 0 {

@@ -44,6 +44,17 @@ func (f form) all(name string) []string {
 	return values
 }
 
+// only are the parameters with one of these names that are not empty.
+func (f form) only(names []string) form {
+	var kept form
+	for i := range f {
+		if f[i].value != "" && slices.Contains(names, f[i].name) {
+			kept = append(kept, f[i])
+		}
+	}
+	return kept
+}
+
 var errMalformed = errors.New("malformed")
 
 // maxParameters is where the standard library stops as well.

@@ -47,6 +47,7 @@ func Parse(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (Request, 
 	req.scope = get(oauth.ParamScope)
 	req.resources = form.all(oauth.ParamResource)
 	req.certificates = peerCertificates(r)
+	req.parameters = form.only(endpoint.Parameters)
 
 	if len(req.clientID) > maxClientID || strings.ContainsFunc(req.clientID, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
 		err := malformed("GL-14", "a client_id of at most 2048 printable ASCII characters", oauth.Shown(req.clientID))
@@ -55,9 +56,6 @@ func Parse(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (Request, 
 	}
 	if err := req.readCredential(r.Header, form); err != nil {
 		return req, err
-	}
-	if req.grantType == "" {
-		return req, malformed("TK-1", oauth.ParamGrantType, "none")
 	}
 	req.endpoint = endpoint
 	return req, nil
@@ -120,7 +118,53 @@ func (req *Request) readCredential(h http.Header, form form) error {
 		return oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionTooLarge, "GL-8", "at most "+strconv.Itoa(oauth.MaxJWT)+" bytes", strconv.Itoa(len(assertion))+" bytes")
 	}
 	req.assertion = assertion
+	if req.credential == Attestation {
+		return req.readAttestation(h)
+	}
 	return nil
+}
+
+// readAttestation takes the WIT-SVID and its proof out of their headers (PP-1).
+// Whatever is wrong counts as failed authentication (client-authentication
+// section 14).
+func (req *Request) readAttestation(h http.Header) error {
+	refuse := func(reason oauth.Reason, rule, expected, presented string) error {
+		return oauth.Refuse(oauth.InvalidClient, reason, rule, expected, presented)
+	}
+	one := func(name string) string { return "one " + name + " with one token68" }
+	switch attestations, proofs := h[attestation], h[attestationPoP]; {
+	case len(attestations) == 0:
+		return refuse(oauth.ReasonAssertionMissing, "PP-1", one(oauth.HeaderClientAttestation), "none beside a proof")
+	case len(proofs) == 0: // no other proof takes its place (PP-21)
+		return refuse(oauth.ReasonPoPMissing, "PP-1", one(oauth.HeaderClientAttestationPoP), "none")
+	case len(attestations) > 1:
+		return refuse(oauth.ReasonAssertionMalformed, "PP-1", one(oauth.HeaderClientAttestation), strconv.Itoa(len(attestations))+" headers")
+	case len(proofs) > 1:
+		return refuse(oauth.ReasonPoPBad, "PP-1", one(oauth.HeaderClientAttestationPoP), strconv.Itoa(len(proofs))+" headers")
+	case len(attestations[0]) > oauth.MaxAttestation || len(proofs[0]) > oauth.MaxAttestation:
+		return refuse(oauth.ReasonAssertionTooLarge, "PP-14", "at most "+strconv.Itoa(oauth.MaxAttestation)+" bytes in each header",
+			strconv.Itoa(len(attestations[0]))+" and "+strconv.Itoa(len(proofs[0]))+" bytes")
+	case !isToken68(attestations[0]):
+		return refuse(oauth.ReasonAssertionMalformed, "PP-1", one(oauth.HeaderClientAttestation), "something else") // a comma joins two
+	case !isToken68(proofs[0]):
+		return refuse(oauth.ReasonPoPBad, "PP-1", one(oauth.HeaderClientAttestationPoP), "something else")
+	default:
+		req.attestation, req.proof = attestations[0], proofs[0]
+		return nil
+	}
+}
+
+// isToken68 reports whether a header's value is one token68 of RFC 9110 section
+// 11.2.
+func isToken68(s string) bool {
+	bare := strings.TrimRight(s, "=")
+	return bare != "" && !strings.ContainsFunc(bare, func(c rune) bool {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.ContainsRune("-._~+/", c):
+			return false
+		}
+		return true
+	})
 }
 
 // peerCertificates are what the TLS peer sent, leaf first.

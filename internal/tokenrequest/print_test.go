@@ -8,7 +8,7 @@ import (
 
 // AU-2: a request prints without its assertion, whichever way it is printed.
 func TestRequestHidesItsAssertion(t *testing.T) {
-	r := Request{endpoint: Endpoint{Name: "token"}, clientID: "billing", assertion: "canary-assertion"}
+	r := Request{endpoint: Endpoint{Name: "token"}, clientID: "billing", assertion: "canary-assertion", attestation: "canary-wit", proof: "canary-proof"}
 	held := struct{ Request Request }{r}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		got := fmt.Sprintf(verb+" "+verb+" "+verb, r, &r, held)

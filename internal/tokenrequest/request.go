@@ -14,6 +14,9 @@ import (
 type Endpoint struct {
 	Name string // token, introspect, …: the event name in the audit record
 	URL  string // as clients know it on the listener that took the request
+	// Parameters are those that the endpoint reads besides the ones that all have.
+	// No others are kept.
+	Parameters []string
 }
 
 // A Credential is the kind of client authentication a request carries in its
@@ -26,7 +29,7 @@ const (
 	NoCredential Credential = iota
 	// JWTSVID: client_assertion with the type for JWT-SVIDs.
 	JWTSVID
-	// Attestation: the headers of a WIT-SVID.
+	// Attestation: the headers of a WIT-SVID and its proof.
 	Attestation
 	// SharedSecret: an Authorization header or client_secret.
 	SharedSecret
@@ -44,12 +47,15 @@ type Request struct {
 	credential   Credential
 	scheme       string
 	assertion    string
+	attestation  string
+	proof        string
 	scope        string
 	resources    []string
 	certificates []*x509.Certificate
+	parameters   form
 }
 
-// String is all that a request prints and logs as: its assertion must not get
+// String is all that a request prints and logs as: its credentials must not get
 // into a log by way of fmt (AU-2).
 func (r *Request) String() string {
 	return "request to " + r.endpoint.Name + " by " + oauth.Shown(r.clientID)
@@ -67,7 +73,7 @@ func (r *Request) Endpoint() Endpoint { return r.endpoint }
 // Source is the address of the peer.
 func (r *Request) Source() netip.Addr { return r.source }
 
-// GrantType is grant_type, never empty, perhaps unknown.
+// GrantType is grant_type, perhaps unknown; empty when it was not sent.
 func (r *Request) GrantType() oauth.GrantType { return r.grantType }
 
 // ClientID is client_id; empty when it was not sent.
@@ -83,11 +89,21 @@ func (r *Request) AuthorizationScheme() string { return r.scheme }
 // Assertion is the JWT-SVID, unjudged.
 func (r *Request) Assertion() string { return r.assertion }
 
+// Attestation is the WIT-SVID, unjudged.
+func (r *Request) Attestation() string { return r.attestation }
+
+// Proof is the proof that came with the WIT-SVID, unjudged.
+func (r *Request) Proof() string { return r.proof }
+
 // Scope is scope as it was sent.
 func (r *Request) Scope() string { return r.scope }
 
 // Resources are the values of resource, in order.
 func (r *Request) Resources() []string { return r.resources }
+
+// Parameter is what the body has under one of the names that the endpoint reads;
+// empty when it was not sent. It is unjudged, and may be a secret.
+func (r *Request) Parameter(name string) string { return r.parameters.get(name) }
 
 // Certificates are what the TLS peer sent, leaf first, unjudged; none without a
 // client certificate.

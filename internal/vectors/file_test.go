@@ -76,6 +76,7 @@ var families = map[string]family{
 	"endpoint":      judgeEndpoint,
 	"bundle":        judgeBundle,
 	"jwt-svid":      judgeJWTSVID,
+	"wit-svid":      judgeWITSVID,
 	"pattern":       judgePattern,
 	"x509-svid":     judgeX509SVID,
 	"token-request": judgeTokenRequest,

@@ -1,6 +1,7 @@
 package vectors
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 // A resourceServerContext is an API and the authorization servers it trusts.
 type resourceServerContext struct {
 	Resource string          `json:"resource"`
+	Origins  []string        `json:"origins,omitempty"`
 	Leeway   int             `json:"leeway,omitempty"` // seconds
 	Issuers  []issuerContext `json:"issuers"`
 }
@@ -43,17 +45,11 @@ func (k issuerKeys) KeySet(context.Context, string) (*resource.KeySet, error) {
 
 // judgeAccessToken verifies the access token of a request to an API.
 func judgeAccessToken(t testing.TB, f *file, input json.RawMessage) expectation {
-	var in struct {
-		Context       string   `json:"context"`
-		Authorization []string `json:"authorization"`
-		Query         string   `json:"query,omitempty"`
-		Chain         string   `json:"chain,omitempty"`
-		Scopes        []string `json:"scopes,omitempty"`
-	}
+	var in tokenInput
 	read(t, input, &in)
 	var c resourceServerContext
 	f.context(t, in.Context, &c)
-	config := resource.Config{Resource: c.Resource, Leeway: seconds(c.Leeway), Now: func() time.Time { return f.Now }}
+	config := resource.Config{Resource: c.Resource, Origins: c.Origins, Leeway: seconds(c.Leeway), Now: func() time.Time { return f.Now }}
 	for _, i := range c.Issuers {
 		source := issuerKeys{issuer: i.Issuer}
 		if i.Keys != "" {
@@ -69,18 +65,22 @@ func judgeAccessToken(t testing.TB, f *file, input json.RawMessage) expectation 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest("GET", c.Resource+"?"+in.Query, nil)
+	// The host of the request is a stranger's: it counts for nothing.
+	r := httptest.NewRequest("GET", "https://host.example.com"+cmp.Or(in.Path, "/")+"?"+in.Query, nil)
 	r.Header["Authorization"] = in.Authorization
+	if in.DPoP != nil {
+		r.Header["Dpop"] = in.DPoP
+	}
 	r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, PeerCertificates: f.chain(t, in.Chain)}
+	for range in.Before {
+		_, _ = v.Verify(t.Context(), r, in.Scopes...)
+	}
 	caller, err := v.Verify(t.Context(), r, in.Scopes...)
 	if e, ok := errors.AsType[*oauth.Error](err); ok {
 		f.tell(refusal{string(e.Reason), e.Rule, e.Expected, e.Presented})
-		return expectation{Outcome: refused, Status: e.Code.Status(), Error: wireError(e), Reason: string(e.Reason), Rule: e.Rule}
+		return expectation{Outcome: refused, Status: resource.Status(e), Error: wireError(e), Reason: string(e.Reason), Rule: e.Rule}
 	}
-	e := expectation{Outcome: accepted, Binding: string(oauth.BindingBearer)}
-	if caller.Bound() {
-		e.Binding = string(oauth.BindingCertificate)
-	}
+	e := expectation{Outcome: accepted, Binding: string(caller.Binding())}
 	if id, ok := caller.SPIFFEID(); ok {
 		e.SPIFFEID = id.String()
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,12 +23,19 @@ import (
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/challenge"
 	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/introspection"
+	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
+	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -41,6 +49,9 @@ type serverContext struct {
 	Binding           string            `json:"binding,omitempty"`
 	FailuresPerSource float64           `json:"failures_per_source,omitempty"`
 	RequestsPerClient float64           `json:"requests_per_client,omitempty"`
+	// ProofsSince is the moment, in seconds from now, from which it is remembered
+	// which proofs were used; 0 is for ever.
+	ProofsSince int `json:"proofs_since,omitempty"`
 	// Audit says that no event can be recorded where it is "full".
 	Audit string `json:"audit,omitempty"`
 }
@@ -158,11 +169,30 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	for name, td := range c.TrustDomains {
 		singleUse[spiffeid.RequireTrustDomainFromString(name)] = td.SingleUse
 	}
+	granted, err := authorization.NewGrants(authorization.GrantsConfig{
+		Records: empty().Authorizations(), Policy: table, LongestToken: 5 * time.Minute, Now: now,
+		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
+	})
+	fatal(err)
+	introspector, err := introspection.New(introspection.Config{Tokens: introspection.NewTokens(c.Issuer, ring, now), Revocations: noneRevoked(), Grants: granted})
+	fatal(err)
 	refusals = &expectation{}
+	authenticator := &clientauth.Authenticator{
+		Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: replay.New(1000, now),
+		Proofs: replay.New(1000, now), ChallengeRequired: c.Challenge == "required",
+	}
+	if c.ProofsSince != 0 {
+		authenticator.ProofsSince = f.Now.Add(seconds(c.ProofsSince))
+	}
+	if c.Challenge != "" {
+		authenticator.Challenges = challenge.New([challenge.KeySize]byte{}, now) // of a key that everybody knows
+	}
 	s, err = server.New(server.Config{
 		Issuer: c.Issuer, MTLSURL: c.MTLSURL,
-		Authenticator: &clientauth.Authenticator{Verifier: verifier, Clients: clients, SingleUse: singleUse, Used: replay.New(1000, now)},
+		Grants:        grant.New(),
+		Authenticator: authenticator,
 		Policy:        table, Resources: resources, Keys: ring, Audit: record, Bundles: set,
+		Introspector: introspector, Revocations: noneRevoked(), Granted: granted,
 		Methods:           []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509},
 		FailuresPerSource: c.FailuresPerSource, RequestsPerClient: c.RequestsPerClient,
 		Log: slog.New(refusalLog{slog.NewTextHandler(os.Stderr, nil), refusals, f.tell}), Now: now,
@@ -170,6 +200,24 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 	fatal(err)
 	return s, refusals, closed
 }
+
+// empty is a store that no vector writes to.
+var empty = sync.OnceValue(func() *sqlite.Store {
+	kept, err := sqlite.Open(context.Background(), sqlite.Config{Address: "memory:"})
+	if err != nil {
+		panic(err)
+	}
+	return kept
+})
+
+// noneRevoked is a list that no vector writes to.
+var noneRevoked = sync.OnceValue(func() *revocation.List {
+	list, err := revocation.Open(context.Background(), revocation.Config{Store: empty(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err)
+	}
+	return list
+})
 
 // registered are the clients of a context, for authentication and for policy.
 func registered(t testing.TB, c serverContext, profile func(spiffeid.TrustDomain) svidgate.Profile) (*registration.Registry, *policy.Table, []policy.Resource) {
@@ -230,7 +278,7 @@ func (f *file) send(t testing.TB, s *server.Server, c serverContext, in requestI
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	return answered(t, w, chain, *refusals)
+	return answered(t, w, chain, r.Header.Get(oauth.HeaderClientAttestation), *refusals)
 }
 
 func (f *file) chain(t testing.TB, name string) []*x509.Certificate {
@@ -246,7 +294,7 @@ func (f *file) chain(t testing.TB, name string) []*x509.Certificate {
 }
 
 // answered is what a response says, with what the log says beside it.
-func answered(t testing.TB, w *httptest.ResponseRecorder, chain []*x509.Certificate, e expectation) expectation {
+func answered(t testing.TB, w *httptest.ResponseRecorder, chain []*x509.Certificate, wit string, e expectation) expectation {
 	t.Helper()
 	e.Status = w.Code
 	var body struct {
@@ -265,7 +313,7 @@ func answered(t testing.TB, w *httptest.ResponseRecorder, chain []*x509.Certific
 		return e
 	}
 	e.Outcome = accepted
-	e.SPIFFEID, e.Binding = tokenOf(t, body.AccessToken, chain)
+	e.SPIFFEID, e.Binding = tokenOf(t, body.AccessToken, chain, wit)
 	return e
 }
 
@@ -273,28 +321,22 @@ func answered(t testing.TB, w *httptest.ResponseRecorder, chain []*x509.Certific
 const byHTTP = "http"
 
 // tokenOf is whom a token is for and what it is bound to. One that is bound to
-// anything but the certificate of the connection is a failure.
-func tokenOf(t testing.TB, encoded string, chain []*x509.Certificate) (subject, binding string) {
+// anything but the certificate of the connection or the key of the WIT-SVID is a
+// failure.
+func tokenOf(t testing.TB, encoded string, chain []*x509.Certificate, wit string) (subject, binding string) {
 	t.Helper()
-	parts := strings.Split(encoded, ".")
-	if len(parts) != 3 {
-		t.Fatal("the answer has no JWT")
-	}
-	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		t.Fatal(err)
-	}
 	var claims struct {
 		Sub string            `json:"sub"`
 		Cnf map[string]string `json:"cnf"`
 	}
-	if err := json.Unmarshal(text, &claims); err != nil {
-		t.Fatal(err)
-	}
+	claimsOf(t, encoded, &claims)
 	if claims.Cnf == nil {
 		return claims.Sub, string(oauth.BindingBearer)
 	}
 	binding = "something else"
+	if jkt := claims.Cnf[string(oauth.BindingKey)]; jkt != "" && len(claims.Cnf) == 1 && wit != "" && jkt == holderOf(t, wit) {
+		binding = string(oauth.BindingKey)
+	}
 	if len(chain) > 0 {
 		sum := sha256.Sum256(chain[0].Raw)
 		if claims.Cnf[string(oauth.BindingCertificate)] == base64.RawURLEncoding.EncodeToString(sum[:]) {
@@ -302,4 +344,39 @@ func tokenOf(t testing.TB, encoded string, chain []*x509.Certificate) (subject, 
 		}
 	}
 	return claims.Sub, binding
+}
+
+func claimsOf(t testing.TB, jwt string, into any) {
+	t.Helper()
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 {
+		t.Fatal("the answer has no JWT")
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holderOf is the thumbprint of the key that a WIT-SVID names.
+func holderOf(t testing.TB, wit string) string {
+	t.Helper()
+	var claims struct {
+		Cnf struct {
+			JWK json.RawMessage `json:"jwk"`
+		} `json:"cnf"`
+	}
+	claimsOf(t, wit, &claims)
+	key, err := jose.ParseJWK(claims.Cnf.JWK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := jose.Thumbprint(key.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
 }

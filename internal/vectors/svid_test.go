@@ -17,9 +17,11 @@ import (
 // A verifierContext is what an authorization server is configured with.
 type verifierContext struct {
 	Issuer       string                        `json:"issuer"`
-	EndpointURL  string                        `json:"endpoint_url"`
+	EndpointURL  string                        `json:"endpoint_url,omitempty"`
 	Settings     settings                      `json:"settings"`
 	TrustDomains map[string]trustDomainContext `json:"trust_domains"`
+	// Challenge is offered or required; empty is off.
+	Challenge string `json:"challenge,omitempty"`
 }
 
 // settings are seconds; what is missing has the default.
@@ -29,6 +31,7 @@ type settings struct {
 	MaxLifetime  int    `json:"max_lifetime,omitempty"`
 	MaxBundleAge int    `json:"max_bundle_age,omitempty"`
 	RequireKeyID bool   `json:"require_kid,omitempty"`
+	NoWIT        bool   `json:"no_wit,omitempty"`
 }
 
 // A trustDomainContext is the bundle of a trust domain, by the name of its text.
@@ -59,6 +62,7 @@ func (s settings) or(general svidgate.Settings) svidgate.Settings {
 		general.MaxBundleAge = seconds(s.MaxBundleAge)
 	}
 	general.RequireKeyID = general.RequireKeyID || s.RequireKeyID
+	general.NoWIT = general.NoWIT || s.NoWIT
 	return general
 }
 

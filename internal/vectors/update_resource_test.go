@@ -15,7 +15,10 @@ import (
 type tokenInput struct {
 	Context       string   `json:"context"`
 	Authorization []string `json:"authorization"`
+	Path          string   `json:"path,omitempty"` // as it was sent; none: /
 	Query         string   `json:"query,omitempty"`
+	DPoP          []string `json:"dpop,omitempty"`
+	Before        int      `json:"before,omitempty"` // how often the very same request came before
 	Chain         string   `json:"chain,omitempty"`
 	Scopes        []string `json:"scopes,omitempty"`
 }
@@ -44,6 +47,8 @@ func resourceContexts(w *writer) {
 	w.text("alg that is none", object{{"keys", []any{key("ec-as", sig("as-1", member{"alg", 256})...)}}}.String())
 	base := resourceServerContext{Resource: api, Issuers: []issuerContext{{issuer, "keys"}, {"https://other.example.com", "other keys"}, {"https://down.example.com", ""}}}
 	w.context("default", base)
+	w.context("no origin", resourceServerContext{Resource: "urn:example:api", Issuers: []issuerContext{{issuer, "keys"}}})
+	w.context("two origins", resourceServerContext{Resource: "urn:example:api", Origins: []string{"https://api.example.com", "https://api.example.com:8443"}, Issuers: []issuerContext{{issuer, "keys"}}})
 	for name, keys := range map[string]string{"one key": "one key", "two keys": "two keys", "bad keys": "bad keys", "kid that is none": "kid that is none", "alg that is none": "alg that is none"} {
 		w.context(name, resourceServerContext{Resource: api, Issuers: []issuerContext{{issuer, keys}}})
 	}
@@ -80,7 +85,7 @@ func writeAccessTokens(w *writer) {
 	show := func(values ...string) tokenInput { return tokenInput{Context: "default", Authorization: values} }
 	w.good("scheme-lower-case", "schemes have no case", show("bearer"+strings.TrimPrefix(good, "Bearer")), ok, "LR-2")
 	w.bad("none", "no token", show(), expectation{Status: 401, Reason: "token_missing"}, "LR-2", "GL-11")
-	w.bad("other-scheme", "another scheme", show("DPoP"+strings.TrimPrefix(good, "Bearer")), expectation{Status: 401, Reason: "token_missing"}, "LR-2")
+	w.bad("other-scheme", "another scheme", show("MAC"+strings.TrimPrefix(good, "Bearer")), expectation{Status: 401, Reason: "token_missing"}, "LR-2")
 	w.bad("two-headers", "two headers", show(good, good), malformed, "LR-2")
 	w.bad("query", "a token in the query, too", tokenInput{Context: "default", Authorization: []string{good}, Query: "access_token=x"}, malformed, "LR-2")
 	w.bad("too-long", "more than 16 KiB", in(header, claims.with("x", strings.Repeat("x", 13000))), why("assertion_too_large"), "GL-8")
@@ -119,6 +124,7 @@ func writeAccessTokens(w *writer) {
 	w.bad("key-alg-number", "a key whose alg is no text", by(jose.ES256, key, "alg that is none", header, claims), left, "KR-7", "GL-9")
 	writeClaims(w, in, header, claims)
 	writeBindings(w, in, header, claims)
+	writePossessions(w, in, header, claims)
 }
 
 // shortRS256 signs with a key that jose.Sign refuses.
@@ -179,11 +185,105 @@ func writeBindings(w *writer, in func(header, claims object) tokenInput, header,
 	w.good("bound", "a token bound to the certificate of the connection", over("billing", to("billing")), bound, "MT-2")
 	w.bad("bound-to-another", "to another one", over("other", to("billing")), why("cnf_mismatch"), "MT-2")
 	w.bad("bound-no-certificate", "a connection without one", over("", to("billing")), why("cnf_mismatch"), "MT-2", "MT-7")
-	w.bad("bound-to-a-key", "bound to a key of DPoP", over("billing", object{{"jkt", "x"}}), why("cnf_mismatch"), "AT-5")
+	w.bad("bound-to-something", "bound to something that nobody knows", over("billing", object{{"osc", "x"}}), why("cnf_mismatch"), "AT-5")
 	w.bad("bound-to-both", "something beside the certificate", over("billing", to("billing").with("jkt", "x")), why("cnf_mismatch"), "AT-5")
 	w.bad("cnf-empty", "bound to nothing", over("billing", object{{"x5t#S256", ""}}), why("claim_malformed"), "AT-5")
 	w.bad("cnf-text", "a confirmation that is no object", over("billing", "x"), why("claim_malformed"), "AT-5")
 	w.bad("certificate-ended", "a certificate that has ended since", over("ended", to("ended")), why("cert_chain_bad"), "MT-7")
 	w.bad("certificate-later", "one that begins later", over("later", to("later")), why("cert_chain_bad"), "MT-7")
 	w.bad("chain-too-long", "six certificates", over("six", to("six")), why("cert_chain_bad"), "MT-8")
+}
+
+// writePossessions has tokens that are bound to a key, each with a proof by it.
+func writePossessions(w *writer, in func(header, claims object) tokenInput, header, claims object) {
+	why := func(reason string) expectation {
+		return expectation{Status: 401, Error: "invalid_token", Reason: reason}
+	}
+	wrong := func(reason string) expectation {
+		return expectation{Status: 401, Error: "invalid_dpop_proof", Reason: reason}
+	}
+	key, other := testKey(w, "ec-1"), testKey(w, "ec-2")
+	jkt := func(k crypto.Signer) object {
+		thumbprint, err := jose.Thumbprint(k.Public())
+		if err != nil {
+			w.Fatal(err)
+		}
+		return object{{"jkt", thumbprint}}
+	}
+	held := claims.with("cnf", jkt(key))
+	sum := func(i tokenInput) string {
+		_, token, _ := strings.Cut(i.Authorization[0], " ")
+		digest := sha256.Sum256([]byte(token))
+		return base64.RawURLEncoding.EncodeToString(digest[:])
+	}
+	proofHeader := object{{"typ", "dpop+jwt"}, {"alg", "ES256"}, {"jwk", jwk(w, key)}}
+	said := func(i tokenInput) object {
+		return object{{"jti", "1"}, {"htm", "GET"}, {"htu", "https://api.example.com/"}, {"iat", noon.Unix()}, {"ath", sum(i)}}
+	}
+	// show presents a token under the scheme DPoP with this proof.
+	show := func(i tokenInput, k crypto.Signer, h, c object) tokenInput {
+		_, token, _ := strings.Cut(i.Authorization[0], " ")
+		i.Authorization = []string{"DPoP " + token}
+		i.DPoP = []string{tokenText(w, jose.ES256, k, h.String(), c.String())}
+		return i
+	}
+	ordinary := in(header, held)
+	good := show(ordinary, key, proofHeader, said(ordinary))
+	change := func(f func(*tokenInput)) tokenInput { i := good; f(&i); return i }
+	claim := func(name string, value any) tokenInput {
+		return show(ordinary, key, proofHeader, said(ordinary).with(name, value))
+	}
+	without := func(name string) tokenInput {
+		return show(ordinary, key, proofHeader, said(ordinary).without(name))
+	}
+	head := func(name string, value any) tokenInput {
+		return show(ordinary, key, proofHeader.with(name, value), said(ordinary))
+	}
+	ok := expectation{SPIFFEID: billing, Binding: "jkt"}
+
+	w.good("keyed", "a token bound to a key, with a proof by it", good, ok, "DP-5", "DP-4")
+	w.bad("keyed-as-bearer", "the same as Bearer", change(func(i *tokenInput) { i.Authorization = ordinary.Authorization }), why("pop_missing"), "DP-5")
+	w.bad("keyed-as-bearer-alone", "as Bearer and without a proof", ordinary, why("pop_missing"), "DP-5")
+	w.bad("keyed-no-proof", "no proof", change(func(i *tokenInput) { i.DPoP = nil }), why("pop_missing"), "DP-1")
+	w.bad("keyed-two-proofs", "two proofs", change(func(i *tokenInput) { i.DPoP = []string{i.DPoP[0], i.DPoP[0]} }), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-not-compact", "a proof of two parts", change(func(i *tokenInput) { i.DPoP = []string{"e30.e30"} }), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-too-long", "a proof of more than 8 KiB", claim("x", strings.Repeat("x", 8000)), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-typ", "a proof for the server", head("typ", "oauth-client-attestation-pop+jwt"), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-alg-none", "no signature", head("alg", "none"), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-alg-other", "an algorithm of another kind of key", head("alg", "RS256"), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-crit", "something critical", head("crit", []string{"x"}), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-no-jwk", "no key", show(ordinary, key, proofHeader.without("jwk"), said(ordinary)), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-private", "a private key", head("jwk", jwk(w, key, member{"d", "AAAA"})), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-jwk-alg", "a key for another algorithm", head("jwk", jwk(w, key, member{"alg", "ES384"})), wrong("dpop_bad"), "DP-1")
+	for _, name := range []string{"jti", "htm", "htu", "iat", "ath"} {
+		w.bad("keyed-proof-no-"+name, "no "+name, without(name), wrong("dpop_bad"), "DP-1")
+	}
+	w.bad("keyed-proof-of-another-token", "the ath of another token", claim("ath", sum(in(header, claims))), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-ended", "a proof that says it has ended", claim("exp", noon.Unix()), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-proof-to-come", "a proof that says it is to come", claim("nbf", noon.Unix()+61), wrong("dpop_bad"), "DP-1")
+	w.bad("keyed-other-key", "a proof by another key", show(ordinary, other, proofHeader.with("jwk", jwk(w, other)), said(ordinary)), why("cnf_mismatch"), "DP-4")
+	w.bad("keyed-other-signature", "the right key named, and another signs", show(ordinary, other, proofHeader, said(ordinary)), wrong("dpop_bad"), "DP-4")
+	w.bad("keyed-htm", "another method", claim("htm", "POST"), wrong("dpop_bad"), "DP-2")
+	w.bad("keyed-htu-path", "another path", claim("htu", "https://api.example.com/books"), wrong("dpop_bad"), "DP-2")
+	w.bad("keyed-htu-host", "the host of the Host header", claim("htu", "https://host.example.com/"), wrong("dpop_bad"), "DP-2")
+	w.bad("keyed-htu-no-tls", "a target without TLS", claim("htu", "http://api.example.com/"), wrong("dpop_bad"), "DP-2")
+	w.bad("keyed-htu-none", "a target that is no URI", claim("htu", "://"), wrong("dpop_bad"), "DP-2")
+	w.bad("keyed-old", "a proof of a second before the verifier began", claim("iat", noon.Unix()-1), wrong("dpop_bad"), "DP-3")
+	w.bad("keyed-ahead", "a proof of later than in a minute", claim("iat", noon.Unix()+61), wrong("dpop_bad"), "DP-3")
+	w.bad("keyed-replayed", "the second use of a proof", change(func(i *tokenInput) { i.Before = 1 }), wrong("pop_replayed"), "DP-3")
+
+	w.good("keyed-target", "another spelling of the target", show(ordinary, key, proofHeader, said(ordinary).with("htu", "HTTPS://API.example.com:443?x=1#y")), ok, "DP-2")
+	path := claim("htu", "https://api.example.com/a/%2e%2E/%7eb%2f")
+	path.Path = "/~b%2F"
+	w.good("keyed-path", "another spelling of the path", path, ok, "DP-2")
+	bearer := show(in(header, claims), key, proofHeader, said(in(header, claims)))
+	w.bad("bearer-as-keyed", "a bearer token under the scheme DPoP", bearer, why("cnf_mismatch"), "DP-5")
+
+	urn := in(header, held.with("aud", "urn:example:api"))
+	elsewhere := show(urn, key, proofHeader, said(urn).with("htu", "https://api.example.com:8443/"))
+	elsewhere.Context = "two origins"
+	w.good("keyed-origin", "an API that is no URL, at its second origin", elsewhere, ok, "DP-2")
+	nowhere := elsewhere
+	nowhere.Context = "no origin"
+	w.bad("keyed-no-origin", "an API whose origin nobody has configured", nowhere, why("cnf_mismatch"), "DP-5")
 }

@@ -233,4 +233,5 @@ func writeTokenRequests(w *writer) {
 
 	writeCertificateRequests(w, byX509)
 	writePolicyRequests(w, good, byJWT)
+	writeWITRequests(w)
 }

@@ -19,7 +19,7 @@ func TestUpdate(t *testing.T) {
 	if !*update {
 		t.Skip("without -update")
 	}
-	for _, write := range []func(*writer){writeJSON, writeSPIFFEIDs, writeTrustDomains, writePatterns, writeBundles, writeEndpoints, writeJWTSVIDs, writeX509SVIDs, writeTokenRequests, writeAccessTokens} {
+	for _, write := range []func(*writer){writeJSON, writeSPIFFEIDs, writeTrustDomains, writePatterns, writeBundles, writeEndpoints, writeJWTSVIDs, writeWITSVIDs, writeX509SVIDs, writeTokenRequests, writeAccessTokens} {
 		w := &writer{TB: t, file: &file{Now: noon}}
 		write(w)
 		var text bytes.Buffer

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/revocation"
 )
 
 // A Store is what all stores are.
@@ -25,6 +28,9 @@ type Store interface {
 	io.Closer
 
 	SigningKeys() keys.Document
+	Authorizations() authorization.Records
+	revocation.Store
+	registration.Records
 }
 
 // A Place keeps the store of one test, empty at first.
@@ -38,7 +44,7 @@ type Place interface {
 	// Later is the error of opening it while it is closed and a later version of this
 	// program has changed its schema, which is undone afterwards.
 	Later(t *testing.T) error
-	// Fill has the disk be full until mend is called: what needs more room fails.
+	// Fill has the disk be full until mend is called: every write fails.
 	Fill() (mend func())
 }
 
@@ -106,6 +112,9 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		{"Schema", TestSchema},
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
+		{"Authorizations", TestAuthorizations},
+		{"Revocations", TestRevocations},
+		{"Records", TestRecords},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}

@@ -1,4 +1,4 @@
-package grant
+package tokenrequest
 
 import (
 	"fmt"
@@ -14,8 +14,8 @@ func FuzzScope(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		tokens, err := parseScope(s)
-		again, err2 := parseScope(s)
+		tokens, err := ParseScope(s)
+		again, err2 := ParseScope(s)
 		if !slices.Equal(tokens, again) || fmt.Sprint(err) != fmt.Sprint(err2) {
 			t.Fatalf("two answers: %q, %v and %q, %v", tokens, err, again, err2)
 		}
@@ -26,7 +26,7 @@ func FuzzScope(f *testing.F) {
 			return
 		}
 		joined := strings.Join(tokens, " ")
-		if reread, err := parseScope(joined); err != nil || !slices.Equal(reread, tokens) {
+		if reread, err := ParseScope(joined); err != nil || !slices.Equal(reread, tokens) {
 			t.Fatalf("%q is read as %q, %v", joined, reread, err)
 		}
 		seen := map[string]bool{}
@@ -54,14 +54,14 @@ func FuzzResource(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		err := checkResources([]string{s})
-		if again := checkResources([]string{s}); fmt.Sprint(err) != fmt.Sprint(again) {
+		err := CheckResources([]string{s})
+		if again := CheckResources([]string{s}); fmt.Sprint(err) != fmt.Sprint(again) {
 			t.Fatalf("two answers: %v and %v", err, again)
 		}
 		if err == nil && (strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '#' }) || !strings.Contains(s, ":") || strings.HasPrefix(s, ":")) {
 			t.Fatalf("RI-1 %q was accepted", s)
 		}
-		if (checkResources([]string{"https://a/", s}) == nil) != (err == nil) {
+		if (CheckResources([]string{"https://a/", s}) == nil) != (err == nil) {
 			t.Fatalf("RI-1 the second of two is judged otherwise: %v", err)
 		}
 	})

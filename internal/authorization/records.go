@@ -1,0 +1,162 @@
+package authorization
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// A Digest is the SHA-256 of a secret: all that is kept of one (GL-13). It prints
+// as nothing, because who has it can look for the secret in a dump.
+type Digest [sha256.Size]byte
+
+// Format keeps every verb of fmt from it.
+func (Digest) Format(f fmt.State, _ rune) { io.WriteString(f, "digest") }
+
+func digestOf(secret string) Digest { return sha256.Sum256([]byte(secret)) }
+
+// A Subject is the person who grants, as the sign-in knows them.
+type Subject struct {
+	User     string    // sub; never a SPIFFE ID (CC-3)
+	AuthTime time.Time // when they signed in
+	AMR      []string  // how, as far as it is known (RFC 8176)
+	ACR      string
+}
+
+// A Pushed is an authorization request that a client pushed.
+type Pushed struct {
+	URI        Digest // of the request_uri
+	ClientID   string
+	SPIFFEID   string // of the workload that pushed it; empty for a public client
+	Key        string // thumbprint of its key; empty where the method has none
+	Parameters string // as they were sent, form-encoded
+	ExpiresAt  time.Time
+}
+
+// Format keeps what was sent from every verb of fmt.
+func (p Pushed) Format(f fmt.State, _ rune) { io.WriteString(f, "pushed request of "+p.ClientID) }
+
+// A Grant is what a person granted to a client. Its code and refresh token go on
+// with it, so that revoking it is one mark on one record, and a client that
+// refreshes for a month takes no more room than one that does so once (F42).
+type Grant struct {
+	ID       string // grant_id of its access tokens; no secret
+	ClientID string
+	// SPIFFEID is the workload that it is bound to: the one that pushed the request,
+	// else the one that redeemed the code (CW-9, CX-10). Empty before, and always
+	// for a public client.
+	SPIFFEID string
+	// Key is the thumbprint of the key that it is bound to (CW-8), in the same way.
+	Key      string
+	Subject  Subject
+	Scope    []string
+	Resource string
+	IssuedAt time.Time
+	// ExpiresAt is when nothing that was issued under it can be valid any more, so
+	// that it may be forgotten.
+	ExpiresAt time.Time
+	Revoked   bool
+
+	Code    Code
+	Refresh RefreshState
+}
+
+// Format is all that a grant prints as.
+func (g Grant) Format(f fmt.State, _ rune) { io.WriteString(f, "grant "+g.ID) }
+
+// A Code is the authorization code of a grant (AZ-6).
+type Code struct {
+	Digest      Digest
+	RedirectURI string
+	Challenge   string // by S256
+	ExpiresAt   time.Time
+	Redeemed    bool
+}
+
+// A RefreshState is the refresh token of a grant. The zero value is none.
+type RefreshState struct {
+	Family   Digest // of what all its refresh tokens have in common
+	Current  Digest // the latest
+	Previous Digest // the one before, zero if there was none
+	// Salt makes Current from Previous, for whoever has that. It is there only
+	// where a lost answer is forgiven (RT-4).
+	Salt      [sha256.Size]byte
+	RotatedAt time.Time // when Current replaced Previous
+	IdleAt    time.Time // when Current ends unless it is used (RT-6)
+	ExpiresAt time.Time // when all of them end (RT-6)
+}
+
+// Forgives reports whether a token that was replaced may be presented again now,
+// for the same successor: the answer with that may have been lost (RT-4).
+func (s RefreshState) Forgives(token Digest, grace time.Duration, now time.Time) bool {
+	return grace > 0 && s.Previous == token && token != (Digest{}) && s.Salt != ([sha256.Size]byte{}) && !now.After(s.RotatedAt.Add(grace))
+}
+
+// Format keeps every verb of fmt from it.
+func (RefreshState) Format(f fmt.State, _ rune) { io.WriteString(f, "refresh token") }
+
+// A Redemption is what redeeming a code writes.
+type Redemption struct {
+	GrantID       string
+	SPIFFEID, Key string       // of the caller, for a grant that is not bound yet
+	Refresh       RefreshState // zero for none
+	ExpiresAt     time.Time    // of the grant
+	Now           time.Time
+}
+
+// A Rotation is what a refresh writes.
+type Rotation struct {
+	GrantID   string
+	From, To  Digest // the same where nothing is rotated
+	Salt      [sha256.Size]byte
+	Grace     time.Duration // 0 forgives nothing
+	IdleAt    time.Time
+	ExpiresAt time.Time // of the grant; it never becomes earlier
+	Now       time.Time
+}
+
+// What Records answer when there is nothing to find or to change.
+var (
+	ErrNotFound  = errors.New("there is no such record")
+	ErrCompleted = errors.New("the pushed request was completed or has expired")
+	ErrFull      = errors.New("the client has too many pushed requests open")
+	ErrUsed      = errors.New("it was used before, and the grant is revoked now")
+	ErrRevoked   = errors.New("the grant is revoked")
+)
+
+// MaxPushed is how many pushed requests one client may have open.
+const MaxPushed = 4096
+
+// Records keep pushed requests and grants. Every method is one step that is done
+// whole or not at all, whatever else goes on in this process or in another one; a
+// change has reached the disk when the method returns. Times come from the caller.
+// What has expired is as if it were not there.
+type Records interface {
+	// Push keeps a request; ErrFull when MaxPushed of its client are open.
+	Push(ctx context.Context, p Pushed, now time.Time) error
+	// Open gives a pushed request, and the first time lets it live until then:
+	// whoever began to sign in gets to the end of it. ErrNotFound.
+	Open(ctx context.Context, uri Digest, now, until time.Time) (Pushed, error)
+	// Create keeps a grant with its code and removes the pushed request that it
+	// completes, if uri is not zero. ErrCompleted when that is gone.
+	Create(ctx context.Context, g Grant, uri Digest, now time.Time) error
+
+	// ByID, ByCode and ByRefreshToken find a grant, also a revoked one. ErrNotFound.
+	ByID(ctx context.Context, id string, now time.Time) (Grant, error)
+	ByCode(ctx context.Context, code Digest, now time.Time) (Grant, error)
+	ByRefreshToken(ctx context.Context, family Digest, now time.Time) (Grant, error)
+
+	// Redeem marks the code of a grant as redeemed. When it was so before, the grant
+	// is revoked and the answer ErrUsed (AZ-7). ErrRevoked, ErrNotFound.
+	Redeem(ctx context.Context, r Redemption) error
+	// Rotate replaces a refresh token by its successor and returns the salt of that.
+	// When the token was replaced before, that is the salt of then as long as it is
+	// forgiven (RT-4); afterwards the grant is revoked and the answer is ErrUsed
+	// (RT-3). ErrRevoked, ErrNotFound.
+	Rotate(ctx context.Context, r Rotation) (salt [sha256.Size]byte, err error)
+	// Revoke revokes a grant. One that is not there is no error.
+	Revoke(ctx context.Context, id string, now time.Time) error
+}

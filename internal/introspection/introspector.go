@@ -1,0 +1,154 @@
+package introspection
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/clientauth"
+	"github.com/svidgate/svidgate/internal/judge"
+	"github.com/svidgate/svidgate/internal/revocation"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// Revocations know what was revoked; see revocation.List.
+type Revocations interface {
+	Revoked(context.Context, revocation.Token) (revocation.Entry, bool, error)
+}
+
+// Grants know what people granted; see authorization.Grants.
+type Grants interface {
+	ByID(ctx context.Context, id string) (authorization.Grant, error)
+	ByRefreshToken(ctx context.Context, token string) (g authorization.Grant, live bool, err error)
+}
+
+// Config is what an Introspector is made of. All of it is required.
+type Config struct {
+	Tokens      *Tokens
+	Revocations Revocations
+	Grants      Grants
+	// Introspects are the resources whose tokens each client may ask about, by
+	// client_id. A client that is not in it may ask about no access token.
+	Introspects map[string][]string
+}
+
+// An Introspector answers clients by one configuration. It is safe for concurrent
+// use.
+type Introspector struct {
+	tokens      *Tokens
+	revocations Revocations
+	grants      Grants
+	introspects map[string][]string
+}
+
+// New makes an Introspector.
+func New(c Config) (*Introspector, error) {
+	if c.Tokens == nil || c.Revocations == nil || c.Grants == nil {
+		return nil, errors.New("introspection: the configuration is not complete")
+	}
+	return &Introspector{c.Tokens, c.Revocations, c.Grants, c.Introspects}, nil
+}
+
+// An Answer is what a client is told of a token. Only an Introspector makes an
+// active one; the zero value is not active.
+type Answer struct {
+	active []byte
+	token  Token
+	grant  string
+}
+
+// Active reports whether the token is active.
+func (a Answer) Active() bool { return a.active != nil }
+
+// Token is the access token that is active; none for a refresh token.
+func (a Answer) Token() Token { return a.token }
+
+// GrantID is the grant that the active token belongs to, if a person gave one.
+func (a Answer) GrantID() string { return a.grant }
+
+// Inactive is all that is said of a token that is not active, whatever the reason
+// (IN-2).
+const Inactive = `{"active":false}`
+
+// Body is the answer as JSON.
+func (a Answer) Body() []byte {
+	if a.active == nil {
+		return []byte(Inactive)
+	}
+	return slices.Clone(a.active)
+}
+
+var (
+	introspecting = slices.Concat(genuine, asked)
+	revoking      = slices.Concat(genuine, owned)
+)
+
+// Introspect says what a token is worth to the client that asks (IN-1 to IN-6). The
+// error is an *oauth.Error: oauth.InvalidToken when the token is not active, which
+// the client is told by [Inactive] alone, and anything else when that is not known.
+func (i *Introspector) Introspect(ctx context.Context, caller clientauth.Caller, token string) (Answer, error) {
+	if !caller.Authenticated() {
+		return Answer{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "IN-1", "an authenticated client", "nobody")
+	}
+	id := caller.Client().ID()
+	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: id, may: i.introspects[id], token: token}
+	if len(s.may) > 0 { // the others share one memory: there may be very many of them
+		s.share = id
+	}
+	switch refresh, err := s.isRefreshToken(ctx); {
+	case err != nil:
+		return Answer{}, err
+	case refresh:
+		if refusal := judge.FirstRefusal(ctx, introspectingRefresh, s); refusal != nil {
+			return Answer{}, refusal
+		}
+		return Answer{active: s.appendRefresh(nil), grant: s.refresh.ID}, nil
+	}
+	if refusal := judge.FirstRefusal(ctx, introspecting, s); refusal != nil {
+		return Answer{}, refusal
+	}
+	return Answer{s.said.answer, Token{s.said}, s.said.grant}, nil
+}
+
+// A Possession is what a client wants revoked and may have revoked: one access token,
+// or the grant that its refresh token stands for. Only Own makes one.
+type Possession struct {
+	token Token
+	grant string
+}
+
+// Token is the access token; it is not genuine where the client has shown a refresh
+// token.
+func (p Possession) Token() Token { return p.token }
+
+// GrantID is the grant of the refresh token, and empty for an access token, which goes
+// alone.
+func (p Possession) GrantID() string { return p.grant }
+
+// Own finds what a client wants revoked. Public clients have tokens too. The error is
+// an *oauth.Error: oauth.UnauthorizedClient for a token of another client (RV-1),
+// oauth.InvalidToken for what is no token of ours or has ended (RV-2).
+func (i *Introspector) Own(ctx context.Context, caller clientauth.Caller, token string) (Possession, error) {
+	if !caller.Authenticated() && !caller.Public() {
+		return Possession{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "RV-1", "a client", "nobody")
+	}
+	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: caller.Client().ID(), token: token, afresh: true}
+	rules, refresh := revoking, false
+	var err error
+	if refresh, err = s.isRefreshToken(ctx); err != nil {
+		return Possession{}, err
+	} else if refresh {
+		rules = revokingRefresh
+	}
+	if refusal := judge.FirstRefusal(ctx, rules, s); refusal != nil {
+		if refusal.Reason == oauth.ReasonTokenNotYours {
+			refusal.Code = oauth.UnauthorizedClient
+		}
+		return Possession{}, refusal
+	}
+	if refresh {
+		return Possession{grant: s.refresh.ID}, nil
+	}
+	return Possession{token: Token{s.said}}, nil
+}

@@ -1,0 +1,140 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	svidgate "github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/internal/policy"
+	"github.com/svidgate/svidgate/internal/registration"
+	"github.com/svidgate/svidgate/internal/testidentity"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// newFirstUseSite is a site on which workloads below /fleet register on first use.
+func newFirstUseSite(t *testing.T, mode registration.Mode) *site {
+	t.Helper()
+	pattern, err := svidgate.ParsePattern("spiffe://example.org/fleet/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newSite(t, func(c *Config) {
+		ledger, err := registration.OpenLedger(t.Context(), c.Store.(registration.Records), c.Now, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Authenticator.Clients, err = c.Authenticator.Clients.WithFirstUse([]registration.FirstUse{{
+			TrustDomain: spiffeid.RequireTrustDomainFromString("example.org"), Mode: mode,
+			Quota:     registration.Quota{MaxClients: 3, Idle: registration.DefaultIdle},
+			Templates: []registration.Template{{Name: "fleet", Allow: []svidgate.Pattern{pattern}, Methods: []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509}, Digest: [32]byte{7}}},
+		}}, ledger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Policy = policy.New(policy.Config{
+			Resources: c.Resources, Lifetime: policy.BearerLifetime,
+			Clients:   []policy.Client{{ClientID: billing, GrantTypes: []oauth.GrantType{oauth.GrantClientCredentials}, Resources: []string{api}, Scope: []string{"read"}}},
+			Templates: []policy.Template{{Name: "fleet", GrantTypes: []oauth.GrantType{oauth.GrantClientCredentials}, Resources: []string{api}, Scope: []string{"read"}, Lifetime: time.Minute}},
+		})
+	})
+}
+
+// Ledger is that of the server in force.
+func (s *site) Ledger() *registration.Ledger { return s.config.Authenticator.Clients.Ledger() }
+
+const pod = "spiffe://example.org/fleet/pod-1"
+
+// text is a member of an audit line.
+func text(line map[string]any, name string) string { v, _ := line[name].(string); return v }
+
+// RU-1, RU-7: a registration has a line of its own, before that of the request, with
+// where it came from.
+func TestRegistrationIsRecorded(t *testing.T) {
+	s := newFirstUseSite(t, registration.OnFirstUse)
+	assertion := s.JWT(t, pod)
+	for range 2 {
+		if w := post(s.server.Public(), testidentity.Assertion("", assertion), nil); w.Code != http.StatusOK {
+			t.Fatalf("status %d %s", w.Code, w.Body)
+		}
+	}
+	lines := s.lines(t)
+	if len(lines) != 3 {
+		t.Fatalf("%d lines: %v", len(lines), lines)
+	}
+	register, first, second := lines[0], lines[1], lines[2]
+	if text(register, "event") != "register" || text(register, "outcome") != "granted" || text(register, "request_id") != text(first, "request_id") || text(register, "jti") != "" {
+		t.Errorf("RU-7 the first line is %v", register)
+	}
+	digest := hexed([32]byte{7})
+	for _, l := range lines {
+		if text(l, "client_id") != pod || text(l, "spiffe_id") != pod || text(l, "template") != "fleet" || text(l, "template_sha256") != digest || l["proven"] != true || text(l, "svid_sha256") == "" || l["bundle_sequence"] == nil {
+			t.Errorf("RU-7 %v", l)
+		}
+	}
+	if text(first, "event") != "token" || text(first, "first_use") != "registered" || text(second, "first_use") != "known" || text(first, "policy_rule") != "template fleet" {
+		t.Errorf("RU-1 %v\n%v", first, second)
+	}
+	if n := counted(t, s, "svidgate_registrations_total", "outcome", "registered"); n != 1 {
+		t.Errorf("%v registrations are counted", n)
+	}
+}
+
+// TK-9: what cannot be recorded did not happen, so the next request registers.
+func TestUnrecordedRegistrationIsTakenBack(t *testing.T) {
+	s := newFirstUseSite(t, registration.OnFirstUse)
+	whole := s.config
+	breakAudit(t, s)
+	if w := post(s.server.Public(), testidentity.Assertion("", s.JWT(t, pod)), nil); w.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d", w.Code)
+	}
+	if seen, err := s.Ledger().Show(t.Context(), pod, 1); err != nil || seen.Known() {
+		t.Errorf("a record nobody recorded is there: %+v, %v", seen, err)
+	}
+	var err error
+	if s.server, err = New(whole, nil); err != nil {
+		t.Fatal(err)
+	}
+	if w := post(s.server.Public(), testidentity.Assertion("", s.JWT(t, pod)), nil); w.Code != http.StatusOK {
+		t.Fatalf("status %d %s", w.Code, w.Body)
+	}
+	lines := s.lines(t)
+	if l := lines[len(lines)-2]; text(l, "event") != "register" {
+		t.Errorf("the registration has no line: %v", lines)
+	}
+}
+
+// A first request that asks is recorded as one that was refused; where first use is
+// only observed there is no second line, and the one there is says what would be.
+func TestRefusedFirstUseIsRecorded(t *testing.T) {
+	s := newFirstUseSite(t, registration.OnApproval)
+	for range 2 {
+		post(s.server.Public(), testidentity.Assertion(pod, s.JWT(t, pod)), nil)
+	}
+	lines := s.lines(t)
+	if len(lines) != 3 || text(lines[0], "event") != "register" || text(lines[0], "outcome") != "refused" || text(lines[0], "reason") != "first_use_pending" || text(lines[0], "first_use") != "pending" {
+		t.Fatalf("%v", lines)
+	}
+	for _, l := range lines[1:] {
+		if text(l, "event") != "token" || text(l, "outcome") != "refused" || text(l, "reason") != "first_use_pending" || text(l, "first_use") != "pending" || text(l, "template") != "fleet" {
+			t.Errorf("%v", l)
+		}
+	}
+
+	s = newFirstUseSite(t, registration.OnPaper)
+	post(s.server.Public(), testidentity.Assertion("", s.JWT(t, pod)), nil)
+	post(s.server.Public(), testidentity.Assertion("", s.JWT(t, "spiffe://example.org/elsewhere")), nil)
+	lines = s.lines(t)
+	if len(lines) != 2 || text(lines[0], "reason") != "client_not_found" || text(lines[0], "first_use") != "would_register" || text(lines[0], "template") != "fleet" {
+		t.Fatalf("%v", lines)
+	}
+	if text(lines[1], "reason") != "client_not_found" || text(lines[1], "first_use") != "would_refuse" || text(lines[1], "first_use_reason") != "first_use_denied" {
+		t.Errorf("%v", lines[1])
+	}
+	if counted(t, s, "svidgate_registrations_total", "outcome", "would_register") != 1 || counted(t, s, "svidgate_registrations_total", "outcome", "would_refuse") != 1 {
+		t.Error("they are not counted")
+	}
+}
