@@ -103,7 +103,6 @@ func (d *Disk) opening(o *opened, do func() int32) int32 {
 	rc := do()
 	if _, errAfter := os.Stat(o.path); errBefore != nil && errAfter == nil {
 		d.done = append(d.done, operation{kind: created, path: o.path})
-		o.made = o.journal
 	}
 	return rc
 }
@@ -156,7 +155,8 @@ func (o *opened) truncate(size int64, do func() int32) int32 {
 }
 
 // sync notes only: nothing need be on the real disk. The first sync of a journal or a
-// log that SQLite made syncs its folder, too: its file system for Unix does so.
+// log that may have been made when it was opened syncs its folder, too: SQLite's file
+// system for Unix does so, for each one that opened it.
 func (o *opened) sync() int32 {
 	d := o.disk
 	d.mu.Lock()
