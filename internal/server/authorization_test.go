@@ -17,6 +17,7 @@ import (
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
@@ -57,8 +58,12 @@ func newCodeSite(t testing.TB, change ...func(*policy.Config)) *site {
 		for _, f := range change {
 			f(&table)
 		}
-		c.Policy, c.SignIn = policy.New(table), true
-		records := c.Store.(*sqlite.Store).Authorizations()
+		c.Policy = policy.New(table)
+		kept := c.Store.(*sqlite.Store)
+		records := kept.Authorizations()
+		if c.Desk, err = login.New(login.Config{State: kept.People(), Now: c.Now}); err != nil {
+			t.Fatal(err)
+		}
 		if c.Requests, err = authorization.New(authorization.Config{Issuer: c.Issuer, Clients: clients, Policy: c.Policy, Records: records, Now: c.Now}); err != nil {
 			t.Fatal(err)
 		}
@@ -458,7 +463,7 @@ func TestMetadataOfCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "metadata-codes.json", server.metadata.plain)
-	s.config.SignIn = false
+	s.config.Desk = nil
 	if server, err = New(s.config, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
 		methods = append(methods, oauth.MethodWIT)
 	}
-	codes := c.Requests != nil && c.SignIn // else nobody comes by a code
+	codes := s.peopleSignIn() // else nobody comes by a code
 	if !codes {
 		methods = slices.DeleteFunc(methods, func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
 	}

@@ -21,8 +21,9 @@ import (
 
 // A Store is what all stores are.
 type Store interface {
-	// Run deletes what has expired until ctx ends.
+	// Run deletes what has expired until ctx ends, Expire what has expired now.
 	Run(ctx context.Context) error
+	Expire(ctx context.Context) error
 	Check(ctx context.Context) error
 	io.Closer
 
@@ -40,9 +41,11 @@ type Place interface {
 	// and Restore brings it back while it is closed.
 	Keep(t *testing.T)
 	Restore(t *testing.T)
-	// Break has every write fail, as on a full disk, until the returned function is
-	// called. It is nil where the test may not do so.
-	Break(t *testing.T, s Store) (mend func())
+	// Later is the error of opening it while it is closed and a later version of this
+	// program has changed its schema, which is undone afterwards.
+	Later(t *testing.T) error
+	// Fill has the disk be full until mend is called: what needs more room fails.
+	Fill() (mend func())
 }
 
 // A Clock stands still until it is set forward.
@@ -106,6 +109,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		name string
 		test func(t *testing.T, place Place)
 	}{
+		{"Schema", TestSchema},
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
 		{"Authorizations", TestAuthorizations},
