@@ -420,3 +420,47 @@ func TestPushedRequests(t *testing.T) {
 	c.set("client_assertion", latest.td.jwt(t, "/my-oauth-client", issuer))
 	pushed(latest.do(t, c))
 }
+
+// The whole way: a client pushes its request, a person signs in and allows it, the
+// workload redeems the code and goes on with refresh tokens; a reload works until
+// then, and a second completion does not (PA-2, PA-4, AZ-7, RT-3).
+func TestFromPushToRefresh(t *testing.T) {
+	w := newTown(t, "")
+	const web = "spiffe://example.org/web"
+	svid := func(c call) call {
+		c.set("client_id", web)
+		c.set("client_assertion_type", oauth.ClientAssertionTypeJWTSPIFFE)
+		c.set("client_assertion", w.td.jwt(t, "/web", issuer))
+		return c
+	}
+	sent, err := url.ParseQuery(asking("client_id", web, "scope", "read", "resource", apiURL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := w.do(t, svid(call{target: "/par", form: sent}))
+	var pushed oauth.PushedResponse
+	if err := json.Unmarshal(a.body, &pushed); err != nil || a.status != http.StatusCreated {
+		t.Fatalf("PA-2 status %d %s", a.status, a.body)
+	}
+	query := url.Values{"client_id": {web}, "request_uri": {pushed.RequestURI}}.Encode()
+	p := w.person(t)
+	p.get(t, "/authorize?"+query).says(t, http.StatusOK, "Sign in")
+	q := p.allow(t, query) // which loads it again
+	p.get(t, "/authorize?"+query).says(t, http.StatusBadRequest, "This did not work")
+
+	code := q.Get("code")
+	redeem := svid(call{form: form("grant_type", "authorization_code", "code", code, "code_verifier", verifier)})
+	first := w.granted(t, redeem)
+	if act, _ := first.claims["act"].(map[string]any); first.claim("sub") != "local:alice" || act["sub"] != web || first.claim("aud") != apiURL || first.claim("scope") != "read" {
+		t.Errorf("AT-3 the claims are %v", first.claims)
+	}
+	refresh := func(token oauth.RefreshToken) call {
+		return svid(call{form: form("grant_type", "refresh_token", "refresh_token", string(token))})
+	}
+	second := w.granted(t, refresh(first.token.RefreshToken))
+	w.refused(t, redeem, refusal{"invalid_grant", oauth.ReasonCodeReused, "AZ-7"})
+	w.refused(t, refresh(second.token.RefreshToken), refusal{"invalid_grant", oauth.ReasonGrantRevoked, "RT-6"})
+	if v := p.walk(t, p.get(t, "/authorize?"+query)); v.status == http.StatusSeeOther {
+		t.Errorf("PA-4 the pushed request was completed twice: %s", v.location)
+	}
+}
