@@ -29,7 +29,7 @@ type refusal struct {
 // 14, written down here a second time.
 var statuses = map[string]int{
 	"invalid_request": 400, "invalid_client": 401, "unauthorized_client": 400, "unsupported_grant_type": 400,
-	"invalid_scope": 400, "invalid_target": 400,
+	"invalid_scope": 400, "invalid_target": 400, "use_attestation_challenge": 400,
 	"(too_large)": 413, "(too_many)": 429, "(unavailable)": 503,
 }
 
@@ -95,6 +95,13 @@ func (g granted) thumbprint() string {
 	return s
 }
 
+// key is the key that the token is bound to.
+func (g granted) key() string {
+	cnf, _ := g.claims["cnf"].(map[string]any)
+	s, _ := cnf["jkt"].(string)
+	return s
+}
+
 // examine verifies the token with another library and compares what the answer,
 // the token and the audit line say of each other.
 func (s *server) examine(t *testing.T, a answer) granted {
@@ -134,11 +141,11 @@ func (s *server) examine(t *testing.T, a answer) granted {
 			t.Errorf("AT-2 %s is %q, not %q", pair[0], g.claim(pair[0]), pair[1])
 		}
 	}
-	kind := "Bearer"
-	if cnf, _ := g.claims["cnf"].(map[string]any); cnf["jkt"] != nil {
-		kind = "DPoP"
+	tokenType := "Bearer"
+	if g.key() != "" {
+		tokenType = "DPoP"
 	}
-	if a.token.TokenType != kind || a.token.ExpiresIn != g.number("exp")-g.number("iat") || a.token.ExpiresIn < 1 {
+	if a.token.TokenType != tokenType || a.token.ExpiresIn != g.number("exp")-g.number("iat") || a.token.ExpiresIn < 1 {
 		t.Errorf("TK-6 token_type %q, expires_in %d, exp-iat %d", a.token.TokenType, a.token.ExpiresIn, g.number("exp")-g.number("iat"))
 	}
 	if s.record != nil && (a.audit.text("outcome") != "granted" || a.audit["reason"] != nil) {
@@ -199,6 +206,9 @@ func (conn *connection) refused(t *testing.T, c call, want refusal) answer {
 	// ER-3: nor do the headers tell.
 	names := slices.Sorted(maps.Keys(a.header))
 	allowed := []string{"Cache-Control", "Connection", "Content-Length", "Content-Type", "Date", "Request-Id", "Retry-After", "Www-Authenticate", "X-Content-Type-Options"}
+	if want.code == "use_attestation_challenge" {
+		allowed = append(allowed, "Oauth-Client-Attestation-Challenge")
+	}
 	for _, name := range names {
 		if !slices.Contains(allowed, name) {
 			t.Errorf("a header %s: %s", name, a.header.Get(name))

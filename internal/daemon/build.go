@@ -189,6 +189,10 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	if err != nil {
 		return nil, err
 	}
+	desk, err := d.desk(cfg)
+	if err != nil {
+		return nil, err
+	}
 	var before *server.Server
 	if previous != nil {
 		before = previous.server
@@ -199,6 +203,8 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		PublicCertificates: cfg.PublicClientCertificates,
 		Grants:             grants,
 		Requests:           requests,
+		Desk:               desk,
+		Descriptions:       descriptions(cfg),
 		Authenticator:      authenticator,
 		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Introspector:      introspector,

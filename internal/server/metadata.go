@@ -43,7 +43,7 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		m.RevocationEndpointAuthMethodsSupported = methods
 		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
 	}
-	if c.Requests != nil && c.SignIn {
+	if s.peopleSignIn() {
 		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
