@@ -1,9 +1,6 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -88,7 +85,9 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 
 	asBilling := func() call { return withJWT(td.id("/billing"), td.jwt(t, "/billing", issuer)) }
 	asOrders := func() call { return call{cert: td.svid(t, "/orders"), form: form("client_id", td.id("/orders"))} }
-	asLedger := func() call { return byWIT(t, td, "/ledger", td.id("/ledger")) }
+	asLedger := func() call {
+		return call{header: attested(t, td, "/ledger"), form: form("client_id", td.id("/ledger"))}
+	}
 	methods := map[string]func() call{"spiffe_jwt": asBilling, "spiffe_x509": asOrders, "spiffe_wit": asLedger}
 
 	jwt := func(mutate ...mutation) func(*call) {
@@ -145,7 +144,7 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 		{"a header too many", "spiffe_jwt", jwt(inHeader("jku", "https://x/")), client(oauth.ReasonHeaderNotAllowed, "JS-6")},
 		{"bad signature", "spiffe_jwt", func(c *call) {
 			good := c.form.Get("client_assertion")
-			c.set("client_assertion", secrets.jwt(good[:strings.LastIndexByte(good, '.')+1]+strings.Repeat("A", 86)))
+			c.set("client_assertion", good[:strings.LastIndexByte(good, 0x2e)+1]+strings.Repeat("A", 86))
 		}, client(oauth.ReasonSignatureBad, "JS-12")},
 		{"expired", "spiffe_jwt", jwt(inClaims("exp", later(-2*time.Minute))), client(oauth.ReasonExpired, "CJ-5")},
 		{"audience of another server", "spiffe_jwt", jwt(inClaims("aud", "https://other.example.com")), client(oauth.ReasonAudMismatch, "CJ-6")},
@@ -242,15 +241,8 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 // WIT-SVID.
 func attested(t *testing.T, d *domain, path string, mutate ...mutation) []string {
 	t.Helper()
-	holder := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	wit := secrets.jwt(must(d.WITSVID(path, holder.Public(), mutate...)))
-	proof := secrets.jwt(must(devca.Proof(holder, issuer, time.Now())))
-	return []string{oauth.HeaderClientAttestation + ": " + wit, oauth.HeaderClientAttestationPoP + ": " + proof}
-}
-
-func byWIT(t *testing.T, d *domain, path, clientID string) call {
-	t.Helper()
-	return call{header: attested(t, d, path), form: form("client_id", clientID)}
+	h := d.wit(t, path, mutate...)
+	return withWIT("", h.attestation, h.proof(t)).header
 }
 
 // CJ-7: the older form of the audience is the URL of the endpoint called and of no
