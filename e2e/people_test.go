@@ -44,7 +44,7 @@ func TestDeviceAppIsAlwaysAsked(t *testing.T) {
 	query := asking("client_id", "desk", "redirect_uri", "http://127.0.0.1:4444/cb")
 	v := p.signIn(t, query)
 	for range 2 {
-		v.says(t, http.StatusOK, "Allow access?", "an app on this device")
+		v.says(t, http.StatusOK, "Allow access?", "an app on this device", "you are asked each time")
 		done := p.post(t, "/consent", v.form("decision", "allow"))
 		if done.status != http.StatusSeeOther || !strings.HasPrefix(done.location, "http://127.0.0.1:4444/cb?code=") {
 			t.Fatalf("status %d to %q", done.status, done.location)

@@ -45,7 +45,7 @@ func (s *Server) faulty(_ context.Context, v *visit, err error) error {
 	if fault.Location() == "" {
 		return fault.Refusal()
 	}
-	e := s.visitRefused(v, v.rec, fault.Refusal())
+	e := s.refused(v.r, v.rec, fault.Refusal())
 	if e != fault.Refusal() { // it could not be recorded, so it is not given
 		s.show(v, e)
 		return nil
@@ -70,7 +70,7 @@ func (s *Server) proceed(ctx context.Context, v *visit, request authorization.Re
 	}
 	p, err := s.pages.Consent(page.Consent{
 		Client: clientOf(request), Resource: request.Resource(), Title: s.config.Descriptions[request.Resource()].Title, Scope: s.described(request),
-		User: v.session.Name, Subject: v.session.Subject, Request: kept, Person: v.person(), Leads: leads(request.RedirectURI()),
+		User: v.session.Name, Subject: v.session.Subject, Request: kept, Person: v.person(), Leads: leads(request.RedirectURI()), Again: !proven(request),
 	})
 	return show(v, http.StatusOK, p, err)
 }
@@ -108,7 +108,7 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 		return s.grantCode(ctx, v, request)
 	case "deny":
 		denied := oauth.Refuse(oauth.AccessDenied, oauth.ReasonConsentDenied, "AZ-8", "the consent of the person", "a refusal")
-		if e := s.visitRefused(v, &consent, denied); e != denied {
+		if e := s.refused(v.r, &consent, denied); e != denied {
 			s.show(v, e)
 			return nil
 		}
