@@ -6,7 +6,9 @@
 // on HTTP requests to one API. Tokens are renewed in the background before they
 // end and are served until they end when the server is down. When an X.509-SVID
 // is at hand every token request presents it, so that the token can be bound to
-// it, and a rotated SVID means a new token on new connections.
+// it, and a rotated SVID means a new token on new connections. A WIT-SVID is shown
+// with a proof of possession of its key; tokens are bound to that key then, and each
+// call of an API carries a DPoP proof ([Token.Authorize]).
 //
 // The package takes SVIDs from small interfaces. Files are read here; what needs
 // the Workload API, and with it gRPC, is package client/workload.
@@ -16,7 +18,8 @@
 // never passes on a token that the workload received itself, and it speaks the
 // client credentials grant only.
 //
-// Sources: RFC 6749, 6750, 8414, 8705, 8707 and
-// draft-ietf-oauth-spiffe-client-auth. Rule ids are those of
+// Sources: RFC 6749, 6750, 8414, 8705, 8707, 9449,
+// draft-ietf-oauth-spiffe-client-auth and
+// draft-ietf-oauth-attestation-based-client-auth. Rule ids are those of
 // docs/requirements.md.
 package client

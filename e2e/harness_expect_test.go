@@ -29,7 +29,7 @@ type refusal struct {
 // 14, written down here a second time.
 var statuses = map[string]int{
 	"invalid_request": 400, "invalid_client": 401, "unauthorized_client": 400, "unsupported_grant_type": 400,
-	"invalid_scope": 400, "invalid_target": 400,
+	"invalid_scope": 400, "invalid_target": 400, "invalid_grant": 400, "unsupported_response_type": 400, "request_not_supported": 400, "use_attestation_challenge": 400,
 	"(too_large)": 413, "(too_many)": 429, "(unavailable)": 503,
 }
 
@@ -95,6 +95,13 @@ func (g granted) thumbprint() string {
 	return s
 }
 
+// key is the key that the token is bound to.
+func (g granted) key() string {
+	cnf, _ := g.claims["cnf"].(map[string]any)
+	s, _ := cnf["jkt"].(string)
+	return s
+}
+
 // examine verifies the token with another library and compares what the answer,
 // the token and the audit line say of each other.
 func (s *server) examine(t *testing.T, a answer) granted {
@@ -107,9 +114,12 @@ func (s *server) examine(t *testing.T, a answer) granted {
 		t.Fatal(err)
 	}
 	for name := range members {
-		if !slices.Contains([]string{"access_token", "token_type", "expires_in", "scope"}, name) {
-			t.Errorf("TK-8 the answer has a member %s", name)
+		if !slices.Contains([]string{"access_token", "token_type", "expires_in", "scope", "refresh_token"}, name) {
+			t.Errorf("TK-6 the answer has a member %s", name)
 		}
+	}
+	if s.record != nil && (a.audit["grant_id"] == nil) && a.token.RefreshToken != "" {
+		t.Error("TK-8 there is a refresh token, and no person granted anything")
 	}
 	parsed, err := jose.ParseSignedCompact(string(a.token.AccessToken), []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256})
 	if err != nil {
@@ -127,14 +137,18 @@ func (s *server) examine(t *testing.T, a answer) granted {
 		t.Errorf("AT-1 typ %v", typ)
 	}
 	for _, pair := range [][2]string{
-		{"iss", s.issuer}, {"sub", a.audit.text("spiffe_id")}, {"client_id", a.audit.text("client_id")},
+		{"iss", s.issuer}, {"sub", a.audit.text("subject")}, {"client_id", a.audit.text("client_id")},
 		{"aud", a.audit.text("resource")}, {"jti", a.audit.text("jti")}, {"scope", a.audit.text("scope")}, {"scope", a.token.Scope},
 	} {
 		if s.record != nil && g.claim(pair[0]) != pair[1] {
 			t.Errorf("AT-2 %s is %q, not %q", pair[0], g.claim(pair[0]), pair[1])
 		}
 	}
-	if a.token.TokenType != "Bearer" || a.token.ExpiresIn != g.number("exp")-g.number("iat") || a.token.ExpiresIn < 1 {
+	tokenType := "Bearer"
+	if g.key() != "" {
+		tokenType = "DPoP"
+	}
+	if a.token.TokenType != tokenType || a.token.ExpiresIn != g.number("exp")-g.number("iat") || a.token.ExpiresIn < 1 {
 		t.Errorf("TK-6 token_type %q, expires_in %d, exp-iat %d", a.token.TokenType, a.token.ExpiresIn, g.number("exp")-g.number("iat"))
 	}
 	if s.record != nil && (a.audit.text("outcome") != "granted" || a.audit["reason"] != nil) {
@@ -195,6 +209,9 @@ func (conn *connection) refused(t *testing.T, c call, want refusal) answer {
 	// ER-3: nor do the headers tell.
 	names := slices.Sorted(maps.Keys(a.header))
 	allowed := []string{"Cache-Control", "Connection", "Content-Length", "Content-Type", "Date", "Request-Id", "Retry-After", "Www-Authenticate", "X-Content-Type-Options"}
+	if want.code == "use_attestation_challenge" {
+		allowed = append(allowed, "Oauth-Client-Attestation-Challenge")
+	}
 	for _, name := range names {
 		if !slices.Contains(allowed, name) {
 			t.Errorf("a header %s: %s", name, a.header.Get(name))

@@ -52,8 +52,8 @@ func (w *world) orders(t *testing.T) call {
 var notHere = []oauth.Reason{
 	oauth.ReasonTokenMissing, oauth.ReasonTokenMalformed, oauth.ReasonIssuerMismatch, oauth.ReasonCnfMismatch,
 	oauth.ReasonKeysUnavailable, oauth.ReasonInternal,
-	oauth.ReasonAuditUnavailable, // there is no line of it; see TestAuditUnavailable
-	oauth.ReasonStoreUnavailable, // it needs a broken disk
-	oauth.ReasonGrantDenied,      // there is one grant type, and every client has it
-	oauth.ReasonKIDUnknown,       // a server always asks for the bundle again
+	oauth.ReasonAuditUnavailable,                           // there is no line of it; see TestAuditUnavailable
+	oauth.ReasonStoreUnavailable,                           // it needs a broken disk
+	oauth.ReasonRequestURIUnknown, oauth.ReasonPARRequired, // at the authorization endpoint
+	oauth.ReasonKIDUnknown, // a server always asks for the bundle again
 }

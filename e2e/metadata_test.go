@@ -125,7 +125,7 @@ func TestMetadataMembers(t *testing.T) {
 	for _, name := range []string{
 		"response_types_supported", "authorization_endpoint", "introspection_endpoint", "revocation_endpoint", "registration_endpoint",
 		"pushed_authorization_request_endpoint", "device_authorization_endpoint", "challenge_endpoint", "dpop_signing_alg_values_supported",
-		"client_attestation_signing_alg_values_supported", "client_id_metadata_document_supported",
+		"client_id_metadata_document_supported",
 	} {
 		if _, there := members[name]; there {
 			t.Errorf("AM-4 %s is there, and what it is of is not", name)
@@ -133,7 +133,7 @@ func TestMetadataMembers(t *testing.T) {
 	}
 	methods, _ := members["token_endpoint_auth_methods_supported"].([]any)
 	for _, m := range methods {
-		if !slices.Contains([]any{"spiffe_jwt", "spiffe_x509"}, m) {
+		if !slices.Contains([]any{"spiffe_jwt", "spiffe_x509", "spiffe_wit"}, m) {
 			t.Errorf("MD-1, MD-5, EC-14 method %v", m)
 		}
 	}

@@ -47,6 +47,7 @@ func TestClients(t *testing.T) {
 		{"CA-7 WIT-SVID headers", jwt("fleet", "/ns/ci/a"), func(c *call) {
 			jwt("fleet", "/ns/ci/a")(c)
 			c.say("OAuth-Client-Attestation: " + c.form.Get("client_assertion"))
+			c.say("OAuth-Client-Attestation-PoP: " + c.form.Get("client_assertion"))
 			c.drop("client_assertion")
 			c.drop("client_assertion_type")
 		}, method},

@@ -38,6 +38,7 @@ type spireOptions struct {
 	issuer      string        // of JWT-SVIDs; empty: they have no iss
 	hint        time.Duration // spiffe_refresh_hint of the bundle endpoint; 0: 2 s
 	httpsSPIFFE bool          // the endpoint's profile, in place of https_web
+	wit         bool          // the server mints WIT-SVIDs
 }
 
 // A spireEntry is an entry for whatever runs as this user.
@@ -133,6 +134,10 @@ func (d *spire) writeServerConfig(t *testing.T, port int, o spireOptions) {
 	if o.issuer != "" {
 		iss = fmt.Sprintf("jwt_issuer = %q", o.issuer)
 	}
+	features := ""
+	if o.wit {
+		features = `feature_flags = ["wit-svid"]`
+	}
 	d.write(t, "server.conf", fmt.Appendf(nil, `
 server {
   bind_address = "127.0.0.1"
@@ -143,7 +148,10 @@ server {
   ca_key_type = "ec-p256"
   jwt_key_type = %q
   %s
-  experimental { cache_reload_interval = "1s" }
+  experimental {
+    cache_reload_interval = "1s"
+    %s
+  }
   federation {
     bundle_endpoint {
       address = "127.0.0.1"
@@ -158,7 +166,7 @@ plugins {
   NodeAttestor "join_token" { plugin_data {} }
   KeyManager "disk" { plugin_data { keys_path = %q } }
 }
-`, d.apiPort, d.socket("server"), d.name, d.dir, o.jwtKey, iss, port, o.hint, profile, d.path("db.sqlite3"), d.path("keys.json")))
+`, d.apiPort, d.socket("server"), d.name, d.dir, o.jwtKey, iss, features, port, o.hint, profile, d.path("db.sqlite3"), d.path("keys.json")))
 }
 
 // serve starts the server, again after it was killed.

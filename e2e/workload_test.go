@@ -3,6 +3,8 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -147,7 +149,7 @@ X.509-SVID: 200 OK {"hello":"` + orders + `","client_id":"` + orders + `","bound
 // `svidgate token` against the same environment: the token and nothing else.
 func TestTokenCommand(t *testing.T) {
 	d, _ := dev(t)
-	for i, method := range []string{"spiffe_jwt", "spiffe_x509"} {
+	for i, method := range []string{"spiffe_jwt", "spiffe_x509", "spiffe_wit"} {
 		args := []string{"token", "--issuer", d.Issuer, "--ca-file", d.CAFile, "--socket", d.Socket, "--spiffe-id", d.Workloads[i], "--method", method}
 		cmd := exec.CommandContext(t.Context(), program(), args...)
 		var errs bytes.Buffer
@@ -200,5 +202,76 @@ func TestDemo(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(temp, "*"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A token that is bound to the key of a WIT-SVID is of use with a proof only, and
+// `svidgate token --headers-for` makes one for one call (DP-5, DP-3).
+func TestHeadersForOneCall(t *testing.T) {
+	d, _ := dev(t)
+	shipping := d.Workloads[2]
+	cmd := exec.CommandContext(t.Context(), program(), "token", "--issuer", d.Issuer, "--ca-file", d.CAFile, "--socket", d.Socket,
+		"--spiffe-id", shipping, "--method", "spiffe_wit", "--headers-for", d.Resource)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output() // not among the evidence: it is a token, as asked for
+	if err != nil || errs.Len() != 0 {
+		t.Fatalf("%v, %s", err, errs.String())
+	}
+	header := http.Header{}
+	for line := range strings.Lines(string(out)) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		if !ok {
+			t.Fatalf("%d bytes that are no header", len(line))
+		}
+		header.Add(name, value)
+		for word := range strings.FieldsSeq(value) {
+			secrets.jwt(word)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(must(os.ReadFile(d.CAFile)))
+	api := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	calls := func(method, url string, change func(http.Header)) (int, string, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = header.Clone()
+		change(r.Header)
+		resp, err := api.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body), resp.Header.Get("WWW-Authenticate")
+	}
+	untouched := func(http.Header) {}
+	for _, row := range []struct {
+		name, method, url string
+		change            func(http.Header)
+		want              string // of the challenge
+	}{
+		{"another path", http.MethodGet, d.Resource + "other", untouched, `DPoP realm="` + d.Resource + `", error="invalid_dpop_proof"`},
+		{"another method", http.MethodPost, d.Resource, untouched, `error="invalid_dpop_proof"`},
+		{"as Bearer", http.MethodGet, d.Resource, func(h http.Header) {
+			h.Set("Authorization", "Bearer"+strings.TrimPrefix(h.Get("Authorization"), "DPoP"))
+		}, `Bearer realm="` + d.Resource + `", error="invalid_token"`},
+		{"without the proof", http.MethodGet, d.Resource, func(h http.Header) { h.Del("DPoP") }, `error="invalid_token"`},
+	} {
+		if status, _, challenge := calls(row.method, row.url, row.change); status != http.StatusUnauthorized || !strings.Contains(challenge, row.want) {
+			t.Errorf("%s: %d, %s", row.name, status, challenge)
+		}
+	}
+	if status, body, challenge := calls(http.MethodGet, d.Resource, untouched); status != http.StatusOK || !strings.Contains(body, `"hello":"`+shipping+`"`) || !strings.Contains(body, `"bound_to_key":true`) {
+		t.Errorf("%d %s, %s", status, body, challenge)
+	}
+	if status, _, challenge := calls(http.MethodGet, d.Resource, untouched); status != http.StatusUnauthorized || !strings.Contains(challenge, `error="invalid_dpop_proof"`) {
+		t.Errorf("the same call again: %d, %s", status, challenge)
 	}
 }

@@ -96,6 +96,16 @@ const (
 	ReasonGrantNotYours           Reason = "grant_not_yours"
 	ReasonGrantRevoked            Reason = "grant_revoked"
 
+	ReasonPasswordWrong       Reason = "password_wrong"
+	ReasonLoginExpired        Reason = "login_expired"
+	ReasonCrossOrigin         Reason = "cross_origin"
+	ReasonProviderUnavailable Reason = "provider_unavailable"
+	ReasonProviderAnswerBad   Reason = "provider_answer_bad"
+	ReasonProviderRefused     Reason = "provider_refused"
+	ReasonIDTokenBad          Reason = "id_token_bad"
+	ReasonUserNotAllowed      Reason = "user_not_allowed"
+	ReasonConsentDenied       Reason = "consent_denied"
+
 	ReasonTokenMissing     Reason = "token_missing"
 	ReasonTokenMalformed   Reason = "token_malformed"
 	ReasonTokenNotYours    Reason = "token_not_yours"

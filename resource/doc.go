@@ -3,10 +3,11 @@
 //
 // A [Verifier] judges JWT access tokens (RFC 9068) by one ordered list of rules:
 // what was sent, its kind, issuer, key and signature, audience, times and
-// claims, whether it is bound to the certificate of this connection (RFC 8705),
-// and its scopes. [Verifier.Require] is the same as net/http middleware and
-// answers refusals with the challenges of RFC 6750. [Verifier.Explain] walks the
-// same list to its end for an operator.
+// claims, whether it is bound to the certificate of this connection (RFC 8705) or
+// to the key of a DPoP proof made for this request (RFC 9449), and its scopes.
+// [Verifier.Require] is the same as net/http middleware and answers refusals with
+// the challenges of RFC 6750 and RFC 9449. [Verifier.Explain] walks the same list
+// to its end for an operator.
 //
 // Keys come from a [KeySource]: [RemoteKeys] keeps those of an authorization
 // server fresh in the background, [StaticKeys] holds a document. Nothing on the
@@ -16,8 +17,9 @@
 // What the package does not do: it accepts no token outside the Authorization
 // header, no opaque token and no SVID (RS-2); it does not validate the chain of
 // a client certificate, which proves possession of a key here and no identity
-// (RS-4); it asks no one whether a token was revoked; it reads neither DPoP
-// proofs nor forwarded certificates, and refuses tokens that need the former.
+// (RS-4); it asks no one whether a token was revoked; it reads no forwarded
+// certificates; it gives no DPoP nonces, and two processes know nothing of each
+// other's proofs.
 //
-// Documents: RFC 6750, RFC 7517, RFC 8414, RFC 8705, RFC 8725, RFC 9068.
+// Documents: RFC 6750, RFC 7517, RFC 8414, RFC 8705, RFC 8725, RFC 9068, RFC 9449.
 package resource

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/replay"
 )
 
 func jsonOf(v any) ([]byte, error) { return json.Marshal(v) }
@@ -178,4 +179,41 @@ func FuzzParseKeySet(f *testing.F) {
 
 func staticJWKS(tb testing.TB) []byte {
 	return jwks(oldKey.jwk(tb, true), keyOf("rsa", jose.RS256, "rsa").jwk(tb, true), keyOf("eddsa", jose.EdDSA, "ed25519").jwk(tb, false))
+}
+
+// Of all that a DPoP header can hold, only the proof that was made is accepted for a
+// token that is bound to a key. EdDSA, because its signatures have no second form.
+func FuzzProof(f *testing.F) {
+	p := newPresentation()
+	p.keyed("ed25519", jose.EdDSA)
+	p.proof.claims["jti"] = "1"
+	request := p.request()
+	valid := request.Header["Dpop"][0]
+	dot := strings.IndexByte(valid, '.')
+	for _, seed := range []string{valid, "", ".", "..", "a.b.c", valid + "=", valid[1:], valid + "," + valid, valid[:dot],
+		encoded([]byte(`{"alg":"none","typ":"dpop+jwt","jwk":{}}`)) + valid[dot:], p.sign()} {
+		f.Add(seed, 0, byte(0))
+	}
+	f.Add(valid, 3, byte(1))
+	v := newVerifier(f)
+	f.Fuzz(func(t *testing.T, proof string, at int, flip byte) {
+		if at >= 0 && at < len(proof) {
+			b := []byte(proof)
+			b[at] ^= flip
+			proof = string(b)
+		}
+		r := request.Clone(t.Context())
+		r.Header["Dpop"] = []string{proof}
+		e := v.Explain(t.Context(), r, "read")
+		_, err := v.Verify(t.Context(), r, "read")
+		if (err == nil) != (proof == valid) || (e.Refusal == nil) != (err == nil) {
+			t.Fatalf("%q: verify %v, explain %v", proof, err, e.Refusal)
+		}
+		if err == nil {
+			if _, err := v.Verify(t.Context(), r, "read"); err == nil {
+				t.Fatal("it counts twice")
+			}
+			v.proofs = replay.New(64, atNoon)
+		}
+	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/explain"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -43,7 +44,10 @@ type Config struct {
 	Decision func(ctx context.Context, requestID string) (explain.Decision, error)
 	// Clients are those that are not in the configuration, and blocks.
 	Clients Clients
-	Log     *slog.Logger
+	// People are those who sign in.
+	People login.State
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // A Server answers on the administration socket.
@@ -76,6 +80,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("POST /explain", s.explain)
 	mux.HandleFunc("GET /decisions/{id}", s.decision)
 	s.clientRoutes(mux)
+	s.peopleRoutes(mux)
 	s.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -104,6 +104,7 @@ func (e *Event) append(b []byte) []byte {
 		b = strconv.AppendUint(b, e.BundleSequence, 10)
 	}
 	b = appendList(b, "profile_legacy_use", e.ProfileLegacyUse)
+	b = appendMember(b, "provider", e.Provider)
 	b = appendText(b, "grant_type", e.GrantType)
 	b = appendText(b, "resource", e.Resource)
 	b = appendText(b, "scope", e.Scope)

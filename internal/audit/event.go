@@ -20,6 +20,15 @@ const (
 // request, and has the same request id.
 const EventRegister = "register"
 
+// Events of a person: what they decided, and what was decided of them.
+const (
+	EventAuthorize       = "authorize"        // a client gets a code, or is told why not
+	EventLogin           = "login"            // somebody signs in
+	EventConsent         = "consent"          // somebody lets a client in, or does not
+	EventConsentWithdraw = "consent_withdraw" // and takes that back
+	EventLogout          = "logout"           // somebody signs out
+)
+
 // Events of what an operator changed. Source says who: the administration socket
 // with the user at its other end, a signal, or a file that changed.
 const (
@@ -33,6 +42,9 @@ const (
 	EventClientBlock    = "client_block"    // a client or a workload gets nothing
 	EventClientUnblock  = "client_unblock"  // it does again
 	EventClientDelete   = "client_delete"   // a client that registered on first use is none any more
+	EventUserAdd        = "user_add"        // somebody can sign in with a password
+	EventUserPassword   = "user_password"   // and with another one
+	EventUserRemove     = "user_remove"     // and no longer
 )
 
 // RecordTimeout is how long Record waits for the file. A
@@ -82,6 +94,7 @@ type Event struct {
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string
 
+	Provider   string // where a person signs in: local, or the name of a provider
 	GrantType  string
 	Resource   string
 	Scope      string

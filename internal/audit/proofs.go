@@ -44,8 +44,7 @@ func ProofsIn(ctx context.Context, path string, since time.Time, used func(mark 
 // from the first line that may be of the time since or later. It stops at the first
 // error that used returns. ErrTooMuch means that nothing was told.
 //
-// Lines stand in the order in which they were written, and their times, which are
-// taken a moment before, nearly so: more than was asked for may be told.
+// More than was asked for may be told.
 func Proofs(ctx context.Context, r io.ReaderAt, size int64, since time.Time, used func(mark [32]byte, at time.Time) error) error {
 	start, err := lineBefore(ctx, r, size, since)
 	if err != nil {
@@ -70,8 +69,9 @@ func Proofs(ctx context.Context, r io.ReaderAt, size int64, since time.Time, use
 	}
 }
 
-// lineBefore is where a line begins that is older than since, or the beginning of
-// the file.
+// lineBefore is where a line begins that stands behind none of the time since or
+// later, or the beginning of the file. The time of a line is taken before it waits
+// to be written, so a line may be older than those before it, by that wait.
 func lineBefore(ctx context.Context, r io.ReaderAt, size int64, since time.Time) (int64, error) {
 	block := make([]byte, 2*maxLine) // a line begins in it
 	for end := size; end > 0; {
@@ -90,7 +90,7 @@ func lineBefore(ctx context.Context, r io.ReaderAt, size int64, since time.Time)
 			return 0, nil
 		}
 		if newline := bytes.IndexByte(part, '\n'); newline >= 0 {
-			if at, ok := timeOf(part[newline+1:]); ok && at.Before(since) {
+			if at, ok := timeOf(part[newline+1:]); ok && at.Before(since.Add(-2*RecordTimeout)) {
 				return start + int64(newline) + 1, nil
 			}
 		}

@@ -94,6 +94,10 @@ type Config struct {
 	// Limits, `limits`: how much one caller may ask for.
 	Limits Limits
 
+	// Login, `login`, default nobody: how people sign in, where a client asks for a
+	// token in their name.
+	Login Login
+
 	// TrustDomains, `trust_domains`, default none: in the order of the file.
 	TrustDomains []TrustDomain
 

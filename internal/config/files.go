@@ -24,6 +24,9 @@ func checkFiles(t *table, cfg *Config) {
 	for _, d := range cfg.TrustDomains {
 		named = append(named, claim{path: d.BundleFile, what: "a bundle_file"}, claim{path: d.BundleEndpoint.CAFile, what: "a ca_file"})
 	}
+	for _, p := range cfg.Login.Providers {
+		named = append(named, p.files()...)
+	}
 	if cfg.Keys.EncryptionKeyFile != "" {
 		named = append(named, claim{path: cfg.Keys.EncryptionKeyFile, what: "keys.encryption_key_file"})
 	}

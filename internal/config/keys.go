@@ -38,7 +38,7 @@ var tables = map[string][]key{
 		{name: "require_pushed_authorization_requests"},
 		{name: "binding"},
 		{name: "limits"},
-		{name: "login", refused: later},
+		{name: "login"},
 		{name: "trust_domains"},
 		{name: "resources"},
 		{name: "clients"},
@@ -55,6 +55,22 @@ var tables = map[string][]key{
 	"access_token":  {{name: "lifetime"}, {name: "alg"}},
 	"refresh_token": {{name: "rotation"}, {name: "idle"}, {name: "lifetime"}, {name: "grace"}},
 	"limits":        {{name: "failures_per_source"}, {name: "requests_per_client"}},
+
+	"login": {{name: "local"}, {name: "oidc"}},
+	"login.oidc[]": {
+		{name: "name", required: true},
+		{name: "title"},
+		{name: "issuer", required: true},
+		{name: "client_id", required: true},
+		{name: "client_secret_file"},
+		{name: "client_secret", refused: "does not stand in a configuration; put it into a file and name that as client_secret_file"},
+		{name: "ca_file"},
+		{name: "scopes"},
+		{name: "claims"},
+		{name: "allow"},
+	},
+	"login.oidc[].claims":  {{name: "user"}, {name: "name"}},
+	"login.oidc[].allow[]": {{name: "claim", required: true}, {name: "values", required: true}},
 
 	"admin": {
 		{name: "socket"},
@@ -98,7 +114,7 @@ var tables = map[string][]key{
 	}, templateKeys...),
 	"trust_domains.<name>.registration.templates[]": templateKeys,
 
-	"resources[]": {{name: "resource", required: true}, {name: "scopes"}, {name: "lifetime"}, {name: "binding"}},
+	"resources[]": {{name: "resource", required: true}, {name: "scopes"}, {name: "lifetime"}, {name: "binding"}, {name: "title"}, {name: "scope_titles"}},
 
 	"clients[]": {
 		{name: "client_id", required: true},

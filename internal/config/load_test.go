@@ -139,6 +139,15 @@ func TestEverything(t *testing.T) {
 		RequirePushed:            true,
 		Binding:                  policy.BindRequired,
 		Limits:                   config.Limits{FailuresPerSource: config.Rate{Events: 6000, Per: time.Minute}, RequestsPerClient: config.Rate{Events: 50, Per: time.Second}},
+		Login: config.Login{Local: true, Providers: []config.Provider{{
+			Name: "corp", Title: "corp", Issuer: "https://login.example.com", ClientID: "svidgate",
+			Scopes: []string{"openid", "profile"}, UserClaim: "sub", NameClaim: "name",
+		}, {
+			Name: "partner-2", Title: "Partner & Söhne", Issuer: "https://10.0.0.1:8443/realms/a", ClientID: "as",
+			SecretFile: filepath.Join(dir, "partner.secret"), CAFile: filepath.Join(dir, "ca.pem"),
+			Scopes: []string{"openid", "email"}, UserClaim: "email", NameClaim: "nickname",
+			Allow: []config.Claim{{Name: "groups", Values: []string{"dev", "ops"}}, {Name: "hd", Values: []string{"example.com"}}},
+		}}},
 		TrustDomains: []config.TrustDomain{{
 			Name:           spiffeid.RequireTrustDomainFromString("example.org"),
 			BundleEndpoint: config.BundleEndpoint{URL: "https://10.0.0.1:8443/b?c=d", CAFile: filepath.Join(dir, "ca.pem")},
@@ -195,6 +204,7 @@ func TestEverything(t *testing.T) {
 		lines = append(lines, strings.TrimPrefix(w.String(), "testdata/everything.yaml:"))
 	}
 	if diff := cmp.Diff([]string{
+		`5:29: public_client_certificates: true takes the pages for browsers away, so nobody can sign in`,
 		`30:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
 		`32:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
 		`34:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,

@@ -296,7 +296,10 @@ func (t *table) list(key, of string) []entry {
 }
 
 // each calls read for every table of a list of tables.
-func (t *table) each(key string, read func(*table)) {
+func (t *table) each(key string, read func(*table)) { t.eachOf(key, key+"[]", read) }
+
+// eachOf does so for a list that stands within another table, at place.
+func (t *table) eachOf(key, place string, read func(*table)) {
 	m, there := t.members[key]
 	if !there {
 		return
@@ -310,6 +313,6 @@ func (t *table) each(key string, read func(*table)) {
 		return
 	}
 	for _, item := range m.value.items {
-		read(t.r.open(key+"[]", key+"[]", t.folder, item.at, item))
+		read(t.r.open(place, place, t.folder, item.at, item))
 	}
 }

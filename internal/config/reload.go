@@ -9,13 +9,21 @@ import (
 )
 
 // Watched are the files, absolute and each once, whose change is a reason to
-// load again: those that were read, and the ca_file of each bundle endpoint.
+// load again: those that were read, and the ca_file of each bundle endpoint and
+// provider.
 // Certificates, keys and bundles are not among them: whoever uses them watches
 // them.
 func (c *Config) Watched() []string {
 	files := slices.Clone(c.Files)
+	var named []string
 	for _, d := range c.TrustDomains {
-		if ca := d.BundleEndpoint.CAFile; ca != "" && !slices.Contains(files, ca) {
+		named = append(named, d.BundleEndpoint.CAFile)
+	}
+	for _, p := range c.Login.Providers {
+		named = append(named, p.CAFile)
+	}
+	for _, ca := range named {
+		if ca != "" && !slices.Contains(files, ca) {
 			files = append(files, ca)
 		}
 	}

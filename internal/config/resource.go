@@ -19,6 +19,11 @@ type Resource struct {
 	Lifetime time.Duration
 	// Binding, `binding`, default empty: it says nothing.
 	Binding policy.BindingMode
+	// Title, `title`, default none: what people are told that it is.
+	Title string
+	// ScopeTitles, `scope_titles`, default none: what people are told that a scope
+	// lets a client do.
+	ScopeTitles map[string]string
 }
 
 // resources says what clients may name.
@@ -54,6 +59,7 @@ func (r *reader) readResources(t *table, cfg *Config) resources {
 			known.scopeList = append(known.scopeList, s.text)
 			res.Scopes = append(res.Scopes, s.text)
 		}
+		res.Title, res.ScopeTitles = t.title("title", ""), t.scopeTitles(own)
 		uri, ok := t.text("resource", resourceForm)
 		if !ok {
 			known.unreadable = true // which clients may name it is not known

@@ -39,6 +39,7 @@ func (r *reader) config(file, abs string, root *node) *Config {
 	known := r.readTrustDomains(t, cfg)
 	resources := r.readResources(t, cfg)
 	r.readClients(t, cfg, known, resources)
+	r.readLogin(t, cfg)
 	checkFiles(t, cfg)
 	cfg.remember(t)
 	return cfg

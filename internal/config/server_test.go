@@ -63,7 +63,10 @@ func long(size int) string { return "/" + strings.Repeat("a", size-1) }
 
 // TestWrongSection has rows below the three lines of server.
 func TestWrongSection(t *testing.T) {
-	const brief = "access_token: {lifetime: 1s}\n"
+	const (
+		brief    = "access_token: {lifetime: 1s}\n"
+		provider = "{name: corp, issuer: https://login.example.com/realms/a, client_id: svidgate"
+	)
 	check(t, server, []wrong{
 		{"unknown key near a known one", "keys: {}\n", "kyes: {}\n", `4:1: unknown key "kyes"; did you mean "keys"?`},
 		{"unknown key with a dash", "access_token: {}\n", "access-token: {}\n", `4:1: unknown key "access-token"; did you mean "access_token"?`},
@@ -92,7 +95,23 @@ func TestWrongSection(t *testing.T) {
 		{"keys.encryption_key_file is keys.file", "keys: {file: a, encryption_key_file: b, in: store}\nstore: sqlite:x\n", "keys: {file: a, encryption_key_file: ./a, in: store}\nstore: sqlite:x\n", `4:14: keys.file is written by the server and must not be keys.encryption_key_file`},
 		{"store without its quotes", "store: 'memory:'\n", "store: memory:\n", `4:8: not valid YAML: no colon may stand here; a value that ends in a colon, or has ": " in it, must be in quotes`},
 		{"PP-12 wit.challenge unknown", "wit: {challenge: off}\n", "wit: {challenge: always}\n", `4:18: wit.challenge must be off, offered or required, not "always"`},
-		{"login", "svid: {}\n", "login: {}\n", `4:1: login is not implemented in this version`},
+		{"login a truth", "login: {local: true}\n", "login: true\n", `4:8: login must be a table of keys, not true`},
+		{"login.local a text", "login: {local: true}\n", "login: {local: on}\n", `4:16: login.local must be true or false, not "on"`},
+		{"login.oidc a table", "login: {oidc: [" + provider + "}]}\n", "login: {oidc: " + provider + "}}\n", `4:15: login.oidc must be a list of tables, not a table; begin each entry with a dash`},
+		{"login.oidc without a name", "login: {oidc: [" + provider + "}]}\n", "login: {oidc: [{issuer: https://login.example.com, client_id: s}]}\n", `4:16: the required key "login.oidc[].name" is missing`},
+		{"login.oidc.name in capitals", "login: {oidc: [" + provider + "}]}\n", "login: {oidc: [{name: Corp, issuer: https://login.example.com, client_id: s}]}\n", `4:23: login.oidc[].name must be 1 to 32 of a-z, 0-9 and -, beginning with a letter, not "Corp"`},
+		{"CC-3 login.oidc.name local", "login: {oidc: [" + provider + "}]}\n", "login: {oidc: [{name: local, issuer: https://login.example.com, client_id: s}]}\n", `4:23: login.oidc[].name must not be "local": users of other kinds are called so (CC-3)`},
+		{"CC-3 login.oidc.name spiffe", "login: {oidc: [" + provider + "}]}\n", "login: {oidc: [{name: spiffe, issuer: https://login.example.com, client_id: s}]}\n", `4:23: login.oidc[].name must not be "spiffe": users of other kinds are called so (CC-3)`},
+		{"login.oidc.name twice", "login: {oidc: [" + provider + "}]}\n", "login: {oidc: [" + provider + "}, " + provider + "}]}\n", `4:102: the provider "corp" is configured twice; the first is on line 4`},
+		{"login.oidc.issuer http", "login: {oidc: [" + provider + "}]}\n", "login: {oidc: [{name: corp, issuer: http://login.example.com, client_id: s}]}\n", `4:37: login.oidc[].issuer must be an https URL, not "http://login.example.com"`},
+		{"login.oidc.client_secret", "login: {oidc: [" + provider + ", client_secret_file: s}]}\n", "login: {oidc: [" + provider + ", client_secret: hunter2}]}\n", `4:94: login.oidc[].client_secret does not stand in a configuration; put it into a file and name that as client_secret_file`},
+		{"login.oidc.scopes a text", "login: {oidc: [" + provider + ", scopes: [email]}]}\n", "login: {oidc: [" + provider + ", scopes: email}]}\n", `4:102: login.oidc[].scopes must be a list of scopes, not "email"; put it in brackets: [ ]`},
+		{"login.oidc.title empty", "login: {oidc: [" + provider + ", title: Example}]}\n", "login: {oidc: [" + provider + ", title: ' '}]}\n", `4:101: login.oidc[].title must be 1 to 100 characters on one line, not " "`},
+		{"resources.scope_titles of another scope", "resources: [{resource: 'urn:a', scopes: [read], title: The API, scope_titles: {read: See it}}]\n", "resources: [{resource: 'urn:a', scopes: [read], scope_titles: {write: See it}}]\n", `4:64: resources[].scope_titles has "write", which is none of the scopes of this resource`},
+		{"resources.scope_titles empty", "resources: [{resource: 'urn:a', scopes: [read], scope_titles: {}}]\n", "resources: [{resource: 'urn:a', scopes: [read], scope_titles: {read: ''}}]\n", `4:70: resources[].scope_titles.read must be 1 to 100 characters on one line, not ""`},
+		{"login.oidc.claims with a space", "login: {oidc: [" + provider + ", claims: {user: email}}]}\n", "login: {oidc: [" + provider + ", claims: {user: e mail}}]}\n", `4:109: login.oidc[].claims.user must be 1 to 64 printable ASCII characters without a space, not "e mail"`},
+		{"login.oidc.allow empty", "login: {oidc: [" + provider + ", allow: [{claim: groups, values: [dev]}]}]}\n", "login: {oidc: [" + provider + ", allow: []}]}\n", `4:101: login.oidc[].allow is empty; leave it out to let in everybody whom the provider knows`},
+		{"login.oidc.allow without values", "login: {oidc: [" + provider + ", allow: [{claim: groups, values: [dev]}]}]}\n", "login: {oidc: [" + provider + ", allow: [{claim: groups, values: []}]}]}\n", `4:126: login.oidc[].allow[].values is empty, so nobody is allowed by it`},
 		{"security_profile", "profile: latest\n", "security_profile: fapi2\n", `4:1: security_profile is not implemented in this version`},
 		{"audit.fsync unknown", "audit: {fsync: every}\n", "audit: {fsync: never}\n", `4:16: audit.fsync must be every, not "never"`},
 		{"audit.file empty", "audit: {file: \"-\"}\n", "audit: {file: \"\"}\n", `4:15: audit.file must be the name of a file, not ""`},

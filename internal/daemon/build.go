@@ -184,8 +184,12 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	introspector, err := introspection.New(introspection.Config{
-		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Introspects: introspects(cfg),
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: d.ledger.Blocked, Introspects: introspects(cfg),
 	})
+	if err != nil {
+		return nil, err
+	}
+	desk, err := d.desk(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +203,8 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		PublicCertificates: cfg.PublicClientCertificates,
 		Grants:             grants,
 		Requests:           requests,
+		Desk:               desk,
+		Descriptions:       descriptions(cfg),
 		Authenticator:      authenticator,
 		Policy:             table, Resources: resources, Keys: d.keys, Audit: d.audit, Store: d.store, Bundles: d.bundles, Sightings: d.sightings, Tracer: d.tracer(cfg),
 		Introspector:      introspector,
@@ -242,6 +248,7 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
 	return authorization.NewGrants(authorization.GrantsConfig{
 		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+		Blocked: d.ledger.Blocked,
 		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
 			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
 			return dead, err
@@ -445,6 +452,9 @@ func (d *Daemon) methods(cfg *config.Config) []oauth.AuthMethod {
 	methods := []oauth.AuthMethod{oauth.MethodJWT}
 	if d.mtlsURL != "" || cfg.PublicClientCertificates {
 		methods = append(methods, oauth.MethodX509)
+	}
+	if slices.ContainsFunc(cfg.Clients, config.Client.Public) {
+		methods = append(methods, oauth.MethodNone)
 	}
 	return methods
 }

@@ -430,5 +430,6 @@ func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, err
 		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
 		Explain: d.Explain, Decision: d.Decision, Clients: clientDesk{d},
 		Revoke: d.Revoke, Revoked: d.revocations.All,
+		People: d.store.People(), Now: d.now,
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/devca"
@@ -214,12 +215,22 @@ func TestReloadForgetsNothing(t *testing.T) {
 	if got := p.shows(t, d, assertion); got != 200 {
 		t.Fatalf("the first use is answered with %d", got)
 	}
+	proof, challenge := [32]byte{1}, d.challenges.Fresh()
+	if unused, err := d.current.Load().authenticator.Proofs.UseProof(t.Context(), proof, time.Now().Add(time.Hour)); !unused || err != nil {
+		t.Fatal(unused, err)
+	}
 	issued := issuedTotal(p.metrics(t, d))
 	if err := d.Reload("the test"); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.shows(t, d, assertion); got != 401 {
 		t.Errorf("CJ-13 the second use, after a reload, is answered with %d", got)
+	}
+	if unused, err := d.current.Load().authenticator.Proofs.UseProof(t.Context(), proof, time.Now().Add(time.Hour)); unused || err != nil {
+		t.Errorf("AK-10 a proof is unused after a reload (%v)", err)
+	}
+	if !d.challenges.Current(challenge) {
+		t.Error("PP-12 challenges are other ones after a reload")
 	}
 	if again, err := d.bundles.Bundle(p.authority.TrustDomain()); err != nil || again.Generation() != snapshot.Generation() {
 		t.Errorf("the bundle is another one (%v)", err)

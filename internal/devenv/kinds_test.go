@@ -9,7 +9,10 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
@@ -147,4 +150,77 @@ func claimsOf(t *testing.T, token *client.Token) map[string]any {
 		claims[m.Name] = value
 	}
 	return claims
+}
+
+// Rotation of the WIT-SVID, and once of all keys of the trust domain, costs the
+// application no call: the old token goes with its own key until there is a new one
+// (F23, DP-10).
+func TestWITRotationCostsNoCall(t *testing.T) {
+	e, err := Start(t.Context(), Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	source, err := workload.Open(t.Context(), workload.Config{Address: e.SocketAddr, SPIFFEID: Shipping})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	c, err := client.New(t.Context(), client.Config{Issuer: e.Issuer, Credentials: []client.Credential{client.WITSVID(source)}, RootCAs: e.Roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := client.Request{Resource: e.Resource, Scope: Scope}
+	api := &http.Client{Transport: c.Transport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.Roots}}, request)}
+	defer api.CloseIdleConnections()
+
+	var served atomic.Int64
+	var callers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		callers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				var answer Answer
+				if status := call(t, api, http.MethodGet, e.Resource, "", nil, &answer); status != http.StatusOK || !answer.Keyed {
+					t.Errorf("F23: the application saw %d, %+v", status, answer)
+					return
+				}
+				served.Add(1)
+			}
+		})
+	}
+	keys := map[string]bool{}
+	for n := range 8 {
+		rotate := e.Domain.Reissue
+		if n == 4 {
+			rotate = e.Domain.Rotate
+		}
+		if err := rotate(); err != nil {
+			t.Fatal(err)
+		}
+		for before := served.Load(); served.Load() < before+20 && !t.Failed(); {
+			<-time.After(time.Millisecond)
+		}
+		token, err := c.Token(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cnf, _ := claimsOf(t, token)["cnf"].(map[string]any)
+		jkt, _ := cnf["jkt"].(string)
+		keys[jkt] = true
+	}
+	close(stop)
+	callers.Wait()
+	if len(keys) < 4 {
+		t.Errorf("only %d keys were used in 8 rotations", len(keys))
+	}
 }

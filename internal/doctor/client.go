@@ -48,8 +48,6 @@ func clientMatch(ctx context.Context, p *patient) verdict {
 		return notJudged("%s; mend what the checks above found", found)
 	case len(by[badSVID]) > 0:
 		return failed(mending(by[badSVID][0]), "%s", found)
-	case len(by[itsClient]) == 0 && p.wit != nil && p.Method == "":
-		return notJudged("%s; it may be registered for spiffe_wit, which is tried below", found)
 	case len(by[itsClient]) == 0:
 		return failed(mending(by[otherMethod][0]), "%s", found)
 	}
@@ -111,6 +109,11 @@ func (p *patient) questions() (all []explain.Question) {
 			chain.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
 		}
 		ask(oauth.MethodX509, p.x509.ID.String(), chain.String(), "")
+	}
+	if p.wit != nil {
+		v, _ := p.wit.Payload.Get("sub")
+		sub, _ := v.Text()
+		ask(oauth.MethodWIT, sub, p.shown, "") // without a proof: whose it is matters here
 	}
 	return all
 }

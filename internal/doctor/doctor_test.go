@@ -75,7 +75,7 @@ func TestEnvironment(t *testing.T) {
 		if f := fails(by); f != "" {
 			t.Errorf("failed: %s, %+v", f, by)
 		}
-		wants(t, by, "client_match", oauth.NotJudged, "may be registered for spiffe_wit", "")
+		wants(t, by, "client_match", oauth.Passed, "spiffe_wit: "+devenv.Shipping+" is client "+devenv.Shipping, "")
 		wants(t, by, "token_wit", oauth.Passed, "an API accepts it", "")
 		wants(t, by, "token_jwt", oauth.NotJudged, "may be registered for spiffe_wit only", "")
 	})

@@ -64,6 +64,7 @@ type patient struct {
 	x509     *x509svid.SVID
 	anchors  []string // SHA-256 of those of its trust domain, as the Workload API has them
 	wit      *jose.Compact
+	shown    string // what wit was read from
 	jwt      *jose.Compact
 	given    string // what jwt was read from
 	document metadata

@@ -192,7 +192,7 @@ func witSVID(_ context.Context, p *patient) verdict {
 	if err != nil { // cannot be: inspect has read it
 		return failed(next, "%s", oauth.Shown(err.Error()))
 	}
-	p.wit = token
+	p.wit, p.shown = token, raw
 	p.facts |= factWIT
 	v, _ := token.Payload.Get("sub")
 	sub, _ := v.Text()

@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	"internal/server": {"", "oauth", "bundle", "internal/jose", "internal/tokenrequest", "internal/clientauth", "internal/grant", "internal/policy",
 		"internal/keys", "internal/mint", "internal/audit", "internal/build", "internal/loopback", "internal/ratelimit",
 		"internal/strictjson", "internal/trace", "internal/authorization", "internal/introspection", "internal/revocation", "internal/store",
-		"internal/registration"},
+		"internal/registration", "internal/login", "internal/page"},
 	"internal/trace":      {},
 	"internal/trace/otlp": {"oauth", "internal/trace"},
 
@@ -56,12 +56,12 @@ var allowed = map[string][]string{
 	"internal/config": {"", "oauth", "internal/loopback", "internal/regularfile", "internal/jose", "internal/strictid", "internal/policy",
 		"internal/redirecturi"},
 	"internal/admin": {"oauth", "bundle", "internal/audit", "internal/credential", "internal/explain", "internal/filelock", "internal/keys",
-		"internal/revocation"},
+		"internal/revocation", "internal/login"},
 	"internal/daemon": {"", "internal/authorization", "oauth", "bundle", "bundle/workloadapi", "internal/admin", "internal/credential", "internal/explain",
 		"internal/regularfile", "internal/config", "internal/audit", "internal/keys", "internal/policy", "internal/registration",
 		"internal/clientauth", "internal/grant", "internal/replay", "internal/server", "internal/build", "internal/trace",
 		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation",
-		"internal/store"},
+		"internal/store", "internal/login"},
 
 	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
@@ -83,16 +83,19 @@ var allowed = map[string][]string{
 	"internal/requirements":  {},
 	"internal/store":         {"oauth"},
 	"internal/store/sqlite": {"internal/filelock", "internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth",
-		"internal/registration"},
-	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth", "internal/registration"}, // imported by tests only
-	"internal/store/powerloss": {},                                                                                                                     // imported by tests only
-	"internal/challenge":       {},
-	"internal/redirecturi":     {},
+		"internal/registration", "internal/login"},
+	"internal/store/storetest": {"internal/store", "internal/keys", "internal/authorization", "internal/revocation", "oauth", "internal/registration",
+		"internal/login"}, // imported by tests only
+	"internal/challenge":   {},
+	"internal/redirecturi": {},
 	"internal/authorization": {"oauth", "internal/judge", "internal/policy", "internal/redirecturi", "internal/registration", "internal/store",
 		"internal/tokenrequest"},
 	"internal/revocation": {"", "internal/strictid"},
 	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven",
 		"internal/revocation", "internal/store", "internal/strictid", "internal/strictjson"},
+	"internal/login":           {"oauth", "internal/regularfile", "internal/store"},
+	"internal/page":            {},
+	"internal/store/powerloss": {}, // imported by tests only
 }
 
 // light are the libraries that others import. They link go-spiffe's id, bundle

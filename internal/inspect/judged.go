@@ -37,7 +37,7 @@ func (noKeys) KeySet(context.Context, string) (*resource.KeySet, error) {
 
 // elsewhere are the rules that say something about the verifier and nothing about
 // what is inspected: its trust domains, its own name, its issuers, its connection.
-var elsewhere = []string{"JS-13", "CJ-6", "PP-5", "GL-14", "AT-4", "LD-3", "MT-2", "MT-7"}
+var elsewhere = []string{"JS-13", "CJ-6", "PP-5", "GL-14", "AT-4", "LD-3", "MT-2", "MT-7", "DP-5"}
 
 // judged are the remarks of the rules of the server or of an API, as far as a
 // rule can be judged here.

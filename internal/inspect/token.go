@@ -156,10 +156,3 @@ func keyText(raw []byte) string {
 	}
 	return jose.KeyType(jwk.Key) + ", thumbprint " + sum
 }
-
-// audiences are the values of aud.
-func (t *token) audiences() []string {
-	v, _ := t.Payload.Get("aud")
-	all, _ := v.Audience()
-	return all
-}

@@ -37,7 +37,8 @@ type record struct {
 	inactive *oauth.Error
 
 	authenticated bool
-	remembered    bool // the proof of the caller's identity
+	signedIn      string // the subject of a person who has signed in
+	remembered    bool   // the proof of the caller's identity
 }
 
 func (s *Server) newRecord(endpoint tokenrequest.Endpoint, r *http.Request, requestID string) *record {
@@ -93,6 +94,17 @@ func (rec *record) minted(t mint.Token, d policy.Decision) {
 	e.KeyID, e.Binding, e.Expires, e.PolicyRule = t.KeyID(), string(t.Binding()), t.ExpiresAt(), d.Rule()
 }
 
+// person notes who has signed in, which counts as authenticated.
+func (rec *record) person(subject string) {
+	rec.authenticated, rec.signedIn, rec.event.Subject = true, subject, subject
+}
+
+// authorizes notes what is asked for in a person's name.
+func (rec *record) authorizes(r authorization.Request) {
+	e := &rec.event
+	e.ClientID, e.Resource, e.Scope = r.ClientID(), r.Resource(), strings.Join(r.Scope(), " ")
+}
+
 // drawsOn notes which grant of a person the request draws on.
 func (rec *record) drawsOn(g *authorization.Grant) {
 	if g != nil {
@@ -108,7 +120,7 @@ func (rec *record) refused(err *oauth.Error) {
 		e.SVIDDigest = digestOf(rec.shown)
 	}
 	e.Reason, e.Rule, e.Expected, e.Presented = string(err.Reason), err.Rule, err.Expected, err.Presented
-	e.Subject, e.JTI, e.KeyID, e.Binding, e.Expires, e.PolicyRule = "", "", "", "", time.Time{}, ""
+	e.Subject, e.JTI, e.KeyID, e.Binding, e.Expires, e.PolicyRule = rec.signedIn, "", "", "", time.Time{}, ""
 	if err.Subject != "" && e.SPIFFEID == "" {
 		if id, parseErr := spiffeid.FromString(err.Subject); parseErr == nil {
 			e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()

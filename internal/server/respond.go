@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/svidgate/svidgate/internal/strictjson"
@@ -18,13 +19,19 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // refuse is the one door through which a refusal leaves. Inside: the audit line,
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
-	s.failed(rec, e)
-	e = s.refusalRecorded(r.Context(), rec, e)
+	e = s.refused(r, rec, e)
 	s.giveChallenge(w, e)
 	writeRefusal(w, rec, e)
 }
 
-// refusalRecorded is the inside of it. It returns the refusal that is to be told.
+// refused is the inside of it. It returns the refusal that is to be told, which is
+// another one where this one could not be recorded.
+func (s *Server) refused(r *http.Request, rec *record, e *oauth.Error) *oauth.Error {
+	s.failed(rec, e)
+	return s.refusalRecorded(r.Context(), rec, e)
+}
+
+// refusalRecorded does the same without counting it against its source.
 func (s *Server) refusalRecorded(ctx context.Context, rec *record, e *oauth.Error) *oauth.Error {
 	rec.span.Refused(string(e.Reason), e.Rule)
 	rec.span.Stage(trace.Record)
@@ -126,9 +133,7 @@ func cached(keep func() time.Duration, document func() []byte) handler {
 }
 
 func methodNotAllowed(w *response, allow string) {
-	if allow == http.MethodGet {
-		allow = "GET, HEAD"
-	}
+	allow = strings.Replace(allow, http.MethodGet, "GET, HEAD", 1)
 	w.Header().Set("Allow", allow)
 	w.Header()["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusMethodNotAllowed)

@@ -27,8 +27,9 @@ type handler func(w *response, r *http.Request)
 
 type route struct {
 	name    string // for the metrics
-	method  string // the only one; with GET goes HEAD
+	method  string // with GET goes HEAD
 	handler handler
+	also    *route              // another method at the same path
 	granted prometheus.Observer // of its method and status 200, which most answers have
 }
 
@@ -40,7 +41,11 @@ func (s *Server) newRouter() *router {
 }
 
 func (rt *router) handle(method, path string, h handler) {
-	rt.routes[path] = &route{path, method, h, rt.metrics.duration.WithLabelValues(path, method, "200")}
+	rt.routes[path] = &route{name: path, method: method, handler: h, also: rt.routes[path], granted: rt.metrics.duration.WithLabelValues(path, method, "200")}
+}
+
+func (to *route) takes(method string) bool {
+	return to.method == method || to.method == http.MethodGet && method == http.MethodHead
 }
 
 // A response is an http.ResponseWriter that knows its request's id and keeps its
@@ -77,11 +82,15 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		to = rt.other
 	}
 	answer := respond(w)
+	allowed := to.method
+	for next := to.also; next != nil && !to.takes(r.Method); next = next.also {
+		to, allowed = next, allowed+", "+next.method
+	}
 	switch {
-	case to == rt.other, to.method == r.Method, to.method == http.MethodGet && r.Method == http.MethodHead:
+	case to == rt.other, to.takes(r.Method):
 		to.handler(answer, r)
 	default:
-		methodNotAllowed(answer, to.method)
+		methodNotAllowed(answer, allowed)
 	}
 	took := rt.now().Sub(started).Seconds()
 	if answer.status == http.StatusOK && r.Method == to.method {

@@ -22,7 +22,9 @@ import (
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/mint"
+	"github.com/svidgate/svidgate/internal/page"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/ratelimit"
 	"github.com/svidgate/svidgate/internal/revocation"
@@ -45,12 +47,14 @@ type Config struct {
 	// Requests are the authorization requests that clients push and browsers bring;
 	// nil when no client has the authorization code grant.
 	Requests *authorization.Requests
-	// SignIn says that people can sign in, so that there is an authorization endpoint.
-	SignIn  bool
-	Policy  *policy.Table
-	Keys    *keys.Ring
-	Audit   *audit.Log
-	Bundles *bundle.Set
+	// Desk is where people sign in. Nil has no pages and no authorization endpoint.
+	Desk *login.Desk
+	// Descriptions are what people are told of resources; some or all may be missing.
+	Descriptions map[string]Description
+	Policy       *policy.Table
+	Keys         *keys.Ring
+	Audit        *audit.Log
+	Bundles      *bundle.Set
 
 	Introspector *introspection.Introspector
 	Revocations  *revocation.List
@@ -93,13 +97,15 @@ type Store interface {
 // A Server answers OAuth requests by one configuration, which never changes: a
 // changed one is another Server. It is safe for concurrent use.
 type Server struct {
-	config   Config
-	mint     *mint.Mint
-	failures *ratelimit.Limiter[netip.Addr]
-	requests *ratelimit.Limiter[string]
-	metrics  *metrics
-	metadata struct{ plain, wit []byte } // without and with spiffe_wit
-	stopping *atomic.Bool                // shared with the servers before and after this one
+	config     Config
+	mint       *mint.Mint
+	failures   *ratelimit.Limiter[netip.Addr]
+	requests   *ratelimit.Limiter[string]
+	metrics    *metrics
+	metadata   struct{ plain, wit []byte } // without and with spiffe_wit
+	pages      *page.Pages
+	sameOrigin *http.CrossOriginProtection
+	stopping   *atomic.Bool // shared with the servers before and after this one
 }
 
 // New makes a server. One that takes over from a previous one goes on with its
@@ -122,6 +128,13 @@ func New(c Config, previous *Server) (*Server, error) {
 		s.requests = ratelimit.New[string](c.RequestsPerClient, c.Now)
 	}
 	var err error
+	if s.pages, err = page.New(c.Issuer); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.sameOrigin = http.NewCrossOriginProtection()
+	if err := s.sameOrigin.AddTrustedOrigin(originOf(c.Issuer)); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
 	if s.metadata.plain, err = s.makeMetadata(false); err == nil {
 		s.metadata.wit, err = s.makeMetadata(true)
 	}
@@ -135,16 +148,20 @@ func New(c Config, previous *Server) (*Server, error) {
 // one; requests go on being answered.
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
-// Public is the handler of the listener at the issuer's URL.
-func (s *Server) Public() http.Handler { return s.routes(s.config.Issuer) }
+// Public is the handler of the listener at the issuer's URL, to which browsers come.
+func (s *Server) Public() http.Handler {
+	rt := s.routes(s.config.Issuer)
+	s.pageRoutes(rt, issuerPath(s.config.Issuer))
+	return s.attended(rt)
+}
 
 // MTLS is the handler of the listener that asks for client certificates: the
 // same endpoints under the alias URLs.
-func (s *Server) MTLS() http.Handler { return s.routes(s.config.MTLSURL) }
+func (s *Server) MTLS() http.Handler { return s.attended(s.routes(s.config.MTLSURL)) }
 
 // routes serves the endpoints below a base URL. The URL of the endpoint called
 // is the one under this base and no other (AM-6, EC-4).
-func (s *Server) routes(base string) http.Handler {
+func (s *Server) routes(base string) *router {
 	base = strings.TrimSuffix(base, "/")
 	prefix := issuerPath(base)
 	rt := s.newRouter()
@@ -158,7 +175,16 @@ func (s *Server) routes(base string) http.Handler {
 	rt.handle(http.MethodGet, prefix+oauth.PathJWKS, cached(s.config.Keys.CacheFor, s.config.Keys.JWKS))
 	rt.handle(http.MethodGet, wellKnown(s.config.Issuer), cached(forMetadata, s.metadataNow))
 	rt.handle(http.MethodGet, issuerPath(s.config.Issuer)+oauth.PathOIDC, cached(s.config.Keys.CacheFor, s.providerMetadata)) // appended, not inserted
-	return s.attended(rt)
+	return rt
+}
+
+// originOf is the scheme and host of an issuer.
+func originOf(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name

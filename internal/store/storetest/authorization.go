@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,15 +85,26 @@ func TestAuthorizations(t *testing.T, place Place) {
 	cancel()
 	wantError(t, "ended", r.Redeem(ended, redemption("last", now)), context.Canceled)
 
-	// Full disk: a plain error, and nothing is redeemed.
+	// Full disk: what finds no room is a plain error and leaves nothing behind, and
+	// what is answered is so afterwards.
 	mend := place.Fill()
-	wantError(t, "on a full disk", r.Redeem(t.Context(), redemption("last", now)), store.ErrUnavailable)
-	wantError(t, "on a full disk", r.Create(t.Context(), granted("more", now), authorization.Digest{}, now), store.ErrUnavailable)
+	large := granted("more", now)
+	large.Code.RedirectURI = "https://app.example.com/" + strings.Repeat("a", 4<<20)
+	wantError(t, "on a full disk", r.Create(t.Context(), large, authorization.Digest{}, now), store.ErrUnavailable)
+	redeemed := r.Redeem(t.Context(), redemption("last", now))
+	if redeemed != nil {
+		wantError(t, "on a full disk", redeemed, store.ErrUnavailable)
+	}
 	mend()
-	if g, err := r.ByID(t.Context(), "last", now); err != nil || g.Code.Redeemed {
+	if _, err := r.ByID(t.Context(), "more", now); !errors.Is(err, authorization.ErrNotFound) {
+		t.Errorf("after a full disk: %v", err)
+	}
+	if g, err := r.ByID(t.Context(), "last", now); err != nil || g.Code.Redeemed != (redeemed == nil) {
 		t.Errorf("after a full disk: redeemed %t, %v", g.Code.Redeemed, err)
 	}
-	must(t, r.Redeem(t.Context(), redemption("last", now)))
+	if redeemed != nil {
+		must(t, r.Redeem(t.Context(), redemption("last", now)))
+	}
 
 	// Restart: a code that was redeemed stays so.
 	must(t, s.Close())

@@ -1,0 +1,175 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"github.com/svidgate/svidgate/internal/audit"
+	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/loopback"
+	"github.com/svidgate/svidgate/internal/page"
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// authorize is what a client sends a browser to (AZ-1). Of a person who has signed
+// in and agreed before, nothing is asked.
+func (s *Server) authorize(ctx context.Context, v *visit) error {
+	request, err := s.config.Requests.Read(ctx, v.r.URL.RawQuery)
+	if err != nil {
+		return s.faulty(ctx, v, err)
+	}
+	return s.proceed(ctx, v, request, s.config.Requests.Keep(request))
+}
+
+// goOn is the same for a request that was carried over a sign-in, also where the
+// page is loaded again.
+func (s *Server) goOn(ctx context.Context, v *visit) error {
+	kept := v.query.Get("request")
+	request, err := s.config.Requests.Reopen(ctx, kept)
+	if err != nil {
+		return s.faulty(ctx, v, err)
+	}
+	return s.proceed(ctx, v, request, kept)
+}
+
+// faulty answers a request that is no good: at the client, where it is proven that
+// it wants to know, and else on a page (AZ-8, BC-4).
+func (s *Server) faulty(_ context.Context, v *visit, err error) error {
+	fault, ok := errors.AsType[*authorization.Fault](err)
+	if !ok {
+		return err
+	}
+	if fault.Location() == "" {
+		return fault.Refusal()
+	}
+	e := s.refused(v.r, v.rec, fault.Refusal())
+	if e != fault.Refusal() { // it could not be recorded, so it is not given
+		s.show(v, e)
+		return nil
+	}
+	redirect(v, fault.Location())
+	return nil
+}
+
+// proceed is the next step for a request: somebody signs in, is asked, or goes back
+// with what they agreed to.
+func (s *Server) proceed(ctx context.Context, v *visit, request authorization.Request, kept string) error {
+	if !v.signedIn() {
+		return s.showSignIn(v, http.StatusOK, &request, page.SignIn{Request: kept})
+	}
+	v.rec.authorizes(request)
+	agreed, err := s.config.Desk.Agreed(ctx, v.session.Subject, request.ClientID(), request.Resource(), request.Scope())
+	if err != nil {
+		return err
+	}
+	if agreed && proven(request) {
+		return s.grantCode(ctx, v, request)
+	}
+	p, err := s.pages.Consent(page.Consent{
+		Client: clientOf(request), Resource: request.Resource(), Title: s.config.Descriptions[request.Resource()].Title, Scope: s.described(request),
+		User: v.session.Name, Subject: v.session.Subject, Request: kept, Person: v.person(), Leads: leads(request.RedirectURI()),
+	})
+	return show(v, http.StatusOK, p, err)
+}
+
+// proven reports whether nobody but the client can be at the other end: it pushed
+// the request, or the browser goes back to a host that is its own. An app on a
+// person's device is taken for another easily, so there they are always asked (BC-4).
+func proven(request authorization.Request) bool {
+	u, err := url.Parse(request.RedirectURI())
+	return request.SPIFFEID() != "" || err == nil && u.Scheme == "https"
+}
+
+// decide takes a person's answer.
+func (s *Server) decide(ctx context.Context, v *visit) error {
+	kept := v.form.Get("request")
+	request, err := s.config.Requests.Reopen(ctx, kept)
+	if err != nil {
+		return s.faulty(ctx, v, err)
+	}
+	v.rec.authorizes(request)
+	if !v.signedIn() || v.form.Get("person") != v.person() { // the session ended, or another one began in another tab
+		redirect(v, s.next(kept))
+		return nil
+	}
+	consent := *v.rec // an event of its own
+	consent.event.Event = audit.EventConsent
+	switch v.form.Get("decision") {
+	case "allow":
+		if err := s.grantRecorded(ctx, &consent); err != nil {
+			return err
+		}
+		if err := s.config.Desk.Agree(ctx, v.session.Subject, request.ClientID(), request.Resource(), request.Scope()); err != nil {
+			return err
+		}
+		return s.grantCode(ctx, v, request)
+	case "deny":
+		denied := oauth.Refuse(oauth.AccessDenied, oauth.ReasonConsentDenied, "AZ-8", "the consent of the person", "a refusal")
+		if e := s.refused(v.r, &consent, denied); e != denied {
+			s.show(v, e)
+			return nil
+		}
+		redirect(v, s.config.Requests.Refuse(request, oauth.AccessDenied))
+		return nil
+	}
+	return malformedVisit("allow or deny", "neither")
+}
+
+// grantCode makes the code and sends the browser back with it, once that is recorded.
+func (s *Server) grantCode(ctx context.Context, v *visit, request authorization.Request) error {
+	by := authorization.Subject{User: v.session.Subject, AuthTime: v.session.AuthTime, AMR: v.session.AMR, ACR: v.session.ACR}
+	location, err := s.config.Requests.Grant(ctx, request, by, request.Scope())
+	if err != nil {
+		return s.faulty(ctx, v, err)
+	}
+	if err := s.grantRecorded(ctx, v.rec); err != nil {
+		return err
+	}
+	redirect(v, location)
+	return nil
+}
+
+// described says what a scope means.
+func (s *Server) described(request authorization.Request) []page.Scope {
+	var all []page.Scope
+	for _, name := range request.Scope() {
+		all = append(all, page.Scope{Name: name, Words: s.config.Descriptions[request.Resource()].Scopes[name]})
+	}
+	return all
+}
+
+// clientOf says who asks.
+func clientOf(request authorization.Request) page.Client {
+	c := page.Client{Name: request.ClientName(), ID: request.ClientID(), Back: "the app"}
+	u, err := url.Parse(request.RedirectURI())
+	switch {
+	case err != nil:
+	case u.Scheme == "https":
+		c.Back = u.Host
+	case loopback.Host(u.Hostname()):
+		c.Back = "an app on this device"
+	}
+	return c
+}
+
+// leads is where the form may lead whose answer goes to a redirect URI: browsers
+// hold every redirect after a form to form-action, also those by which the client
+// goes on, which only it knows. So there is no less than https; and for an app on a
+// device its own address beside it, or, where that has no place in the list, its scheme.
+func leads(redirectURI string) string {
+	u, err := url.Parse(redirectURI)
+	if err != nil || u.Scheme == "" {
+		return ""
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case u.Scheme == "https":
+		return "https:"
+	case u.Host == "" || err == nil && ip.Is6():
+		return u.Scheme + ": https:"
+	}
+	return u.Scheme + "://" + u.Host + " https:"
+}
