@@ -378,6 +378,10 @@ func TestFirstUseQuota(t *testing.T) {
 	if p := plan("  - {client_id: static", "  - {client_id: other", 1); p.CutOff != 1 || p.Clients[0].ClientID != "static" {
 		t.Errorf("a client of the configuration: %+v", p)
 	}
+	if out, errs, code := s.operator(t, "plan", "--config", filepath.Join(s.dir, "next.yaml")); code != 1 || errs != "" ||
+		!strings.HasPrefix(out, "cut off  static (spiffe://lab.test/ns/ci/static)") || !strings.Contains(out, "\n1 cut off, 0 lose, ") {
+		t.Errorf("in words: code %d, %s%s", code, out, errs)
+	}
 	plan("mode: first_use", "mode: always", 2)
 	gone := ", registration: {" + strings.Replace(contract, "max_clients: 10000", "max_clients: 3", 1) + "}"
 	if p := plan(gone, "", 1); p.CutOff != 3 {

@@ -111,8 +111,8 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonProviderAnswerBad:       {"AZ-12", "metadata of https://login.example.com", "that of https://other.example.com"},
 	oauth.ReasonProviderRefused:         {"AZ-12", "somebody who is signed in there", "error access_denied"},
 	oauth.ReasonIDTokenBad:              {"AZ-12", "the nonce of this sign-in", "another, or none"},
-	oauth.ReasonUserNotAllowed:          {"AZ-12", "a claim that login.oidc.allow names", "corp:4711"},
-	oauth.ReasonConsentDenied:           {"AZ-12", "the consent of the person", "a refusal"},
+	oauth.ReasonUserNotAllowed:          {"AZ-12", "a claim that login.oidc.allow names", "corp:bob@example.net"},
+	oauth.ReasonConsentDenied:           {"AZ-8", "the consent of the person", "a refusal"},
 
 	oauth.ReasonTokenMissing:   {"LR-2", "Authorization: Bearer or DPoP and one token, and no token elsewhere", "no Authorization header"},
 	oauth.ReasonTokenMalformed: {"GL-11", "three base64url parts, the first two JSON objects", "something else"},

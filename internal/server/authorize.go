@@ -45,7 +45,7 @@ func (s *Server) faulty(_ context.Context, v *visit, err error) error {
 	if fault.Location() == "" {
 		return fault.Refusal()
 	}
-	e := s.refused(v.r, v.rec, fault.Refusal())
+	e := s.visitRefused(v, v.rec, fault.Refusal())
 	if e != fault.Refusal() { // it could not be recorded, so it is not given
 		s.show(v, e)
 		return nil
@@ -108,7 +108,7 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 		return s.grantCode(ctx, v, request)
 	case "deny":
 		denied := oauth.Refuse(oauth.AccessDenied, oauth.ReasonConsentDenied, "AZ-8", "the consent of the person", "a refusal")
-		if e := s.refused(v.r, &consent, denied); e != denied {
+		if e := s.visitRefused(v, &consent, denied); e != denied {
 			s.show(v, e)
 			return nil
 		}

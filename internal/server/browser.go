@@ -181,9 +181,16 @@ func show(v *visit, status int, p page.Page, err error) error {
 // An onward is what leads on from something that failed.
 type onward struct{ label, link string }
 
+// visitRefused records a refusal and counts it against its source. It returns the
+// one that is to be told, which is another where this one could not be recorded.
+func (s *Server) visitRefused(v *visit, rec *record, e *oauth.Error) *oauth.Error {
+	s.failed(rec, e)
+	return s.refusalRecorded(v.r.Context(), rec, e)
+}
+
 // fail records a refusal, and shows a page that says so.
 func (s *Server) fail(v *visit, e *oauth.Error, on onward) {
-	s.showOnward(v, s.refused(v.r, v.rec, e), on)
+	s.showOnward(v, s.visitRefused(v, v.rec, e), on)
 }
 
 // show answers with the page of a refusal that is recorded, or could not be.

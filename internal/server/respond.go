@@ -19,19 +19,14 @@ const levelGranted = slog.LevelDebug // the audit record has it; a log line each
 // refuse is the one door through which a refusal leaves. Inside: the audit line,
 // the log line, the metric. Outside: the code and its one sentence.
 func (s *Server) refuse(w *response, r *http.Request, rec *record, e *oauth.Error) {
-	e = s.refused(r, rec, e)
+	s.failed(rec, e)
+	e = s.refusalRecorded(r.Context(), rec, e)
 	s.giveChallenge(w, e)
 	writeRefusal(w, rec, e)
 }
 
-// refused is the inside of it. It returns the refusal that is to be told, which is
-// another one where this one could not be recorded.
-func (s *Server) refused(r *http.Request, rec *record, e *oauth.Error) *oauth.Error {
-	s.failed(rec, e)
-	return s.refusalRecorded(r.Context(), rec, e)
-}
-
-// refusalRecorded does the same without counting it against its source.
+// refusalRecorded is the inside of it. It returns the refusal that is to be told,
+// which is another one where this one could not be recorded.
 func (s *Server) refusalRecorded(ctx context.Context, rec *record, e *oauth.Error) *oauth.Error {
 	rec.span.Refused(string(e.Reason), e.Rule)
 	rec.span.Stage(trace.Record)

@@ -58,7 +58,7 @@ func (s *Server) password(ctx context.Context, v *visit) error {
 			v.w.Header().Set("Retry-After", retryAfter(e))
 			status, problem = http.StatusTooManyRequests, "There were too many tries. "+waitSentence(e)
 		}
-		if recorded := s.refused(v.r, v.rec, e); recorded != e {
+		if recorded := s.visitRefused(v, v.rec, e); recorded != e {
 			s.show(v, recorded)
 			return nil
 		}

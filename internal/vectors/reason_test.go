@@ -35,6 +35,9 @@ var elsewhere = []oauth.Reason{
 	oauth.ReasonRedirectURIMismatch, oauth.ReasonResponseTypeUnsupported, oauth.ReasonCodeChallengeBad, oauth.ReasonRequestURIUnknown, oauth.ReasonPARRequired,
 	oauth.ReasonCodeUnknown, oauth.ReasonCodeExpired, oauth.ReasonCodeReused, oauth.ReasonCodeVerifierBad,
 	oauth.ReasonRefreshTokenUnknown, oauth.ReasonRefreshTokenExpired, oauth.ReasonRefreshTokenReused, oauth.ReasonGrantNotYours, oauth.ReasonGrantRevoked,
+	// And these because there is a person in them: e2e has the test.
+	oauth.ReasonPasswordWrong, oauth.ReasonLoginExpired, oauth.ReasonCrossOrigin, oauth.ReasonProviderUnavailable, oauth.ReasonProviderAnswerBad,
+	oauth.ReasonProviderRefused, oauth.ReasonIDTokenBad, oauth.ReasonUserNotAllowed, oauth.ReasonConsentDenied,
 }
 
 // The examples of docs/reason-codes.md are what the rules say: each is the refusal

@@ -15,6 +15,7 @@ import (
 
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/revocation"
 )
@@ -29,6 +30,7 @@ type Store interface {
 
 	SigningKeys() keys.Document
 	Authorizations() authorization.Records
+	People() login.State
 	revocation.Store
 	registration.Records
 }
@@ -115,6 +117,7 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		{"Authorizations", TestAuthorizations},
 		{"Revocations", TestRevocations},
 		{"Records", TestRecords},
+		{"People", TestPeople},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}
