@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/jose"
@@ -124,7 +126,7 @@ func notActive(t *testing.T) []error {
 	}
 	ask := func(may string) error {
 		in, err := introspection.New(introspection.Config{
-			Tokens: introspection.NewTokens(testidentity.Issuer, ring, w.Clock.Now), Revocations: list, Grants: granted, Introspects: map[string][]string{billing: {may}},
+			Tokens: introspection.NewTokens(testidentity.Issuer, ring, w.Clock.Now), Revocations: list, Grants: granted, Blocked: func(string, spiffeid.ID) bool { return false }, Introspects: map[string][]string{billing: {may}},
 		})
 		if err != nil {
 			t.Fatal(err)

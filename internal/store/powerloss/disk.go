@@ -60,8 +60,8 @@ func (d *Disk) Position() int {
 	return len(d.done)
 }
 
-// Fill has every write that makes a file longer fail, the first one halfway, as
-// on a disk that is full, until mend is called.
+// Fill has every write fail halfway, as on a full disk that overwrites nothing in
+// place, until mend is called.
 func (d *Disk) Fill() (mend func()) {
 	set := func(full bool) {
 		d.mu.Lock()
@@ -103,7 +103,6 @@ func (d *Disk) opening(o *opened, do func() int32) int32 {
 	rc := do()
 	if _, errAfter := os.Stat(o.path); errBefore != nil && errAfter == nil {
 		d.done = append(d.done, operation{kind: created, path: o.path})
-		o.made = o.journal
 	}
 	return rc
 }
@@ -132,17 +131,14 @@ func (o *opened) write(data []byte, offset int64, do func(n int32) int32) int32 
 	if !o.noted {
 		return do(int32(len(data)))
 	}
-	short := false
 	if d.full {
-		if info, err := os.Stat(o.path); err != nil || info.Size() < offset+int64(len(data)) {
-			data, short = data[:len(data)/2], true
-		}
+		data = data[:len(data)/2]
 	}
 	rc := do(int32(len(data)))
 	if rc == sqlite3.SQLITE_OK {
 		d.done = append(d.done, operation{kind: written, path: o.path, data: slices.Clone(data), offset: offset})
 	}
-	if short {
+	if d.full {
 		return sqlite3.SQLITE_FULL
 	}
 	return rc
@@ -159,7 +155,8 @@ func (o *opened) truncate(size int64, do func() int32) int32 {
 }
 
 // sync notes only: nothing need be on the real disk. The first sync of a journal or a
-// log that SQLite made syncs its folder, too: its file system for Unix does so.
+// log that may have been made when it was opened syncs its folder, too: SQLite's file
+// system for Unix does so, for each one that opened it.
 func (o *opened) sync() int32 {
 	d := o.disk
 	d.mu.Lock()

@@ -48,11 +48,10 @@ var (
 
 // An opened file is one of those whose fate is noted, or any other.
 type opened struct {
-	disk    *Disk
-	path    string
-	noted   bool
-	journal bool // or a log
-	made    bool // and its folder not synced since; guarded by Disk.mu
+	disk  *Disk
+	path  string
+	noted bool
+	made  bool // a journal or a log, maybe new, and its folder not synced since; guarded by Disk.mu
 }
 
 func openedOf(file uintptr) *opened {
@@ -123,7 +122,7 @@ func xOpen(tls *libc.TLS, v, name, file uintptr, flags int32, outFlags uintptr) 
 	o := &opened{disk: d}
 	if name != 0 && flags&(sqlite3.SQLITE_OPEN_MAIN_DB|sqlite3.SQLITE_OPEN_WAL|sqlite3.SQLITE_OPEN_MAIN_JOURNAL) != 0 {
 		o.path, o.noted = libc.GoString(name), true
-		o.journal = flags&sqlite3.SQLITE_OPEN_MAIN_DB == 0
+		o.made = flags&sqlite3.SQLITE_OPEN_MAIN_DB == 0 && flags&sqlite3.SQLITE_OPEN_CREATE != 0
 	}
 	rc := d.opening(o, func() int32 {
 		f := call[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](at[vfs](d.real).FxOpen)

@@ -46,7 +46,7 @@ type Place interface {
 	// Later is the error of opening it while it is closed and a later version of this
 	// program has changed its schema, which is undone afterwards.
 	Later(t *testing.T) error
-	// Fill has the disk be full until mend is called: what needs more room fails.
+	// Fill has the disk be full until mend is called: every write fails.
 	Fill() (mend func())
 }
 
@@ -116,8 +116,8 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		{"SigningKeys", TestSigningKeys},
 		{"Authorizations", TestAuthorizations},
 		{"Revocations", TestRevocations},
-		{"People", TestPeople},
 		{"Records", TestRecords},
+		{"People", TestPeople},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}
