@@ -44,10 +44,9 @@ func TestOtherPathsAndMethods(t *testing.T) {
 		{"nor is readiness", "GET", "/readyz", 404, ""},
 		{"nor is a debugger", "GET", "/debug/pprof/", 404, ""},
 		{"AM-4 no authorization endpoint", "GET", "/authorize", 404, ""},
-		{"AM-4 no introspection", "POST", "/introspect", 404, ""},
-		{"AM-4 no revocation", "POST", "/revoke", 404, ""},
+		{"AM-4 no device authorization", "POST", "/device_authorization", 404, ""},
 		{"AM-4 no registration", "POST", "/register", 404, ""},
-		{"AM-4 no pushed requests", "POST", "/par", 404, ""},
+		{"AM-4 no pushed requests where nobody has codes", "POST", "/par", 404, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			good := w.billing(t)
@@ -157,7 +156,7 @@ func TestNothingIsEchoed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := w.billing(t)
 			c.set(name, planted)
-			c.target = "/token?state=zq"
+			c.target = "/token?trace=zq"
 			a := w.do(t, c)
 			if name == "foo" {
 				if a.status != http.StatusOK {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"os"
 	"regexp"
 	"slices"
@@ -15,13 +16,20 @@ import (
 // watched is a server after traffic of every kind that a metric tells of.
 func watched(t *testing.T) *world {
 	t.Helper()
-	w := newWorld(t)
+	td := newDomain(t, "example.org", devca.Options{Intermediate: true, WIT: true})
+	td.more = `, registration: {mode: first_use, allow: ["/new/*"], resources: ["https://api.example.com/"], scope: read, max_clients: 10}`
+	w := &world{start(t, worldConfig, td), td}
 	w.granted(t, w.billing(t))
 	w.granted(t, w.orders(t))
+	w.granted(t, withJWT("", w.td.jwt(t, "/new/one", issuer)))
 	w.granted(t, withJWT(w.td.id("/billing"), w.td.jwt(t, "/billing", tokenURL)))
 	w.refused(t, withJWT(w.td.id("/billing"), w.td.jwt(t, "/billing", "https://else.example")), refusal{"invalid_client", oauth.ReasonAudMismatch, "CJ-6"})
 	stranger := must(devca.New("example.org", devca.Options{}))
 	w.refused(t, withJWT("", secrets.jwt(must(stranger.JWTSVID("/billing", []string{issuer})))), refusal{"invalid_client", oauth.ReasonKIDUnknownAfterRefresh, "JS-15"})
+	until(t, "the clients that registered are counted", func() bool {
+		_, body := w.status(t, "/metrics")
+		return bytes.Contains(body, []byte("svidgate_clients{"))
+	})
 	return w
 }
 
@@ -144,7 +152,7 @@ func TestDashboardLayout(t *testing.T) {
 			t.Errorf("panel %q: description %q, %d queries, unit %q, data source %v", p.Title, p.Description, len(p.Targets), p.FieldConfig.Defaults.Unit, p.Datasource)
 		}
 	}
-	if rows != 9 {
+	if rows != 10 {
 		t.Errorf("%d rows", rows)
 	}
 }
