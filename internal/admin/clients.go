@@ -182,7 +182,7 @@ func (s *Server) clientOrder(event string) http.HandlerFunc {
 			s.failClient(w, order.ID, err)
 			return
 		}
-		e := audit.Event{Event: event, ClientID: order.ID, SPIFFEID: record.SPIFFEID, TrustDomain: record.TrustDomain, Comment: order.Reason, Template: record.Template}
+		e := audit.Event{Event: event, ClientID: order.ID, SPIFFEID: record.SPIFFEID, TrustDomain: record.TrustDomain, Note: order.Reason, Template: record.Template}
 		if err := s.recorded(r, e); err != nil {
 			fail(w, http.StatusInternalServerError, err)
 			return

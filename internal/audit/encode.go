@@ -115,7 +115,6 @@ func (e *Event) append(b []byte) []byte {
 	b = appendMember(b, "first_use_reason", e.FirstUseReason)
 	b = appendMember(b, "template", e.Template)
 	b = appendMember(b, "template_sha256", e.TemplateDigest)
-	b = appendText(b, "comment", e.Comment)
 	b = appendMember(b, "txn", e.Txn)
 	b = appendMember(b, "jti", e.JTI)
 	b = appendMember(b, "key_id", e.KeyID)

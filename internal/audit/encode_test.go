@@ -60,7 +60,7 @@ var memberOf = map[string]string{
 	"BundleSequence": "bundle_sequence", "ProfileLegacyUse": "profile_legacy_use", "Provider": "provider", "GrantType": "grant_type", "Resource": "resource",
 	"Scope": "scope", "Subject": "subject",
 	"PolicyRule": "policy_rule", "GrantID": "grant_id",
-	"FirstUse": "first_use", "FirstUseReason": "first_use_reason", "Template": "template", "TemplateDigest": "template_sha256", "Comment": "comment",
+	"FirstUse": "first_use", "FirstUseReason": "first_use_reason", "Template": "template", "TemplateDigest": "template_sha256",
 	"Txn": "txn", "JTI": "jti", "KeyID": "key_id", "Binding": "binding", "Expires": "expires",
 	"Revoked": "revoked", "Note": "note",
 }

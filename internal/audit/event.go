@@ -106,7 +106,6 @@ type Event struct {
 	FirstUseReason string // an oauth.Reason: why it would have refused (mode observe)
 	Template       string // by which it registered
 	TemplateDigest string // hex SHA-256 of all that the template gives
-	Comment        string // an operator's words
 
 	Txn     string
 	JTI     string    // of what was issued
@@ -115,7 +114,7 @@ type Event struct {
 	Expires time.Time // of what was issued
 
 	Revoked string // admin_revoke: what, as kind and value with a space between
-	Note    string // an operator's words on why
+	Note    string // an operator's words on why: admin_revoke, client_*
 
 	// What the Log says about itself.
 	failedEvents uint64 // resumed: how many events could not be recorded
