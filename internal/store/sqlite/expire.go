@@ -27,11 +27,12 @@ func expires(table, column string) expiry {
 	return e
 }
 
-// Run deletes what has expired until ctx ends; then it returns nil. It does so in
-// small pieces between the writes of others.
+// Run deletes what has expired until ctx ends; then it returns nil.
 func (s *Store) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		s.tend(ctx)
+		if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
+			s.config.Log.Error("what has expired was not deleted", "error", err.Error())
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(tendEvery):
@@ -40,22 +41,21 @@ func (s *Store) Run(ctx context.Context) error {
 	return nil
 }
 
-// tend deletes all that has expired now.
-func (s *Store) tend(ctx context.Context) {
+// Expire deletes all that has expired now, in small pieces between the writes of
+// others.
+func (s *Store) Expire(ctx context.Context) error {
 	now := stamp(s.config.Now())
 	for _, e := range expiring {
-		for n := int64(maxExpired); n == maxExpired && ctx.Err() == nil; {
+		for n := int64(maxExpired); n == maxExpired; {
 			err := s.write(ctx, func(w *writing) (err error) {
 				n, err = w.exec(e.remove, now)
 				return err
 			})
-			if err != nil && ctx.Err() == nil {
-				s.config.Log.Error("what has expired was not deleted", "table", e.table, "error", err.Error())
-			}
 			if err != nil {
-				break
+				return fmt.Errorf("table %s: %w", e.table, err)
 			}
 			s.figures.expired.Add(float64(n))
 		}
 	}
+	return nil
 }
