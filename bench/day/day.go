@@ -25,7 +25,7 @@ const (
 	fullDay    = 864_000
 	workers    = 8 // connections
 	known      = 2_000
-	withWIT    = 200
+	withWIT    = 80
 	mostSteps  = int(length / (10 * time.Second))
 	leastBatch = 16 // tokens of a step
 )
