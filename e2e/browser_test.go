@@ -24,6 +24,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	svidoauth "github.com/svidgate/svidgate/oauth"
 )
 
 // keyDigest names a key as the browser's list of keys to trust does.
@@ -93,7 +95,7 @@ func TestBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "pages.mjs")
 	cmd.Dir = "browser"
@@ -129,5 +131,67 @@ func TestBrowser(t *testing.T) {
 	}
 	if scenarios < 12 {
 		t.Errorf("%d scenarios were run", scenarios)
+	}
+}
+
+// TestBrowserOpenIDClient has the library openid-client for node get, redeem and
+// refresh what a person grants to a client with a JWT-SVID, from a pushed request.
+func TestBrowserOpenIDClient(t *testing.T) {
+	w := newTown(t, "")
+	w.killed = true // what the library does is not counted
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "oauth.mjs")
+	cmd.Dir = "browser"
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewEncoder(in).Encode(map[string]string{
+		"issuer": issuer, "address": w.addresses["public"], "ca": filepath.Join(w.dir, "ca.pem"), "client_id": w.td.id("/web"), "redirect_uri": appURL, "resource": apiURL,
+		"assertion_type": svidoauth.ClientAssertionTypeJWTSPIFFE, "assertion": w.td.jwt(t, "/web", issuer),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatalf("the library sends nobody anywhere: %v: %s", cmd.Wait(), errs.String())
+	}
+	p := w.person(t)
+	v := p.get(t, lines.Text())
+	v.says(t, http.StatusOK, "Sign in")
+	v = p.walk(t, p.post(t, "/login", v.form("user", "alice", "password", password)))
+	v = p.post(t, "/consent", v.form("decision", "allow"))
+	fmt.Fprintln(in, v.location)
+	if !lines.Scan() {
+		t.Fatalf("the library got no tokens: %v: %s", cmd.Wait(), errs.String())
+	}
+	var got struct {
+		First, Second string
+		Refresh       [2]string
+	}
+	if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{got.First, got.Second} {
+		if claims := claimsIn(t, token); claims["sub"] != "local:alice" || claims["client_id"] != w.td.id("/web") {
+			t.Errorf("the token has %v", claims)
+		}
+	}
+	for _, token := range got.Refresh {
+		secrets.add("refresh token", token)
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, errs.String())
 	}
 }

@@ -144,7 +144,7 @@ func TestDashboardLayout(t *testing.T) {
 			t.Errorf("panel %q: description %q, %d queries, unit %q, data source %v", p.Title, p.Description, len(p.Targets), p.FieldConfig.Defaults.Unit, p.Datasource)
 		}
 	}
-	if rows != 8 {
+	if rows != 9 {
 		t.Errorf("%d rows", rows)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // operatorEvents are the audit lines that tell of an operator and not of a
 // request for a token, and those that come beside one.
-var operatorEvents = []string{audit.EventReload, audit.EventBundleRefresh, audit.EventBundleOverride, audit.EventKeyRotate, audit.EventKeyRemove,
+var operatorEvents = []string{audit.EventReload, audit.EventBundleRefresh, audit.EventBundleOverride, audit.EventKeyRotate, audit.EventKeyRemove, audit.EventRevokeByAdmin,
 	audit.EventClientApprove, audit.EventClientBlock, audit.EventClientUnblock, audit.EventClientDelete, audit.EventRegister}
 
 // operated counts the lines of operators, and of people, in the audit record.

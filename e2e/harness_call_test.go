@@ -160,11 +160,11 @@ func (s *server) check(t *testing.T, c call, a *answer) {
 		t.Errorf("Request-Id %q is missing or not new", a.header.Values(oauth.HeaderRequestID))
 	}
 	s.ids[a.id] = true
-	if a.status != http.StatusOK {
+	if a.status >= http.StatusBadRequest {
 		fmt.Fprintf(&s.answers, "%d %v %s\n", a.status, a.header, a.body)
 	}
-	path, _, _ := strings.Cut(c.target, "?")
-	decision := (path == "" || strings.HasSuffix(path, "/token")) && a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed
+	event := eventAt(c.target)
+	decision := event != "" && a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed
 	if decision {
 		s.decided++
 	}
@@ -172,11 +172,14 @@ func (s *server) check(t *testing.T, c call, a *answer) {
 	if decision && a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("GL-6 Cache-Control is %q", a.header.Get("Cache-Control"))
 	}
-	if a.status == http.StatusOK && decision {
+	if a.status == http.StatusOK && decision && event == "token" {
 		if err := json.Unmarshal(a.body, &a.token); err != nil {
 			t.Fatalf("%v: %s", err, a.body)
 		}
 		secrets.jwt(string(a.token.AccessToken))
+		if a.token.RefreshToken != "" {
+			secrets.add("refresh token", string(a.token.RefreshToken))
+		}
 	}
 	if s.record == nil {
 		return
@@ -189,10 +192,24 @@ func (s *server) check(t *testing.T, c call, a *answer) {
 		t.Errorf("TK-9 status %d has %d audit lines, want one", a.status, len(lines))
 	case decision:
 		a.audit = lines[0]
-		if lines[0].text("event") != "token" {
-			t.Errorf("event %q", lines[0].text("event"))
+		if lines[0].text("event") != event {
+			t.Errorf("event %q, want %q", lines[0].text("event"), event)
 		}
 	}
+}
+
+// eventAt is the event of a decision at a target; empty where nothing is decided.
+func eventAt(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	for suffix, event := range map[string]string{"/token": "token", "/par": "par", "/introspect": "introspect", "/revoke": "revoke"} {
+		if strings.HasSuffix(path, suffix) {
+			return event
+		}
+	}
+	if path == "" { // as an honest caller of the token endpoint has it
+		return "token"
+	}
+	return ""
 }
 
 // status asks the status listener.

@@ -29,7 +29,7 @@ type refusal struct {
 // 14, written down here a second time.
 var statuses = map[string]int{
 	"invalid_request": 400, "invalid_client": 401, "unauthorized_client": 400, "unsupported_grant_type": 400,
-	"invalid_scope": 400, "invalid_target": 400, "use_attestation_challenge": 400,
+	"invalid_scope": 400, "invalid_target": 400, "invalid_grant": 400, "unsupported_response_type": 400, "request_not_supported": 400, "use_attestation_challenge": 400,
 	"(too_large)": 413, "(too_many)": 429, "(unavailable)": 503,
 }
 
@@ -114,9 +114,12 @@ func (s *server) examine(t *testing.T, a answer) granted {
 		t.Fatal(err)
 	}
 	for name := range members {
-		if !slices.Contains([]string{"access_token", "token_type", "expires_in", "scope"}, name) {
-			t.Errorf("TK-8 the answer has a member %s", name)
+		if !slices.Contains([]string{"access_token", "token_type", "expires_in", "scope", "refresh_token"}, name) {
+			t.Errorf("TK-6 the answer has a member %s", name)
 		}
+	}
+	if s.record != nil && (a.audit["grant_id"] == nil) && a.token.RefreshToken != "" {
+		t.Error("TK-8 there is a refresh token, and no person granted anything")
 	}
 	parsed, err := jose.ParseSignedCompact(string(a.token.AccessToken), []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256})
 	if err != nil {
@@ -134,7 +137,7 @@ func (s *server) examine(t *testing.T, a answer) granted {
 		t.Errorf("AT-1 typ %v", typ)
 	}
 	for _, pair := range [][2]string{
-		{"iss", s.issuer}, {"sub", a.audit.text("spiffe_id")}, {"client_id", a.audit.text("client_id")},
+		{"iss", s.issuer}, {"sub", a.audit.text("subject")}, {"client_id", a.audit.text("client_id")},
 		{"aud", a.audit.text("resource")}, {"jti", a.audit.text("jti")}, {"scope", a.audit.text("scope")}, {"scope", a.token.Scope},
 	} {
 		if s.record != nil && g.claim(pair[0]) != pair[1] {

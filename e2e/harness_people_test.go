@@ -20,6 +20,8 @@ import (
 
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/devca"
+	"github.com/svidgate/svidgate/internal/reasonexample"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 const (
@@ -328,6 +330,17 @@ func (w *town) said(t *testing.T) []string {
 		}
 	}
 	return all
+}
+
+// asExample checks that the last line is what docs/reason-codes.md says of its reason.
+func (w *town) asExample(t *testing.T) {
+	t.Helper()
+	l := w.last(t)
+	want := reasonexample.Of(oauth.Reason(l.text("reason")))
+	known := strings.NewReplacer(w.provider.issuer(), "https://login.example.com")
+	if got := (reasonexample.Example{Rule: l.text("rule"), Expected: known.Replace(l.text("expected")), Presented: known.Replace(l.text("presented"))}); got != want {
+		t.Errorf("%s is refused with %+v, and the example is %+v", l.text("reason"), got, want)
+	}
 }
 
 // last is the last audit line of people.

@@ -54,6 +54,6 @@ var notHere = []oauth.Reason{
 	oauth.ReasonKeysUnavailable, oauth.ReasonInternal,
 	oauth.ReasonAuditUnavailable, // there is no line of it; see TestAuditUnavailable
 	oauth.ReasonStoreUnavailable, // it needs a broken disk
-	oauth.ReasonGrantDenied,      // there is one grant type, and every client has it
+	oauth.ReasonPARRequired,      // no client here must push
 	oauth.ReasonKIDUnknown,       // a server always asks for the bundle again
 }

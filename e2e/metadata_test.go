@@ -123,7 +123,7 @@ func TestMetadataMembers(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"response_types_supported", "authorization_endpoint", "introspection_endpoint", "revocation_endpoint", "registration_endpoint",
+		"response_types_supported", "authorization_endpoint", "registration_endpoint",
 		"pushed_authorization_request_endpoint", "device_authorization_endpoint", "challenge_endpoint", "dpop_signing_alg_values_supported",
 		"client_id_metadata_document_supported",
 	} {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ func TestDeviceAppIsAlwaysAsked(t *testing.T) {
 	query := asking("client_id", "desk", "redirect_uri", "http://127.0.0.1:4444/cb")
 	v := p.signIn(t, query)
 	for range 2 {
-		v.says(t, http.StatusOK, "Allow access?", "an app on this device")
+		v.says(t, http.StatusOK, "Allow access?", "an app on this device", "you are asked each time")
 		done := p.post(t, "/consent", v.form("decision", "allow"))
 		if done.status != http.StatusSeeOther || !strings.HasPrefix(done.location, "http://127.0.0.1:4444/cb?code=") {
 			t.Fatalf("status %d to %q", done.status, done.location)
@@ -92,6 +93,7 @@ func TestDenied(t *testing.T) {
 	if q := p.atClient(t, p.post(t, "/consent", v.form("decision", "deny"))); q.Get("error") != "access_denied" || q.Has("code") {
 		t.Errorf("the client got %v", q)
 	}
+	w.asExample(t)
 	if last := w.last(t); last.text("event") != "consent" || last.text("reason") != "consent_denied" || last.text("subject") != "local:alice" {
 		t.Errorf("the audit line is %v", last)
 	}
@@ -110,6 +112,7 @@ func TestWrongPassword(t *testing.T) {
 	}
 	wrong := try("alice", "something else entirely")
 	wrong.says(t, http.StatusForbidden, "Sign in", "The user name or the password is wrong.", "Travel Planner")
+	w.asExample(t)
 	unknown := try("mallory", "something else entirely")
 	if strings.ReplaceAll(unknown.body, "mallory", "alice") != wrong.body || unknown.status != wrong.status {
 		t.Error("an unknown user looks otherwise")
@@ -164,6 +167,7 @@ func TestOtherSites(t *testing.T) {
 		}
 	}
 	p.header = http.Header{"Sec-Fetch-Site": {"cross-site"}}
+	w.asExample(t)
 	p.get(t, "/login/start?provider=corp").says(t, http.StatusBadRequest, "This did not work")
 	p.header = http.Header{"X-Forwarded-Host": {"evil.example.com"}, "X-Forwarded-Proto": {"http"}, "Forwarded": {"host=evil.example.com"}}
 	stranger := w.person(t)
@@ -314,5 +318,49 @@ func TestNobodySignsIn(t *testing.T) {
 	}
 	if a := w.do(t, call{method: http.MethodGet, target: "/.well-known/oauth-authorization-server", silent: true}); strings.Contains(string(a.body), "authorization_endpoint") {
 		t.Errorf("the metadata is %s", a.body)
+	}
+}
+
+// TestUserCommands: what an operator does with local users, and what the commands
+// refuse.
+func TestUserCommands(t *testing.T) {
+	w := newTown(t, "")
+	file := w.dir + "/password"
+	short := w.dir + "/short"
+	if err := os.WriteFile(short, []byte("too short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.refuses(t, "there is a user of that name", "user", "add", "alice", "--password-file", file)
+	w.refuses(t, "at least 12 characters", "user", "add", "bob", "--password-file", short)
+	w.refuses(t, "nobody can be asked for the password here", "user", "add", "bob")
+	w.refuses(t, "the name of a user must be", "user", "add", "spiffe://example.org/a", "--password-file", file) // CC-3
+	w.refuses(t, "there is no user nobody", "user", "remove", "nobody")
+	w.refuses(t, "there is no user nobody", "user", "password", "nobody", "--password-file", file)
+	type user struct {
+		Name, Subject    string
+		Created          time.Time
+		Password_Changed time.Time
+	}
+	if all := asJSON[[]user](t, w.server, "user", "list"); len(all) != 1 || all[0].Name != "alice" || all[0].Subject != "local:alice" || all[0].Created.IsZero() {
+		t.Errorf("the users are %+v", all)
+	}
+	if out := w.done(t, "user", "list"); !strings.Contains(out, "local:alice") {
+		t.Errorf("the list is %q", out)
+	}
+	if out, errs, code := commandWith(t, w.dir, nil, []byte(password), "user", "add", "bob", "--password-file", "-", "--json", "--socket", w.socket(t)); code != 0 || !strings.Contains(out, `"local:bob"`) {
+		t.Errorf("code %d, %s%s", code, out, errs)
+	}
+	ended := asJSON[map[string]int](t, w.server, "user", "remove", "bob")
+	if len(ended) != 3 || ended["sessions"] != 0 {
+		t.Errorf("ended %v", ended)
+	}
+	var events []string
+	for _, l := range w.record.all(t) {
+		if strings.HasPrefix(l.text("event"), "user_") {
+			events = append(events, l.text("event")+" "+l.text("subject"))
+		}
+	}
+	if want := []string{"user_add local:alice", "user_add local:bob", "user_remove local:bob"}; !slices.Equal(events, want) {
+		t.Errorf("recorded %q, want %q", events, want)
 	}
 }

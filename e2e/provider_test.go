@@ -159,6 +159,9 @@ func TestProviderFaults(t *testing.T) {
 			if a := w.do(t, w.webWorkload(t)); a.status != http.StatusOK {
 				t.Errorf("meanwhile a workload gets %d %s", a.status, a.body)
 			}
+			if row.name == "wrong nonce" || row.reason == "user_not_allowed" {
+				w.asExample(t)
+			}
 			w.provider.does(fault{})
 			if row.reason != "request_malformed" && row.reason != "login_expired" { // what leads on does
 				p.walk(t, p.get(t, v.link(t, "/consent"))).says(t, http.StatusOK, "Sign in", "Travel Planner")
@@ -167,6 +170,7 @@ func TestProviderFaults(t *testing.T) {
 	}
 	w.provider.does(fault{})
 	w.person(t).atProvider(t, asking(), "nobody").says(t, 400, "This did not work", "did not sign you in")
+	w.asExample(t)
 	if last := w.last(t); last.text("reason") != "provider_refused" {
 		t.Errorf("the audit line is %v", last)
 	}
@@ -186,7 +190,7 @@ func TestProviderMetadata(t *testing.T) {
 	}{
 		{"of another issuer", func(w *town) func(http.ResponseWriter, *http.Request) {
 			return func(wr http.ResponseWriter, _ *http.Request) {
-				writeJSON(wr, 200, map[string]string{"issuer": w.provider.issuer() + "/", "authorization_endpoint": "https://a.example.com/", "token_endpoint": "https://a.example.com/", "jwks_uri": "https://a.example.com/"})
+				writeJSON(wr, 200, map[string]string{"issuer": "https://other.example.com", "authorization_endpoint": "https://a.example.com/", "token_endpoint": "https://a.example.com/", "jwks_uri": "https://a.example.com/"})
 			}
 		}, "provider_answer_bad"},
 		{"with an endpoint in the clear", func(w *town) func(http.ResponseWriter, *http.Request) {
@@ -225,6 +229,9 @@ func TestProviderMetadata(t *testing.T) {
 			if last := w.last(t); last.text("reason") != row.reason || last.text("client_id") != "travel" {
 				t.Errorf("the audit line is %v", last)
 			}
+			if row.name == "of another issuer" {
+				w.asExample(t)
+			}
 			if n := w.provider.times("/.well-known/openid-configuration"); n != 1 {
 				t.Errorf("people who try again ask the provider %d times within moments", n)
 			}
@@ -245,6 +252,7 @@ func TestProviderIsDown(t *testing.T) {
 	w.provider.Server.Close()
 	p := w.person(t)
 	p.atProvider(t, asking(), "bob").says(t, http.StatusServiceUnavailable, "This did not work", "does not answer", "Try again")
+	w.asExample(t)
 	if last := w.last(t); last.text("reason") != "provider_unavailable" {
 		t.Errorf("the audit line is %v", last)
 	}
@@ -267,6 +275,7 @@ func TestCallbackIsBound(t *testing.T) {
 	begin(other) // has a cookie of its own
 	for _, stranger := range []*person{other, w.person(t)} {
 		stranger.get(t, callback).says(t, http.StatusBadRequest, "This did not work", "took too long")
+		w.asExample(t)
 		if last := w.last(t); last.text("reason") != "login_expired" {
 			t.Errorf("the audit line is %v", last)
 		}

@@ -40,7 +40,7 @@ type Config struct {
 	Origins []string
 	// Proofs is how many DPoP proofs are remembered at once, so that each counts
 	// once; 0 is DefaultProofs, which is enough for 4,000 calls a second and takes
-	// about 25 MB when it is full. Past it requests with a proof are answered 503.
+	// about 30 MB when it is full. Past it requests with a proof are answered 503.
 	Proofs int
 	// Leeway is the clock skew forgiven on exp; 0 is DefaultLeeway, the most is
 	// MaxLeeway. It also widens the 10 s that iat and nbf may be ahead, where it

@@ -45,7 +45,7 @@ which the API verifies by itself.`,
 	}
 	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
 		newExplain(), newInspect(), newWhoami(), newDoctor(),
-		newBundle(), newClient(), newPlan(), newUser(), newKeys(), newRevoke(), newReload(), newAudit(), newProfile(), newVersion())
+		newBundle(), newClient(), newPlan(), newUser(), newKeys(), newRevoke(), newMigrate(), newReload(), newAudit(), newProfile(), newVersion())
 	return root
 }
 

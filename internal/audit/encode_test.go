@@ -57,7 +57,7 @@ var memberOf = map[string]string{
 	"Event": "event", "Outcome": "outcome", "Reason": "reason", "Rule": "rule", "Expected": "expected", "Presented": "presented",
 	"RequestID": "request_id", "Endpoint": "endpoint", "Source": "source", "ClientID": "client_id", "SPIFFEID": "spiffe_id",
 	"TrustDomain": "trust_domain", "Proven": "proven", "AuthMethod": "auth_method", "SVIDDigest": "svid_sha256", "SVIDKeyID": "svid_key_id", "SVIDTokenID": "svid_jti", "Proof": "proof",
-	"BundleSequence": "bundle_sequence", "ProfileLegacyUse": "profile_legacy_use", "GrantType": "grant_type", "Resource": "resource",
+	"BundleSequence": "bundle_sequence", "ProfileLegacyUse": "profile_legacy_use", "Provider": "provider", "GrantType": "grant_type", "Resource": "resource",
 	"Scope": "scope", "Subject": "subject",
 	"PolicyRule": "policy_rule", "GrantID": "grant_id",
 	"FirstUse": "first_use", "FirstUseReason": "first_use_reason", "Template": "template", "TemplateDigest": "template_sha256", "Comment": "comment",

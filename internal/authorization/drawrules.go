@@ -61,7 +61,7 @@ func (s *drawing) found(g Grant, err error, unknown oauth.Reason) oauth.Reason {
 	case errors.Is(err, ErrNotFound):
 		return unknown
 	case err != nil:
-		s.broken = store.Refuse(err)
+		s.broken, s.Cause = store.Refuse(err), err
 		return s.broken.Reason
 	}
 	s.grant = g
@@ -193,11 +193,14 @@ func inForce[S judge.State](of func(S) *drawing) judge.Rule[S] {
 	return judge.Rule[S]{
 		ID: "RT-6", Source: "RFC 9700 4.14.2", What: "the grant is in force, and the workload is not blocked", Needs: factGrant | factTheirs,
 		Judge: func(ctx context.Context, s S) oauth.Reason {
-			d := of(s)
-			if d.grant.Revoked || d.blocked() {
+			switch d := of(s); {
+			case d.grant.Revoked:
 				return oauth.ReasonGrantRevoked
+			case d.blocked():
+				return oauth.ReasonClientBlocked
+			default:
+				return d.revoked(ctx)
 			}
-			return d.revoked(ctx)
 		},
 		Expected: func(S) string { return "a grant in force, and a client that is not blocked" },
 		Presented: func(s S) string {

@@ -30,6 +30,9 @@ const (
 	keptFor = 10 * time.Minute
 	// CodeFor is how long a code can be redeemed (AZ-6).
 	CodeFor = 30 * time.Second
+	// lateFor is how long a code that nobody redeemed is remembered, so that one which
+	// comes late is told from one that never was.
+	lateFor = 10 * time.Minute
 	// maxUser bounds the sub of a person, in bytes.
 	maxUser = 255
 )
@@ -180,7 +183,7 @@ func (a *Requests) Grant(ctx context.Context, r Request, by Subject, scope []str
 	code, now := secret(), a.config.Now()
 	g := Grant{
 		ID: rand.Text(), ClientID: r.clientID, SPIFFEID: r.pushed.SPIFFEID, Key: r.pushed.Key, Subject: by,
-		Scope: slices.Clone(scope), Resource: r.resource, IssuedAt: now, ExpiresAt: now.Add(CodeFor),
+		Scope: slices.Clone(scope), Resource: r.resource, IssuedAt: now, ExpiresAt: now.Add(lateFor),
 		Code: Code{Digest: digestOf(code), RedirectURI: r.redirectURI, Challenge: r.challenge, ExpiresAt: now.Add(CodeFor)},
 	}
 	err = a.config.Records.Create(ctx, g, r.pushed.URI, now)

@@ -259,6 +259,7 @@ var requestRules = []judge.Rule[*asking]{
 		Judge: func(_ context.Context, s *asking) oauth.Reason {
 			if err := s.allow(); err != nil {
 				s.refused = oauth.AsError(err)
+				s.Cause = s.refused.Err
 				return s.refused.Reason
 			}
 			return ""

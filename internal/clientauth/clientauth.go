@@ -103,6 +103,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	method = claim.Method()
 	if client, public := claim.Public(); public {
 		span.Stage(trace.Client)
+		if err := claim.PublicBlocked(); err != nil {
+			return Caller{}, method, err
+		}
 		return Caller{client: client}, method, nil
 	}
 	identity, err := a.verify(ctx, req, claim)

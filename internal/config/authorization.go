@@ -60,6 +60,9 @@ func (c *Config) Codes() bool {
 	return slices.ContainsFunc(c.Clients, func(client Client) bool { return slices.Contains(client.GrantTypes, oauth.GrantAuthorizationCode) })
 }
 
+// Public reports whether the client proves nothing when it asks for something.
+func (c Client) Public() bool { return len(c.Methods) == 1 && c.Methods[0] == oauth.MethodNone }
+
 // public reports whether the table is that of a public client, before anything of it
 // is read: it has no SPIFFE ID.
 func public(t *table) bool {
@@ -111,7 +114,7 @@ func (cr *clientReader) browser(t *table, c *Client) {
 	case !codes && c.RequirePushed:
 		t.r.fault(t.place("require_pushed_authorization_requests"), "%s belongs to the grant type authorization_code, which the client does not have", t.name("require_pushed_authorization_requests"))
 	}
-	if len(c.Methods) == 1 && c.Methods[0] == oauth.MethodNone && slices.Contains(c.GrantTypes, oauth.GrantClientCredentials) {
+	if c.Public() && slices.Contains(c.GrantTypes, oauth.GrantClientCredentials) {
 		t.r.fault(t.place("grant_types"), "a client with method none cannot have the grant type client_credentials (CC-1)")
 	}
 }

@@ -184,7 +184,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	introspector, err := introspection.New(introspection.Config{
-		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Introspects: introspects(cfg),
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: d.ledger.Blocked, Introspects: introspects(cfg),
 	})
 	if err != nil {
 		return nil, err
@@ -248,6 +248,7 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
 	return authorization.NewGrants(authorization.GrantsConfig{
 		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
+		Blocked: d.ledger.Blocked,
 		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
 			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
 			return dead, err
@@ -451,6 +452,9 @@ func (d *Daemon) methods(cfg *config.Config) []oauth.AuthMethod {
 	methods := []oauth.AuthMethod{oauth.MethodJWT}
 	if d.mtlsURL != "" || cfg.PublicClientCertificates {
 		methods = append(methods, oauth.MethodX509)
+	}
+	if slices.ContainsFunc(cfg.Clients, config.Client.Public) {
+		methods = append(methods, oauth.MethodNone)
 	}
 	return methods
 }

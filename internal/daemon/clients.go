@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -108,14 +107,14 @@ func encodeCursor(v any) string {
 	if err != nil { // cannot be: strings and a bool
 		panic(err)
 	}
-	return base64.RawURLEncoding.EncodeToString(b)
+	return hex.EncodeToString(b)
 }
 
 func decodeCursor(s string, into any) error {
 	if s == "" {
 		return nil
 	}
-	b, err := base64.RawURLEncoding.DecodeString(s)
+	b, err := hex.DecodeString(s)
 	if err != nil || json.Unmarshal(b, into) != nil {
 		return errors.New("the place in the list is not one that a list gave")
 	}

@@ -58,6 +58,13 @@ func (l *logged) lines(msg string) (found []map[string]any) {
 	return found
 }
 
+// text is all of it.
+func (l *logged) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
 // A place is a folder with all that a configuration names.
 type place struct {
 	dir       string

@@ -114,7 +114,8 @@ func (p *planner) configured() {
 	for _, c := range p.now.clients.All() {
 		now, next := p.now.client(c.ID()), p.next.client(c.ID())
 		one := compare(now, next)
-		if id, err := spiffeid.FromString(c.Pattern().String()); err == nil && next == nil { // its one workload may still register
+		// One that is called as its workload is may still register.
+		if id, err := spiffeid.FromString(c.ID()); err == nil && next == nil && c.Pattern().String() == c.ID() && len(p.next.clients.Exactly(id)) == 0 {
 			if name, mode := p.next.clients.Template(id); mode == registration.OnFirstUse {
 				one = compare(now, p.next.template(name, id.String()))
 			}

@@ -49,6 +49,23 @@ func TestStartFails(t *testing.T) {
 			}
 			return p.config(t, anywhere)
 		}, "chmod 600"},
+		{"a store that others may read", func(t *testing.T, p *place) *config.Config {
+			p.write(t, "x.db", nil)
+			if err := os.Chmod(p.path("x.db"), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			return p.config(t, anywhere, "audit:", "store: sqlite:x.db\naudit:")
+		}, "chmod 600"},
+		{"a store that is none", func(t *testing.T, p *place) *config.Config {
+			p.write(t, "x.db", []byte(strings.Repeat("something else", 1000)))
+			return p.config(t, anywhere, "audit:", "store: sqlite:x.db\naudit:")
+		}, "x.db: the store is unavailable: file is not a database"},
+		{"keys in the store, and nothing to encrypt them with", func(t *testing.T, p *place) *config.Config {
+			return p.config(t, anywhere, "audit:", "store: sqlite:x.db\nkeys: {in: store}\naudit:")
+		}, "SVIDGATE_KEYS_ENCRYPTION_KEY"},
+		{"keys in the store, and what encrypts them is not there", func(t *testing.T, p *place) *config.Config {
+			return p.config(t, anywhere, "audit:", "store: sqlite:x.db\nkeys: {in: store, encryption_key_file: e}\naudit:")
+		}, "keys.encryption_key_file: open "},
 		{"an audit record of somebody else", func(t *testing.T, p *place) *config.Config {
 			p.write(t, "audit.jsonl", []byte("not ours\n"))
 			return p.config(t, anywhere)

@@ -59,7 +59,7 @@ func NewDecision(line []byte, rules []oauth.RuleInfo, s Situation) (Decision, er
 	}
 	switch {
 	case rec.Reason == "":
-	case !judgedByCredential(rec.Reason), rec.Proven && aboutAToken[rec.Event]:
+	case !judgedByCredential(rec.Reason), rec.Proven && aboutAToken[rec.Event], aboutAPerson[rec.Event]:
 		d.Step = Step{Advice: rec.Reason.Next()}
 	default:
 		about := subject{reason: rec.Reason, rule: rec.Rule, method: rec.Method, spiffeID: rec.SPIFFEID, clientID: rec.ClientID, covering: s.covering(rec.SPIFFEID)}
@@ -92,6 +92,9 @@ func (rec recorded) clock() *Clock {
 // aboutAToken are the events that judge, once their caller is proven, the token that
 // it asks about.
 var aboutAToken = map[string]bool{"introspect": true, "revoke": true}
+
+// aboutAPerson are the events in which no SVID has a say.
+var aboutAPerson = map[string]bool{"login": true, "consent": true, "logout": true}
 
 // judgedByCredential reports whether a reason is about an SVID or its client, so
 // that there is a command that mends it.

@@ -37,7 +37,9 @@ func TestKinds(t *testing.T) {
 		{"the proof of a WIT-SVID", proof(t, holder), WITProof, []string{"audience = " + audience, "issued = 2026-07-01T12:00:00Z (0s ago)", "signature = 64 bytes, not shown"}},
 		{"WIT-SVID and proof", "OAuth-Client-Attestation: " + attestation + "\nOAuth-Client-Attestation-PoP: " + proof(t, holder) + "\n", WITSVID, []string{"bound to = key EC P-256, thumbprint ", "Proof claims", "Proof header", "typ = oauth-client-attestation-pop+jwt"}},
 		{"access token", accessToken(t), AccessToken, []string{"client = billing", "scope = read", "issued = 2026-07-01T11:59:00Z (1m ago)", "expires = 2026-07-01T12:04:00Z (in 4m)", "bound to = certificate bwcK0esc"}},
-		{"access token bound to a key", accessToken(t, func(_, c map[string]any) { c["cnf"] = map[string]any{"jkt": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"} }), AccessToken, []string{"bound to = DPoP key bwcK0esc"}},
+		{"access token bound to a key", accessToken(t, func(_, c map[string]any) {
+			c["cnf"] = map[string]any{"jkt": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}
+		}), AccessToken, []string{"bound to = DPoP key bwcK0esc"}},
 		{"token response", `{"access_token":"` + accessToken(t) + `","token_type":"Bearer"}`, AccessToken, []string{"token response"}},
 		{"X.509-SVID", string(s.ChainPEM()), X509SVID, []string{"Certificate 1 of 2", "SPIFFE ID = spiffe://example.org/billing", "key usage = digitalSignature", "x5t#S256 = " + Thumbprint(s.Leaf().Raw), "not after = 2026-07-01T13:00:00Z (in 1h)"}},
 		{"X.509-SVID in DER", string(s.ChainDER()), X509SVID, []string{"Certificate 2 of 2"}},

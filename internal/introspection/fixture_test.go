@@ -44,12 +44,13 @@ type scene struct {
 	in      *introspection.Introspector
 	grants  *authorization.Grants
 	records authorization.Records
+	blocked map[string]bool // clients and workloads
 	callers map[string]clientauth.Caller
 }
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
-	s := &scene{World: testidentity.New(t), callers: map[string]clientauth.Caller{}}
+	s := &scene{World: testidentity.New(t), callers: map[string]clientauth.Caller{}, blocked: map[string]bool{}}
 	var err error
 	if s.ring, err = keys.Open(keys.Config{File: filepath.Join(t.TempDir(), "keys.json"), Now: s.Clock.Now}); err != nil {
 		t.Fatal(err)
@@ -86,7 +87,7 @@ func (s *scene) use(t testing.TB, r introspection.Revocations) {
 	t.Helper()
 	var err error
 	s.in, err = introspection.New(introspection.Config{
-		Tokens: s.tokens, Revocations: r, Grants: s.grants,
+		Tokens: s.tokens, Revocations: r, Grants: s.grants, Blocked: func(client string, id spiffeid.ID) bool { return s.blocked[client] || s.blocked[id.String()] },
 		Introspects: map[string][]string{apiA: {api}, apiB: {books}},
 	})
 	if err != nil {

@@ -290,3 +290,31 @@ func FuzzIntrospect(f *testing.F) {
 		}
 	})
 }
+
+// RU-8: while a client or a workload is blocked its tokens are inactive, its refresh
+// tokens too; those of others are not.
+func TestBlocked(t *testing.T) {
+	s := newScene(t)
+	token, refresh := s.token(t), s.granted(t, "g1")
+	person := s.token(t, claim("sub", "alice"), claim("act", map[string]any{"sub": billing}), claim("client_id", "app"))
+	public := s.token(t, claim("sub", "alice"), claim("client_id", "app"))
+	for _, row := range []struct {
+		blocked string
+		token   string
+		dead    bool
+	}{
+		{billing, token, true}, {billing, person, true}, {billing, public, false}, {"app", person, true}, {"app", public, true}, {"app", token, false},
+		{"spiffe://example.org/other", token, false},
+	} {
+		s.active(t, apiA, row.token)
+		s.blocked[row.blocked] = true
+		if row.dead {
+			s.inactive(t, apiA, row.token, oauth.ReasonClientBlocked, "RU-8")
+		} else {
+			s.active(t, apiA, row.token)
+		}
+		delete(s.blocked, row.blocked)
+	}
+	s.blocked[billing] = true
+	s.inactive(t, billing, refresh, oauth.ReasonClientBlocked, "RU-8")
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/judge"
@@ -28,6 +30,9 @@ type Config struct {
 	Tokens      *Tokens
 	Revocations Revocations
 	Grants      Grants
+	// Blocked reports whether a client, or a workload of it, may get nothing; the zero
+	// ID is no workload.
+	Blocked func(clientID string, id spiffeid.ID) bool
 	// Introspects are the resources whose tokens each client may ask about, by
 	// client_id. A client that is not in it may ask about no access token.
 	Introspects map[string][]string
@@ -39,15 +44,16 @@ type Introspector struct {
 	tokens      *Tokens
 	revocations Revocations
 	grants      Grants
+	blocked     func(clientID string, id spiffeid.ID) bool
 	introspects map[string][]string
 }
 
 // New makes an Introspector.
 func New(c Config) (*Introspector, error) {
-	if c.Tokens == nil || c.Revocations == nil || c.Grants == nil {
+	if c.Tokens == nil || c.Revocations == nil || c.Grants == nil || c.Blocked == nil {
 		return nil, errors.New("introspection: the configuration is not complete")
 	}
-	return &Introspector{c.Tokens, c.Revocations, c.Grants, c.Introspects}, nil
+	return &Introspector{c.Tokens, c.Revocations, c.Grants, c.Blocked, c.Introspects}, nil
 }
 
 // An Answer is what a client is told of a token. Only an Introspector makes an

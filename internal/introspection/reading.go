@@ -8,6 +8,7 @@ import (
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/internal/strictjson"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 // A reading is what a token says of itself. It judges nothing, depends on nothing
@@ -16,14 +17,14 @@ type reading struct {
 	typ, alg, kid string
 	crit          bool
 
-	issuer              string
-	expires, notBefore  time.Time // zero when missing or none
-	early               bool      // nbf is there
-	audience            []string
-	about               revocation.Token
-	subject, scope, cnf string
-	grant               string // grant_id
-	answer              []byte // see appendAnswer; only of a token whose signature is good
+	issuer             string
+	expires, notBefore time.Time // zero when missing or none
+	early              bool      // nbf is there
+	audience           []string
+	about              revocation.Token
+	subject, scope     string
+	grant              string // grant_id
+	answer             []byte // see appendAnswer; only of a token whose signature is good
 }
 
 func read(jws *jose.Compact) *reading {
@@ -112,8 +113,8 @@ func tokenType(jws *jose.Compact) string {
 	cnf, _ := jws.Payload.Get("cnf")
 	if members, err := cnf.Object(); err == nil {
 		if _, ok := members.Get("jkt"); ok {
-			return "DPoP"
+			return oauth.TokenTypeDPoP
 		}
 	}
-	return "Bearer"
+	return oauth.TokenTypeBearer
 }

@@ -63,7 +63,7 @@ var usable = judge.Rule[*attempt]{
 	Presented: func(s *attempt) string { return "another one, or one that has ended, of grant " + shown(s.refresh.ID) },
 }
 
-var introspectingRefresh = []judge.Rule[*attempt]{theirs("IN-6", "RFC 7662 4"), usable, notRevoked}
+var introspectingRefresh = []judge.Rule[*attempt]{theirs("IN-6", "RFC 7662 4"), usable, notRevoked, notBlocked}
 
 // revokingRefresh asks first whether the token is dead, so that a client learns nothing
 // of what was another's. One that its own client replaced, and of which the answer may

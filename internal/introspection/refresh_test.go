@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/revocation"
@@ -136,7 +138,7 @@ func (dumb) ByRefreshToken(context.Context, string) (authorization.Grant, bool, 
 func TestGrantIsUnknown(t *testing.T) {
 	s := newScene(t)
 	refresh := s.granted(t, "g1")
-	in, err := introspection.New(introspection.Config{Tokens: s.tokens, Revocations: s.list, Grants: dumb{}, Introspects: map[string][]string{apiA: {api}}})
+	in, err := introspection.New(introspection.Config{Tokens: s.tokens, Revocations: s.list, Grants: dumb{}, Blocked: func(string, spiffeid.ID) bool { return false }, Introspects: map[string][]string{apiA: {api}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/judge"
@@ -193,6 +195,7 @@ var asked = []judge.Rule[*attempt]{
 		Presented: func(s *attempt) string { return "aud " + listed(s.said.audience) },
 	},
 	notRevoked,
+	notBlocked,
 	{
 		ID: "RV-3", Source: "RFC 7009 2.1", What: "the grant that the token was issued under is in force", Needs: factYours,
 		Judge: func(ctx context.Context, s *attempt) oauth.Reason {
@@ -251,6 +254,24 @@ var notRevoked = judge.Rule[*attempt]{
 		}
 		return s.why
 	},
+}
+
+var notBlocked = judge.Rule[*attempt]{
+	ID: "RU-8", Source: "WUC 3.1.2, 3.5.1", What: "neither the client nor its workload is blocked", Needs: factYours,
+	Judge: func(_ context.Context, s *attempt) oauth.Reason {
+		about := s.about()
+		if s.in.blocked(about.ClientID, spiffeid.ID{}) {
+			return oauth.ReasonClientBlocked
+		}
+		for _, id := range about.SPIFFEIDs {
+			if s.in.blocked(about.ClientID, id) {
+				return oauth.ReasonClientBlocked
+			}
+		}
+		return ""
+	},
+	Expected:  func(*attempt) string { return "a client and a SPIFFE ID that nobody blocked" },
+	Presented: func(s *attempt) string { return "client " + shown(s.about().ClientID) + ", jti " + shown(s.about().ID) },
 }
 
 func shown(s string) string {

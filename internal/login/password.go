@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"unicode/utf8"
 
@@ -27,8 +28,8 @@ const (
 	MinPassword = 12
 	MaxPassword = 1024
 
-	// hashesAtOnce bounds the memory that passwords take, at 19 MiB each.
-	hashesAtOnce = 2
+	// mostHashes bounds the memory that passwords take at once, at 19 MiB each.
+	mostHashes = 4
 	// hashesWaiting bounds how many sign-ins wait for their turn.
 	hashesWaiting = 64
 )
@@ -36,10 +37,11 @@ const (
 // errBusy is for a sign-in that found too many before it.
 var errBusy = errors.New("too many passwords are being checked")
 
-// turns are those of all passwords of the process.
+// turns are those of all passwords of the process: a quarter of the processors, so
+// that whoever tries many takes little from workloads.
 var (
-	turns   = make(chan struct{}, hashesAtOnce)
-	waiting = make(chan struct{}, hashesAtOnce+hashesWaiting)
+	turns   = make(chan struct{}, min(mostHashes, max(1, runtime.GOMAXPROCS(0)/4)))
+	waiting = make(chan struct{}, cap(turns)+hashesWaiting)
 )
 
 // CheckPassword says what is wrong with a password that somebody chose.

@@ -176,6 +176,7 @@ type Consent struct {
 	Request  string
 	Person   string // which session the page was made for
 	Leads    string // where the answer leads
+	Again    bool   // the answer is not remembered
 	Problem  string
 }
 

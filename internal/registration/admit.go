@@ -121,6 +121,20 @@ func (c Claim) Admit(ctx context.Context, client Client, identity svidgate.Ident
 	return client, admission, nil
 }
 
+// PublicBlocked refuses a public client that an operator blocked: it has no workload
+// that would be associated. The error is an *oauth.Error.
+func (c Claim) PublicBlocked() error {
+	if c.registry.ledger == nil {
+		return nil
+	}
+	a := &association{claim: c, client: c.client}
+	a.Facts = factID | factRecords // the zero ID is blocked for nobody
+	if e := judge.FirstRefusal(context.Background(), blockRules, a); e != nil {
+		return e
+	}
+	return nil
+}
+
 // Withdraw takes back what Admit made just now, because it could not be recorded.
 func (c Claim) Withdraw(ctx context.Context, a Admission) error {
 	return c.registry.ledger.withdraw(ctx, a.Record)

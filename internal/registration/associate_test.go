@@ -112,6 +112,7 @@ func TestClaim(t *testing.T) {
 		registration.Metadata{ClientID: "jwt", SPIFFEID: pattern(t, billing), AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}},
 		registration.Metadata{ClientID: "x509", SPIFFEID: pattern(t, billing), AuthMethods: []oauth.AuthMethod{oauth.MethodX509}},
 		registration.Metadata{ClientID: "wit", SPIFFEID: pattern(t, billing), AuthMethods: []oauth.AuthMethod{oauth.MethodWIT}},
+		registration.Metadata{ClientID: "public", AuthMethods: []oauth.AuthMethod{oauth.MethodNone}},
 		registration.Metadata{ClientID: "both", SPIFFEID: pattern(t, billing), AuthMethods: []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509}},
 	)
 	token := w.JWT(t, billing)
@@ -162,6 +163,12 @@ func TestClaim(t *testing.T) {
 		{"CA-7 WIT-SVID, registered for assertions", attested("jwt"), oauth.MethodWIT, notAllowed},
 		{"CA-7 assertion, registered for WIT-SVIDs", assertion("wit"), oauth.MethodJWT, notAllowed},
 		{"CW-6 WIT-SVID without client_id", attested(""), oauth.MethodWIT, want{oauth.InvalidRequest, oauth.ReasonClientIDMissing, "CW-6"}},
+		{"TK-2 nothing, of a public client", plain("public"), oauth.MethodNone, accepted},
+		{"TK-2 assertion, of a public client", assertion("public"), oauth.MethodJWT, notAllowed},
+		{"TK-2 certificate, of a public client", mutual("public"), "", notAllowed},
+		{"TK-2 WIT-SVID, of a public client", attested("public"), oauth.MethodWIT, notAllowed},
+		{"TK-2 secret, of a public client", testidentity.Request(t, testidentity.With(testidentity.Certificate("public"), "client_secret", "x"), nil), "", notAllowed},
+		{"CA-13 a public client in another case", plain("PUBLIC"), "", unknown},
 		{"CA-2 WIT-SVID with an unknown client_id", attested("nobody"), "", unknown},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -169,6 +176,9 @@ func TestClaim(t *testing.T) {
 			check(t, err, row.want)
 			if claim.Method() != row.method {
 				t.Errorf("the method is %q, want %q", claim.Method(), row.method)
+			}
+			if client, public := claim.Public(); public != (err == nil && row.method == oauth.MethodNone) || public != client.Public() {
+				t.Errorf("TK-2 the claim is of the public client %q", client.ID())
 			}
 		})
 	}

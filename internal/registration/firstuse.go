@@ -142,12 +142,6 @@ func (r *Registry) mayBeNew(clientID string) bool {
 	return err == nil && id.String() == clientID && r.firstUse[id.TrustDomain()] != nil
 }
 
-// A candidate is a proven workload on its way to be a client by first use.
-type candidate struct {
-	domain   *FirstUse
-	template *Template
-}
-
 // The facts that the rules of first use build on.
 const (
 	factNew     judge.Fact = 1 << (iota + 8) // no client of the configuration is asked for, and first use is on

@@ -219,12 +219,35 @@ func TestFirstUseByCertificate(t *testing.T) {
 	if !slices.Equal(client.Methods(), []oauth.AuthMethod{oauth.MethodJWT}) {
 		t.Errorf("one that has shown no key is held to %v", client.Methods())
 	}
-	client, _, err = f.byX509(t, job+"-jwt", job+"-jwt")
+	_, _, err = f.byX509(t, job+"-jwt", job+"-jwt")
 	testidentity.Want{}.Check(t, err)
 	client, _, err = f.byJWT(t, "", job+"-jwt")
 	testidentity.Want{}.Check(t, err)
 	if len(client.Methods()) != 2 {
 		t.Errorf("CC-5 it shed its key: %v", client.Methods())
+	}
+}
+
+// TestFirstUseByWITSVID: the third kind of SVID registers as the others do, where the
+// template has it.
+func TestFirstUseByWITSVID(t *testing.T) {
+	ask := func(f *fleet) (registration.Client, error) {
+		attestation, holder := f.WIT(t, job)
+		claim, err := f.clients.Claim(testidentity.Request(t, testidentity.Certificate(job), nil, testidentity.Attested(attestation, f.Proof(t, holder))...))
+		if err != nil {
+			return registration.Client{}, err
+		}
+		client, _, err := admitted(t, claim, f.ProvenByWIT(t, job))
+		return client, err
+	}
+	_, err := ask(newFleet(t, nil))
+	refused(oauth.ReasonMethodNotAllowed, "RU-3").Check(t, err)
+	client, err := ask(newFleet(t, func(d *registration.FirstUse) {
+		d.Templates[1].Methods = []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodWIT}
+	}))
+	testidentity.Want{}.Check(t, err)
+	if client.ID() != job || !slices.Equal(client.Methods(), []oauth.AuthMethod{oauth.MethodWIT}) {
+		t.Errorf("RF-2 it is %s, held to %v", client.ID(), client.Methods())
 	}
 }
 
@@ -712,4 +735,20 @@ func testRegistry(t testing.TB) *registration.Registry {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// TestBlockedPublicClient: a client that proves nothing can be blocked, too.
+func TestBlockedPublicClient(t *testing.T) {
+	f := newFleet(t, nil, registration.Metadata{ClientID: "app", AuthMethods: []oauth.AuthMethod{oauth.MethodNone}, RedirectURIs: []string{"https://app.example.com/"}})
+	claim, err := f.clients.Claim(testidentity.Request(t, testidentity.Certificate("app"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := claim.PublicBlocked(); err != nil {
+		t.Errorf("it is not blocked: %v", err)
+	}
+	if err := f.ledger.Block(t.Context(), registration.Block{Subject: "app"}); err != nil {
+		t.Fatal(err)
+	}
+	refused(oauth.ReasonClientBlocked, "RU-8").Check(t, claim.PublicBlocked())
 }

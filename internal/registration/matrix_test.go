@@ -207,6 +207,7 @@ func TestProfileOfAClaim(t *testing.T) {
 func TestRegistryFaults(t *testing.T) {
 	w := testidentity.New(t)
 	jwt := []oauth.AuthMethod{oauth.MethodJWT}
+	none := []oauth.AuthMethod{oauth.MethodNone}
 	sound := registration.Metadata{ClientID: billing, AuthMethods: jwt}
 	for _, row := range []struct {
 		name    string
@@ -222,6 +223,12 @@ func TestRegistryFaults(t *testing.T) {
 		{"CA-9 an empty client_id", []registration.Metadata{{SPIFFEID: pattern(t, billing), AuthMethods: jwt}}, 1},
 		{"CA-9 a client_id twice", []registration.Metadata{sound, sound}, 1},
 		{"CA-10 a SPIFFE ID twice", []registration.Metadata{sound, {ClientID: "b", SPIFFEID: pattern(t, billing), AuthMethods: jwt}}, 0},
+		{"CC-3 a public client", []registration.Metadata{{ClientID: "phone", AuthMethods: none}}, 0},
+		{"CC-3 a public client with a workload's name", []registration.Metadata{{ClientID: billing, AuthMethods: none}}, 1},
+		{"CC-3 a public client with a SPIFFE ID", []registration.Metadata{{ClientID: "phone", SPIFFEID: pattern(t, billing), AuthMethods: none}}, 1},
+		{"CA-7 a public client with another method", []registration.Metadata{{ClientID: "phone", AuthMethods: append(none, oauth.MethodJWT)}}, 1},
+		{"RD-4 a redirect URI", []registration.Metadata{{ClientID: "phone", AuthMethods: none, RedirectURIs: []string{"https://app.example.com/cb"}}}, 0},
+		{"RD-4 redirect URIs that are none", []registration.Metadata{{ClientID: "phone", AuthMethods: none, RedirectURIs: []string{"http://app.example.com/cb", "javascript:alert(1)"}}}, 2},
 		{"every fault at once", []registration.Metadata{{ClientID: "x", AuthMethods: jwt}, {ClientID: "spiffe://example.org/a"}, sound, sound}, 3},
 	} {
 		t.Run(row.name, func(t *testing.T) {

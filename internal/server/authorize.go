@@ -70,7 +70,7 @@ func (s *Server) proceed(ctx context.Context, v *visit, request authorization.Re
 	}
 	p, err := s.pages.Consent(page.Consent{
 		Client: clientOf(request), Resource: request.Resource(), Title: s.config.Descriptions[request.Resource()].Title, Scope: s.described(request),
-		User: v.session.Name, Subject: v.session.Subject, Request: kept, Person: v.person(), Leads: leads(request.RedirectURI()),
+		User: v.session.Name, Subject: v.session.Subject, Request: kept, Person: v.person(), Leads: leads(request.RedirectURI()), Again: !proven(request),
 	})
 	return show(v, http.StatusOK, p, err)
 }

@@ -140,7 +140,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 	}
 	s.records = kept.Authorizations()
 	introspector, err := introspection.New(introspection.Config{
-		Tokens: introspection.NewTokens(testidentity.Issuer, ring, s.Clock.Now), Revocations: s.revocations, Grants: granted,
+		Tokens: introspection.NewTokens(testidentity.Issuer, ring, s.Clock.Now), Revocations: s.revocations, Grants: granted, Blocked: func(string, spiffeid.ID) bool { return false },
 		Introspects: map[string][]string{orders: {api}},
 	})
 	if err != nil {

@@ -273,7 +273,7 @@ func TestStoreGone(t *testing.T) {
 		}
 		c.Revocations = list
 		if c.Introspector, err = introspection.New(introspection.Config{
-			Tokens: introspection.NewTokens(c.Issuer, c.Keys, c.Now), Revocations: list, Grants: c.Granted, Introspects: map[string][]string{orders: {api}},
+			Tokens: introspection.NewTokens(c.Issuer, c.Keys, c.Now), Revocations: list, Grants: c.Granted, Blocked: func(string, spiffeid.ID) bool { return false }, Introspects: map[string][]string{orders: {api}},
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,10 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 	if wit { // MD-4; not attest_jwt_client_auth, which is another method (MD-5)
 		methods = append(methods, oauth.MethodWIT)
 	}
+	codes := s.peopleSignIn() // else nobody comes by a code
+	if !codes {
+		methods = slices.DeleteFunc(methods, func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
+	}
 	m := oauth.Metadata{
 		Issuer:                            c.Issuer,
 		TokenEndpoint:                     base + oauth.PathToken,
@@ -27,8 +31,13 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		GrantTypesSupported:               c.Grants.Types(),
 		TokenEndpointAuthMethodsSupported: methods,
 	}
+	if !codes {
+		m.GrantTypesSupported = slices.DeleteFunc(slices.Clone(m.GrantTypesSupported), func(g oauth.GrantType) bool {
+			return g == oauth.GrantAuthorizationCode || g == oauth.GrantRefreshToken
+		})
+	}
 	endpoints := map[string]string{"token_endpoint": oauth.PathToken}
-	if c.Requests != nil {
+	if codes {
 		m.PushedAuthorizationRequestEndpoint = base + oauth.PathPAR
 		endpoints["pushed_authorization_request_endpoint"] = oauth.PathPAR
 		m.RequirePushedAuthorizationRequests = c.Requests.RequiresPushed()    // PA-6
@@ -36,15 +45,13 @@ func (s *Server) makeMetadata(wit bool) ([]byte, error) {
 		m.AuthorizationResponseIssParameter = true                            // IS-1
 		m.RequestURIParameterSupported = new(bool)                            // JR-3
 		m.ResponseTypesSupported = []string{oauth.ResponseTypeCode}
+		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
 	if len(methods) > 0 { // nobody can call them otherwise
 		m.IntrospectionEndpoint, m.RevocationEndpoint = base+oauth.PathIntrospect, base+oauth.PathRevoke
 		endpoints["introspection_endpoint"], endpoints["revocation_endpoint"] = oauth.PathIntrospect, oauth.PathRevoke
 		m.RevocationEndpointAuthMethodsSupported = methods
 		m.IntrospectionEndpointAuthMethodsSupported = slices.DeleteFunc(slices.Clone(methods), func(m oauth.AuthMethod) bool { return m == oauth.MethodNone })
-	}
-	if s.peopleSignIn() {
-		m.AuthorizationEndpoint = base + oauth.PathAuthorize
 	}
 	if slices.Contains(c.Methods, oauth.MethodJWT) { // CJ-14
 		for _, alg := range jose.SVIDAlgorithms {

@@ -109,7 +109,7 @@ var labelValues = map[string][]string{
 	"binding": {"bearer", "x5t#S256", "jkt"}, "grant": {"client_credentials", "authorization_code", "refresh_token"}, "method": {"spiffe_jwt", "spiffe_x509", "spiffe_wit", "none", "GET", "HEAD", "POST", "other"},
 	"endpoint": {"token", "par"}, "result": {"remembered", "verified"}, "trust_domain": {"", "other", "example.org", "not-ready.test"}, "rule": {"CJ-7", "CJ-10"},
 	"route": {"/token", "/par", "/introspect", "/revoke", "/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "other"},
-	"table": {"documents", "grants", "pushed_requests", "revocations", "client_archive", "client_blocks", "client_changes", "client_counts", "client_records"}, "kind": {"jti", "client", "spiffe_id", "spiffe_id_prefix", "trust_domain", "kid"},
+	"table": {"documents", "grants", "pushed_requests", "revocations", "client_archive", "client_blocks", "client_changes", "client_counts", "client_records", "login_attempts", "login_consents", "login_sessions", "login_tries", "login_users"}, "kind": {"jti", "client", "spiffe_id", "spiffe_id_prefix", "trust_domain", "kid"},
 	"use": {"x509-svid", "jwt-svid", "wit-svid"}, "alg": {"ES256"}, "state": {"pending", "active", "retiring", "observed", "member"},
 	"outcome": {"renewed", "unchanged", "failed", "limited", "registered", "pending", "would_register", "would_refuse"}, "code": {"200", "400", "401", "404", "405", "413", "429", "500", "503"},
 }

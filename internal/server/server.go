@@ -104,6 +104,7 @@ type Server struct {
 	metrics    *metrics
 	metadata   struct{ plain, wit []byte } // without and with spiffe_wit
 	pages      *page.Pages
+	begun      *ratelimit.Limiter[netip.Addr] // sign-ins at providers
 	sameOrigin *http.CrossOriginProtection
 	stopping   *atomic.Bool // shared with the servers before and after this one
 }
@@ -120,6 +121,11 @@ func New(c Config, previous *Server) (*Server, error) {
 		s.metrics, s.failures, s.requests, s.stopping = previous.metrics, previous.failures, previous.requests, previous.stopping
 	} else {
 		s.metrics, s.stopping = newMetrics(&c), new(atomic.Bool)
+	}
+	if previous != nil {
+		s.begun = previous.begun
+	} else {
+		s.begun = ratelimit.New[netip.Addr](begunPerSource, c.Now)
 	}
 	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
 		s.failures = ratelimit.New[netip.Addr](c.FailuresPerSource, c.Now)

@@ -15,6 +15,10 @@ import (
 // browserSeconds is how long a browser may take to come back from a provider.
 const browserSeconds = int(login.AttemptMost / 1e9)
 
+// begunPerSource is how many sign-ins at providers one address may begin in a second,
+// so that none can use up all that are kept (GL-16).
+const begunPerSource = 5
+
 // showSignIn shows the page on which somebody says who they are.
 func (s *Server) showSignIn(v *visit, status int, request *authorization.Request, p page.SignIn) error {
 	if request != nil {
@@ -124,6 +128,10 @@ func (s *Server) toProvider(ctx context.Context, v *visit) error {
 			return s.faulty(ctx, v, err)
 		}
 		v.rec.event.ClientID = request.ClientID()
+	}
+	if !s.begun.Take(sourceKey(v.rec.source)) {
+		wait, _ := s.begun.Spent(sourceKey(v.rec.source))
+		return tooMany("sign-ins begun per source", v.rec.source.String(), wait)
 	}
 	browser, ok := login.ReadSecret(cookieOf(v.r, browserCookie)) // one for all tabs
 	if !ok {

@@ -53,7 +53,6 @@ func (s *Server) Readiness(listeners map[string]string) Readiness {
 	case s.config.Audit.Healthy() != nil:
 		err = oauth.ReasonAuditUnavailable
 	case err != nil:
-		s.config.Log.Warn("the store is not ready", "error", err.Error())
 		err = oauth.ReasonStoreUnavailable
 	case s.config.Keys.Signer().KeyID == "":
 		err = errors.New("no signing key")

@@ -241,3 +241,27 @@ func TestMetadataFollowsBundles(t *testing.T) {
 		}
 	}
 }
+
+// CA-11, AK-10: a WIT-SVID authenticates at every endpoint, and a proof that was used
+// at one is used at all.
+func TestOneProofAtEveryEndpoint(t *testing.T) {
+	s := newSite(t)
+	attestation, holder := s.WIT(t, edge)
+	at := func(path, proof string) *httptest.ResponseRecorder {
+		return post(s.server.Public(), testidentity.With(testidentity.Certificate(edge), "token", "unknown"), nil, attested(attestation, proof), func(r *http.Request) {
+			r.URL.Path = path
+		})
+	}
+	paths := []string{oauth.PathToken, oauth.PathRevoke}
+	for _, first := range paths {
+		for _, second := range paths {
+			proof := s.Proof(t, holder)
+			if w := at(first, proof); w.Code != http.StatusOK {
+				t.Errorf("CA-11 %s: %d %s", first, w.Code, w.Body)
+			}
+			if w := at(second, proof); w.Code != http.StatusUnauthorized {
+				t.Errorf("AK-10 used at %s, then at %s: %d", first, second, w.Code)
+			}
+		}
+	}
+}

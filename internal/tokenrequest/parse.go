@@ -25,6 +25,7 @@ var protocolParameters = []string{
 	"code", "redirect_uri", "code_verifier", "refresh_token", "token", "token_type_hint", "device_code",
 	"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type",
 	"assertion", "username", "password", "request", "request_uri",
+	"response_type", "state", "code_challenge", "code_challenge_method",
 }
 
 // repeatable parameters may appear more than once (GL-4).

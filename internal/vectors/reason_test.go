@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/jose"
@@ -33,6 +35,9 @@ var elsewhere = []oauth.Reason{
 	oauth.ReasonRedirectURIMismatch, oauth.ReasonResponseTypeUnsupported, oauth.ReasonCodeChallengeBad, oauth.ReasonRequestURIUnknown, oauth.ReasonPARRequired,
 	oauth.ReasonCodeUnknown, oauth.ReasonCodeExpired, oauth.ReasonCodeReused, oauth.ReasonCodeVerifierBad,
 	oauth.ReasonRefreshTokenUnknown, oauth.ReasonRefreshTokenExpired, oauth.ReasonRefreshTokenReused, oauth.ReasonGrantNotYours, oauth.ReasonGrantRevoked,
+	// And these because there is a person in them: e2e has the test.
+	oauth.ReasonPasswordWrong, oauth.ReasonLoginExpired, oauth.ReasonCrossOrigin, oauth.ReasonProviderUnavailable, oauth.ReasonProviderAnswerBad,
+	oauth.ReasonProviderRefused, oauth.ReasonIDTokenBad, oauth.ReasonUserNotAllowed, oauth.ReasonConsentDenied,
 }
 
 // The examples of docs/reason-codes.md are what the rules say: each is the refusal
@@ -121,7 +126,7 @@ func notActive(t *testing.T) []error {
 	}
 	ask := func(may string) error {
 		in, err := introspection.New(introspection.Config{
-			Tokens: introspection.NewTokens(testidentity.Issuer, ring, w.Clock.Now), Revocations: list, Grants: granted, Introspects: map[string][]string{billing: {may}},
+			Tokens: introspection.NewTokens(testidentity.Issuer, ring, w.Clock.Now), Revocations: list, Grants: granted, Blocked: func(string, spiffeid.ID) bool { return false }, Introspects: map[string][]string{billing: {may}},
 		})
 		if err != nil {
 			t.Fatal(err)

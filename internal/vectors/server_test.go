@@ -174,7 +174,7 @@ func (f *file) server(t testing.TB, c serverContext) (s *server.Server, refusals
 		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: 24 * time.Hour},
 	})
 	fatal(err)
-	introspector, err := introspection.New(introspection.Config{Tokens: introspection.NewTokens(c.Issuer, ring, now), Revocations: noneRevoked(), Grants: granted})
+	introspector, err := introspection.New(introspection.Config{Tokens: introspection.NewTokens(c.Issuer, ring, now), Revocations: noneRevoked(), Grants: granted, Blocked: func(string, spiffeid.ID) bool { return false }})
 	fatal(err)
 	refusals = &expectation{}
 	authenticator := &clientauth.Authenticator{

@@ -25,6 +25,7 @@ func (s *Store) Check(ctx context.Context) error {
 		s.probe = p
 		go func() {
 			p.err = s.look()
+			s.tell(p.err)
 			s.probing.Lock()
 			s.probe = nil
 			s.probing.Unlock()
@@ -37,6 +38,17 @@ func (s *Store) Check(ctx context.Context) error {
 		return p.err
 	case <-ctx.Done():
 		return fmt.Errorf("store: %w: it does not answer: %w", store.ErrUnavailable, ctx.Err())
+	}
+}
+
+// tell logs that readiness has come or gone.
+func (s *Store) tell(err error) {
+	if was := s.figures.unready.Swap(err != nil); was != (err != nil) {
+		if err != nil {
+			s.config.Log.Error("the store is not ready", "error", err.Error())
+		} else {
+			s.config.Log.Info("the store is ready again")
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/svidgate/svidgate/internal/store"
@@ -159,27 +160,73 @@ func TestContextOfAUnit(t *testing.T) {
 	}
 }
 
+// Nobody waits longer than five seconds for a turn, with whatever context; what has
+// begun by then is finished.
+func TestNobodyWaitsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t, Config{Address: "memory:"})
+		start := time.Now()
+		hold := make(chan struct{})
+		begun := make(chan error, 1)
+		go func() {
+			begun <- s.write(context.Background(), func(w *writing) error { <-hold; return insert("begun", 1)(w) })
+		}()
+		synctest.Wait()
+		if err := s.write(context.Background(), insert("late", 1)); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("the error is %v", err)
+		}
+		if waited := time.Since(start); waited != patience {
+			t.Errorf("it waited %v", waited)
+		}
+		time.Sleep(time.Minute)
+		close(hold)
+		if err := <-begun; err != nil {
+			t.Error(err)
+		}
+		if got := things(t, s); got != "begun=1" {
+			t.Errorf("there is %s", got)
+		}
+		var held sync.WaitGroup
+		hold = make(chan struct{})
+		for range readers {
+			held.Go(func() { s.read(context.Background(), func(*reading) error { <-hold; return nil }) })
+		}
+		synctest.Wait()
+		start = time.Now()
+		if err := s.read(context.Background(), func(*reading) error { return nil }); !errors.Is(err, store.ErrUnavailable) || time.Since(start) != patience {
+			t.Errorf("after %v the error is %v", time.Since(start), err)
+		}
+		close(hold)
+		held.Wait()
+		if got := things(t, s); got != "begun=1" {
+			t.Errorf("there is %s", got)
+		}
+		s.Close()
+	})
+}
+
 // A queue that is full answers at once.
 func TestQueueIsBounded(t *testing.T) {
-	s := opened(t, Config{Address: "memory:"})
-	goOn := stopped(s)
-	var waiting sync.WaitGroup
-	for i := range maxQueue {
-		waiting.Go(func() {
-			if err := s.write(context.Background(), insert(fmt.Sprint(i), 1)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for len(s.queue) < maxQueue {
-		time.Sleep(time.Millisecond)
-	}
-	if err := s.write(t.Context(), insert("more", 1)); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("the error is %v", err)
-	}
-	goOn()
-	waiting.Wait()
-	do(t, s, insert("more", 1))
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t, Config{Address: "memory:"})
+		goOn := stopped(s)
+		var waiting sync.WaitGroup
+		for i := range maxQueue {
+			waiting.Go(func() {
+				if err := s.write(context.Background(), insert(fmt.Sprint(i), 1)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if err := s.write(t.Context(), insert("more", 1)); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("the error is %v", err)
+		}
+		goOn()
+		waiting.Wait()
+		do(t, s, insert("more", 1))
+		s.Close()
+	})
 }
 
 // What was accepted before Close is there after it; what comes later is refused.
@@ -212,6 +259,19 @@ func TestCloseAndOpenAgain(t *testing.T) {
 	}
 	if got := things(t, opened(t, Config{Address: address})); got != "accepted=1" {
 		t.Errorf("there is %s", got)
+	}
+}
+
+// A time keeps its microsecond, and is never later than it was.
+func TestStamp(t *testing.T) {
+	for _, row := range []struct{ in, want time.Time }{
+		{time.Time{}, time.Time{}},
+		{time.Date(2026, 7, 1, 12, 0, 0, 1999, time.UTC), time.Date(2026, 7, 1, 12, 0, 0, 1000, time.UTC)},
+		{time.Date(2026, 7, 1, 12, 0, 0, 0, time.FixedZone("", 3600)), time.Date(2026, 7, 1, 11, 0, 0, 0, time.UTC)},
+	} {
+		if got := when(stamp(row.in)); got != row.want {
+			t.Errorf("%v becomes %v", row.in, got)
+		}
 	}
 }
 

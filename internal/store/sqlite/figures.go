@@ -19,6 +19,7 @@ const countEvery = time.Minute
 // figures are what is told of the store.
 type figures struct {
 	failing    atomic.Bool // the last commit failed
+	unready    atomic.Bool // the last look found it so
 	commits    prometheus.Histogram
 	units      prometheus.Histogram
 	overflowed prometheus.Counter

@@ -160,11 +160,16 @@ func place(address string) (string, error) {
 func prepare(path string) (fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err == nil {
-		err = errors.Join(f.Sync(), f.Close())
+		err = errors.Join(f.Sync(), f.Close(), syncFolder(path))
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	return private(path)
+}
+
+// private is the file, if nobody else may use it or what SQLite keeps beside it.
+func private(path string) (fs.FileInfo, error) {
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
 		info, err := os.Lstat(path + suffix)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -182,6 +187,16 @@ func prepare(path string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return info, filelock.Private(path, info)
+}
+
+// syncFolder makes a new name last.
+func syncFolder(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }
 
 // named adds the file to an error.

@@ -7,20 +7,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/store/powerloss"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/store/storetest"
 )
 
-// A place is a folder with a file.
-type place struct{ file string }
+// A place is a file on a disk that can be full.
+type place struct {
+	file string
+	disk *powerloss.Disk
+}
 
 func newPlace(t *testing.T) storetest.Place {
-	return &place{filepath.Join(t.TempDir(), "svidgate.db")}
+	disk, err := powerloss.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(disk.Close)
+	return &place{filepath.Join(t.TempDir(), "svidgate.db"), disk}
 }
 
 func (p *place) Open(t *testing.T, now func() time.Time) storetest.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Config{Address: "sqlite:" + p.file, Version: "test", Now: now})
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Address: "sqlite:" + p.file, Version: "test", Now: now, VFS: p.disk.VFS()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +37,7 @@ func (p *place) Open(t *testing.T, now func() time.Time) storetest.Store {
 	return s
 }
 
-// Keep is what docs/operations.md tells to do.
+// Keep is what docs/store.md tells to do.
 func (p *place) Keep(t *testing.T) {
 	t.Helper()
 	os.Remove(p.file + ".backup")
@@ -55,7 +64,25 @@ func (p *place) Restore(t *testing.T) {
 	}
 }
 
-// Break is in powerloss, on a file system of its own.
-func (p *place) Break(*testing.T, storetest.Store) func() { return nil }
+func (p *place) Later(t *testing.T) error {
+	t.Helper()
+	change := func(statement string) {
+		t.Helper()
+		db, err := sql.Open("sqlite", p.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(`INSERT INTO goose_db_version (version_id, is_applied) SELECT max(version_id) + 1, 1 FROM goose_db_version`)
+	_, err := sqlite.Open(t.Context(), sqlite.Config{Address: "sqlite:" + p.file, VFS: p.disk.VFS()})
+	change(`DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`)
+	return err
+}
+
+func (p *place) Fill() (mend func()) { return p.disk.Fill() }
 
 func TestStore(t *testing.T) { storetest.Test(t, newPlace) }

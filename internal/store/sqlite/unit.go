@@ -93,8 +93,8 @@ func (w *writing) exec(query string, args ...any) (int64, error) {
 	return result.RowsAffected()
 }
 
-// read has work read one snapshot. It gives up with ctx while it waits for its turn;
-// once begun it is finished.
+// read has work read one snapshot. While it waits for its turn it gives up with
+// ctx, or after five seconds; once begun it is finished.
 func (s *Store) read(ctx context.Context, work func(*reading) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -103,8 +103,16 @@ func (s *Store) read(ctx context.Context, work func(*reading) error) error {
 	var open bool
 	select {
 	case c, open = <-s.slots:
-	case <-ctx.Done():
-		return fmt.Errorf("store: %w", ctx.Err())
+	default:
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case c, open = <-s.slots:
+		case <-ctx.Done():
+			return fmt.Errorf("store: %w", ctx.Err())
+		case <-timer.C:
+			return errLate
+		}
 	}
 	if !open {
 		return fmt.Errorf("store: %w: it is closed", store.ErrUnavailable)

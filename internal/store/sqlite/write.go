@@ -14,6 +14,11 @@ import (
 // errPanic is what the caller of a unit gets that broke.
 var errPanic = errors.New("store: a unit of work broke off")
 
+// patience is how long anybody waits for a turn. A disk that takes longer hangs.
+const patience = 5 * time.Second
+
+var errLate = fmt.Errorf("store: %w: its disk does not answer in time", store.ErrUnavailable)
+
 // A unit is one piece of work that is done whole or not at all.
 type unit struct {
 	work   func(*writing) error
@@ -26,7 +31,7 @@ type unit struct {
 // write has a unit done, and returns nil when it is committed and will outlast a
 // crash. Otherwise nothing of it is kept: its own error is returned as it is, and
 // [store.ErrUnavailable] tells that the store failed. While it waits for its turn it
-// gives up with ctx; once begun, it is finished whatever ctx says.
+// gives up with ctx, or after five seconds; once begun, it is finished whatever ctx says.
 func (s *Store) write(ctx context.Context, work func(*writing) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -35,15 +40,21 @@ func (s *Store) write(ctx context.Context, work func(*writing) error) error {
 	if err := s.put(u); err != nil {
 		return err
 	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var late error
 	select {
 	case err := <-u.result:
 		return err
 	case <-ctx.Done():
-		if u.taken.CompareAndSwap(false, true) {
-			return fmt.Errorf("store: %w", ctx.Err())
-		}
-		return <-u.result
+		late = fmt.Errorf("store: %w", ctx.Err())
+	case <-timer.C:
+		late = errLate
 	}
+	if u.taken.CompareAndSwap(false, true) {
+		return late
+	}
+	return <-u.result
 }
 
 func (s *Store) put(u *unit) error {

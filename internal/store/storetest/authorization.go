@@ -85,13 +85,12 @@ func TestAuthorizations(t *testing.T, place Place) {
 	wantError(t, "ended", r.Redeem(ended, redemption("last", now)), context.Canceled)
 
 	// Full disk: a plain error, and nothing is redeemed.
-	if mend := place.Break(t, s); mend != nil {
-		wantError(t, "on a full disk", r.Redeem(t.Context(), redemption("last", now)), store.ErrUnavailable)
-		wantError(t, "on a full disk", r.Create(t.Context(), granted("more", now), authorization.Digest{}, now), store.ErrUnavailable)
-		mend()
-		if g, err := r.ByID(t.Context(), "last", now); err != nil || g.Code.Redeemed {
-			t.Errorf("after a full disk: redeemed %t, %v", g.Code.Redeemed, err)
-		}
+	mend := place.Fill()
+	wantError(t, "on a full disk", r.Redeem(t.Context(), redemption("last", now)), store.ErrUnavailable)
+	wantError(t, "on a full disk", r.Create(t.Context(), granted("more", now), authorization.Digest{}, now), store.ErrUnavailable)
+	mend()
+	if g, err := r.ByID(t.Context(), "last", now); err != nil || g.Code.Redeemed {
+		t.Errorf("after a full disk: redeemed %t, %v", g.Code.Redeemed, err)
 	}
 	must(t, r.Redeem(t.Context(), redemption("last", now)))
 

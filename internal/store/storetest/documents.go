@@ -65,26 +65,25 @@ func TestDocuments(t *testing.T, place Place) {
 	}
 
 	// Full disk: a plain error, nothing half written, and all is well when there is room.
-	if mend := place.Break(t, s); mend != nil {
-		large := bytes.Repeat([]byte("x"), 100<<10)
-		if ok, err := d.Replace(t.Context(), version, large); ok || !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("on a full disk: %v, %v", ok, err)
-		}
-		if err := s.Check(t.Context()); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("on a full disk it is healthy: %v", err)
-		}
-		if now, v := documentOf(t, d); now != content || v != version {
-			t.Errorf("it is %.40q, version %d", now, v)
-		}
-		mend()
-		if err := s.Check(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if !replace(t, d, version, content) {
-			t.Error("there is room again, and it was not replaced")
-		}
-		version++
+	mend := place.Fill()
+	large := bytes.Repeat([]byte("x"), 100<<10)
+	if ok, err := d.Replace(t.Context(), version, large); ok || !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("on a full disk: %v, %v", ok, err)
 	}
+	if err := s.Check(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("on a full disk it is healthy: %v", err)
+	}
+	if now, v := documentOf(t, d); now != content || v != version {
+		t.Errorf("it is %.40q, version %d", now, v)
+	}
+	mend()
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !replace(t, d, version, content) {
+		t.Error("there is room again, and it was not replaced")
+	}
+	version++
 
 	// Restart: what was kept is there.
 	if err := s.Close(); err != nil {

@@ -503,10 +503,7 @@ func restart(t *testing.T, place Place, d desk) {
 func full(t *testing.T, place Place, _ desk) {
 	clock := NewClock()
 	d := desk{place.Open(t, clock.Now), clock}
-	mend := place.Break(t, d.Store)
-	if mend == nil {
-		return
-	}
+	mend := place.Fill()
 	r := newcomer("/full", registration.Active, d.Now())
 	if _, _, err := d.RegisterClient(t.Context(), r, roomy); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("GL-15 on a full disk: %v", err)

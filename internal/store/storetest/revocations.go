@@ -139,17 +139,14 @@ func TestRevocations(t *testing.T, place Place) {
 	}
 
 	// Full disk: a plain error, nothing kept, and what is there is read.
-	if mend := place.Break(t, s); mend != nil {
-		e := entry("on a full disk", time.Hour)
-		e.Reason = string(make([]byte, 100<<10))
-		if err := s.AddRevocation(t.Context(), e); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("on a full disk: %v", err)
-		}
-		if entries, _ := from(s, 0, 10); len(entries) != 1 {
-			t.Errorf("on a full disk: %v", entries)
-		}
-		mend()
+	mend := place.Fill()
+	if err := s.AddRevocation(t.Context(), entry("on a full disk", time.Hour)); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("on a full disk: %v", err)
 	}
+	if entries, _ := from(s, 0, 10); len(entries) != 1 {
+		t.Errorf("on a full disk: %v", entries)
+	}
+	mend()
 
 	// Who no longer waits adds nothing.
 	ended, stop := context.WithCancel(t.Context())

@@ -15,19 +15,22 @@ import (
 
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/revocation"
 )
 
 // A Store is what all stores are.
 type Store interface {
-	// Run deletes what has expired until ctx ends.
+	// Run deletes what has expired until ctx ends, Expire what has expired now.
 	Run(ctx context.Context) error
+	Expire(ctx context.Context) error
 	Check(ctx context.Context) error
 	io.Closer
 
 	SigningKeys() keys.Document
 	Authorizations() authorization.Records
+	People() login.State
 	revocation.Store
 	registration.Records
 }
@@ -40,9 +43,11 @@ type Place interface {
 	// and Restore brings it back while it is closed.
 	Keep(t *testing.T)
 	Restore(t *testing.T)
-	// Break has every write fail, as on a full disk, until the returned function is
-	// called. It is nil where the test may not do so.
-	Break(t *testing.T, s Store) (mend func())
+	// Later is the error of opening it while it is closed and a later version of this
+	// program has changed its schema, which is undone afterwards.
+	Later(t *testing.T) error
+	// Fill has the disk be full until mend is called: every write fails.
+	Fill() (mend func())
 }
 
 // A Clock stands still until it is set forward.
@@ -106,11 +111,13 @@ func Test(t *testing.T, place func(t *testing.T) Place) {
 		name string
 		test func(t *testing.T, place Place)
 	}{
+		{"Schema", TestSchema},
 		{"Documents", TestDocuments},
 		{"SigningKeys", TestSigningKeys},
 		{"Authorizations", TestAuthorizations},
 		{"Revocations", TestRevocations},
 		{"Records", TestRecords},
+		{"People", TestPeople},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, place(t)) })
 	}

@@ -1,0 +1,82 @@
+package login
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate/oauth"
+)
+
+// TestPersonOfClaims: who the claims of an ID token say somebody is (CC-3, BC-6, AT-3).
+func TestPersonOfClaims(t *testing.T) {
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	for name, row := range map[string]struct {
+		user   string // the claim that is configured
+		claims string
+		want   string // the subject; empty for a refusal
+	}{
+		"sub":                             {"sub", `{"sub":"4711"}`, "corp:4711"},
+		"sub of another case":             {"sub", `{"Sub":"4711"}`, ""},
+		"sub empty":                       {"sub", `{"sub":""}`, ""},
+		"sub a number":                    {"sub", `{"sub":4711}`, ""},
+		"sub of 255 bytes":                {"sub", `{"sub":"` + strings.Repeat("a", 255) + `"}`, "corp:" + strings.Repeat("a", 255)},
+		"sub of 256 bytes":                {"sub", `{"sub":"` + strings.Repeat("a", 256) + `"}`, ""},
+		"sub with a space at its end":     {"sub", `{"sub":"a "}`, ""},
+		"sub with a control character":    {"sub", `{"sub":"a\u0007"}`, ""},
+		"sub with a direction mark":       {"sub", `{"sub":"a\u202eb"}`, ""},
+		"CC-3 sub that is a SPIFFE ID":    {"sub", `{"sub":"spiffe://example.org/a"}`, "corp:spiffe://example.org/a"},
+		"CC-3 sub that is a local user":   {"sub", `{"sub":"local:alice"}`, "corp:local:alice"},
+		"email that is verified":          {"email", `{"sub":"1","email":"a@b.c","email_verified":true}`, "corp:a@b.c"},
+		"email that says so in a text":    {"email", `{"sub":"1","email":"a@b.c","email_verified":"true"}`, "corp:a@b.c"},
+		"email that is not":               {"email", `{"sub":"1","email":"a@b.c","email_verified":false}`, ""},
+		"email of which nothing is known": {"email", `{"sub":"1","email":"a@b.c"}`, ""},
+		"preferred_username":              {"preferred_username", `{"sub":"1","preferred_username":"jo ü"}`, "corp:jo ü"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(ProviderConfig{Name: "corp", UserClaim: row.user, NameClaim: "name"}, func() time.Time { return now })
+			var c claims
+			if err := json.Unmarshal([]byte(row.claims), &c); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.person(c)
+			if got.Subject != row.want || (err == nil) != (row.want != "") {
+				t.Errorf("it is %+v, %v, want %q", got, err, row.want)
+			}
+			if err != nil && oauth.AsError(err).Reason != oauth.ReasonIDTokenBad {
+				t.Errorf("it is refused with %v", err)
+			}
+			if _, err := spiffeid.FromString(got.Subject); err == nil {
+				t.Errorf("CC-3 %s is a SPIFFE ID", got.Subject)
+			}
+		})
+	}
+	p := newProvider(ProviderConfig{Name: "corp", UserClaim: "sub", NameClaim: "name"}, func() time.Time { return now })
+	var c claims
+	if err := json.Unmarshal([]byte(`{"sub":"1","name":"<b>\u202eJo\n</b>","auth_time":1782900000,"acr":"2","amr":["pwd","","pwd","a b","otp",7]}`), &c); err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.person(c)
+	if err != nil || got.Name != "<b>Jo</b>" || got.AuthTime.Unix() != 1782900000 || got.ACR != "2" || strings.Join(got.AMR, ",") != "pwd,otp" {
+		t.Errorf("AT-3 it is %+v, %v", got, err)
+	}
+	c["auth_time"] = float64(now.Add(time.Hour).Unix())
+	if got, _ := p.person(c); !got.AuthTime.Equal(now) {
+		t.Errorf("AT-3 somebody signed in at %s, which is to come", got.AuthTime)
+	}
+	for _, twice := range []string{`{"sub":"a","sub":"b"}`, `{"sub":"a","\u0073ub":"b"}`, `[]`, `"a"`, `{"sub":`} {
+		if err := json.Unmarshal([]byte(twice), &c); err == nil {
+			t.Errorf("GL-11 %s is read", twice)
+		}
+	}
+	// No provider can be called so that its users are workloads (the configuration
+	// refuses the name, too).
+	for _, name := range []string{"spiffe", "SPIFFE", ""} {
+		if s, err := subject(name, "//example.org/a"); err == nil {
+			t.Errorf("CC-3 a provider %q has the user %s", name, s)
+		}
+	}
+}
