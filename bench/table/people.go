@@ -36,7 +36,6 @@ type town struct {
 	person *world.Person
 	webs   []world.Web // with the JWT-SVIDs that they present again and again
 	api    world.Web
-	asked  []string // access tokens that are asked about again and again
 }
 
 func (b *bench) town() (*town, error) {
