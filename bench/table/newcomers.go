@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	firstUse = row{"first-use", "first use: each request is another workload's first; store on disk", "CPU, first and known measured in turns; every answer right", "–",
+	firstUse = row{"first-use", "first use: each request is another workload's first; store on disk", allRight, "–",
 		func(b *bench) (figure, error) {
 			s, err := b.registry(b.world, registered, newcomersFlags...)
 			if err != nil {
@@ -74,9 +74,10 @@ var (
 			must := rate.median >= 0.9
 			return judged(
 				fmt.Sprintf("tokens per core-s × %s, p99 × %s", rate.format("%.2f"), tail.format("%.2f")),
-				fmt.Sprintf("%s → %s per core-s, p99 %.1f → %.1f ms; %s registered",
+				fmt.Sprintf("%s → %s per core-s, p99 %.1f → %.1f ms, RSS %.0f → %.0f MB; %s registered",
 					perSecond(spreadOf(each(ones, perCore)).median), perSecond(spreadOf(each(manies, perCore)).median),
-					spreadOf(each(ones, p99)).median, spreadOf(each(manies, p99)).median, perSecond(float64(count))),
+					spreadOf(each(ones, p99)).median, spreadOf(each(manies, p99)).median,
+					spreadOf(each(ones, resident)).median/mega, spreadOf(each(manies, resident)).median/mega, perSecond(float64(count))),
 				must, must && tail.median <= 1.1,
 			), nil
 		}}
