@@ -14,6 +14,7 @@ import (
 // atProvider goes to the provider, where somebody says who they are, and comes back.
 func (p *person) atProvider(t *testing.T, query, who string) view {
 	t.Helper()
+	time.Sleep(80 * time.Millisecond) // no more of them in a second than one address may begin
 	v := p.get(t, "/authorize?"+query)
 	v.says(t, http.StatusOK, "Sign in", "Continue with Example Corp")
 	v = p.get(t, v.link(t, "/login/start"))

@@ -252,13 +252,18 @@ func (a *Requests) Push(ctx context.Context, by Presenter, req *tokenrequest.Req
 	}, now)
 	switch {
 	case errors.Is(err, ErrFull):
-		e := oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "PA-5", "at most "+strconv.Itoa(MaxPushed)+" pushed requests open", "another")
-		e.RetryAfter = PushedFor
-		return oauth.PushedResponse{}, e
+		return oauth.PushedResponse{}, tooManyOpen()
 	case err != nil:
 		return oauth.PushedResponse{}, store.Refuse(err)
 	}
 	return oauth.PushedResponse{RequestURI: uri, ExpiresIn: int64(PushedFor / time.Second)}, nil
+}
+
+// tooManyOpen is how a client is told that some of its pushed requests must end first.
+func tooManyOpen() *oauth.Error {
+	e := oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "PA-5", "at most "+strconv.Itoa(MaxPushed)+" pushed requests open", "another")
+	e.RetryAfter = PushedFor
+	return e
 }
 
 // secret is 256 random bits in base64url (GL-13).

@@ -17,7 +17,7 @@ const browserSeconds = int(login.AttemptMost / 1e9)
 
 // begunPerSource is how many sign-ins at providers one address may begin in a second,
 // so that none can use up all that are kept (GL-16).
-const begunPerSource = 5
+const begunPerSource = 15
 
 // showSignIn shows the page on which somebody says who they are.
 func (s *Server) showSignIn(v *visit, status int, request *authorization.Request, p page.SignIn) error {
