@@ -171,9 +171,11 @@ func (d *day) signIn(ctx context.Context) error {
 	if err := p.SignIn(ctx); err != nil {
 		return err
 	}
-	if before := d.person.Swap(p); before != nil {
-		before.Close()
+	before := d.person.Swap(p)
+	if before == nil { // it is the first one
+		return p.Agree(ctx)
 	}
+	before.Close()
 	return nil
 }
 

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// A day of few tokens comes to its end with everything answered as it should be, and
+// F42: a day of few tokens comes to its end with everything answered as it should be, and
 // what is judged of it holds.
-func TestDay(t *testing.T) {
+func TestF42Day(t *testing.T) {
 	if testing.Short() {
 		t.Skip("some seconds of the processor")
 	}
@@ -26,7 +26,7 @@ func TestDay(t *testing.T) {
 		t.Errorf("%s passed", passed)
 	}
 	if faults := judge(d.looks, tokens, d.newcomers()); len(faults) > 0 {
-		t.Errorf("F42 the day is not flat:\n%s", strings.Join(faults, "\n"))
+		t.Errorf("the day is not flat:\n%s", strings.Join(faults, "\n"))
 	}
 	had, all := 0, [kinds]int{}
 	for _, w := range d.workers {

@@ -62,7 +62,10 @@ func (t *town) moveIn() (err error) {
 	if t.api, err = t.world().API(t.serials(1), svidLife); err != nil {
 		return err
 	}
-	return t.person.SignIn(t.ctx)
+	if err := t.person.SignIn(t.ctx); err != nil {
+		return err
+	}
+	return t.person.Agree(t.ctx)
 }
 
 func (t *town) world() *world.World { return t.server.world }

@@ -68,7 +68,7 @@ func (w *World) Person(server netip.AddrPort) *Person {
 // Close ends its connections.
 func (p *Person) Close() { p.client.CloseIdleConnections() }
 
-// SignIn signs in and lets each web client have what it asks for.
+// SignIn begins a session.
 func (p *Person) SignIn(ctx context.Context) error {
 	page, err := p.visit(ctx, http.MethodGet, Issuer+authorizeURL(0), nil)
 	if err != nil {
@@ -83,6 +83,11 @@ func (p *Person) SignIn(ctx context.Context) error {
 	if page.status != http.StatusSeeOther {
 		return fmt.Errorf("signing in has status %d", page.status)
 	}
+	return nil
+}
+
+// Agree lets each web client have what it asks for, which is remembered.
+func (p *Person) Agree(ctx context.Context) error {
 	for n := range WebClients {
 		if _, err := p.Code(ctx, n); err != nil {
 			return err

@@ -180,7 +180,7 @@ func (c *clerk) work(name string, chance *rand.Rand) error {
 // answer (fsync: every): the store opens each time, what was answered holds and is in
 // the record, and the chain of the record is whole.
 func TestPowerLossOfDecisions(t *testing.T) {
-	runs := 60
+	runs := 30
 	if testing.Short() {
 		runs = 10
 	}
