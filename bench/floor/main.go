@@ -5,7 +5,8 @@
 //
 // POST /token with client_assertion verifies an ES256 JWT-SVID, remembers its
 // digest and signs an ES256 token. With a client certificate and no assertion it
-// verifies the chain instead. With -remember it does not verify again what it has
+// verifies the chain instead. With -wit it verifies an ES256 WIT-SVID in the headers
+// and the proof by its key, and remembers the proof. With -remember it does not verify again what it has
 // verified; that is the yardstick for SVIDs that are presented again.
 package main
 
@@ -38,15 +39,19 @@ type floor struct {
 	roots  *x509.CertPool
 	signer *ecdsa.PrivateKey
 
+	wit      bool
 	remember bool
 	mu       sync.Mutex
 	seen     map[[32]byte]claims // guarded by mu; by what was signed
+	proofs   map[[32]byte]int64  // guarded by mu; until when
 }
 
 type claims struct {
 	Sub       string
 	Aud       []string
 	Exp       int64
+	Cnf       struct{ Jwk struct{ X, Y string } }
+	holder    *ecdsa.PublicKey // of a WIT-SVID
 	signature string
 }
 
@@ -57,9 +62,10 @@ func main() {
 	cert := flag.String("cert", "", "server certificate")
 	key := flag.String("key", "", "server key")
 	remember := flag.Bool("remember", false, "remember results of signatures")
+	wit := flag.Bool("wit", false, "take WIT-SVIDs with proofs, and nothing else")
 	flag.Parse()
 
-	f := &floor{issuer: *issuer, keys: map[string]*ecdsa.PublicKey{}, roots: x509.NewCertPool(), remember: *remember, seen: map[[32]byte]claims{}}
+	f := &floor{issuer: *issuer, keys: map[string]*ecdsa.PublicKey{}, roots: x509.NewCertPool(), wit: *wit, remember: *remember, seen: map[[32]byte]claims{}, proofs: map[[32]byte]int64{}}
 	if err := f.readBundle(*bundle); err != nil {
 		log.Fatal(err)
 	}
@@ -101,10 +107,8 @@ func (f *floor) readBundle(name string) error {
 		switch k.Use {
 		case "x509-svid":
 			f.roots.AppendCertsFromPEM([]byte("-----BEGIN CERTIFICATE-----\n" + k.X5c[0] + "\n-----END CERTIFICATE-----\n"))
-		case "jwt-svid":
-			x, _ := b64.DecodeString(k.X)
-			y, _ := b64.DecodeString(k.Y)
-			pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+		case f.use():
+			pub, err := publicKey(k.X, k.Y)
 			if err != nil {
 				return err
 			}
@@ -114,6 +118,19 @@ func (f *floor) readBundle(name string) error {
 	return nil
 }
 
+func (f *floor) use() string {
+	if f.wit {
+		return "wit-svid"
+	}
+	return "jwt-svid"
+}
+
+func publicKey(xText, yText string) (*ecdsa.PublicKey, error) {
+	x, _ := b64.DecodeString(xText)
+	y, _ := b64.DecodeString(yText)
+	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+}
+
 func (f *floor) token(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
@@ -121,8 +138,11 @@ func (f *floor) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sub, ok := "", false
-	if a := r.PostForm.Get("client_assertion"); a != "" {
-		sub, ok = f.verify(a)
+	if f.wit {
+		sub, ok = f.verifyWIT(r.Header.Get("OAuth-Client-Attestation"), r.Header.Get("OAuth-Client-Attestation-PoP"))
+	} else if a := r.PostForm.Get("client_assertion"); a != "" {
+		c, verified := f.verify(a)
+		sub, ok = c.Sub, verified && len(c.Aud) == 1 && c.Aud[0] == f.issuer
 	} else {
 		sub, ok = f.verifyChain(r.TLS.PeerCertificates)
 	}
@@ -148,10 +168,11 @@ func (f *floor) token(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"access_token": input + "." + b64.EncodeToString(sig[:]), "token_type": "Bearer", "expires_in": 300})
 }
 
-func (f *floor) verify(a string) (string, bool) {
+// verify verifies an SVID that is signed by the trust domain.
+func (f *floor) verify(a string) (claims, bool) {
 	parts := strings.Split(a, ".")
 	if len(parts) != 3 {
-		return "", false
+		return claims{}, false
 	}
 	now := time.Now().Unix()
 	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
@@ -160,34 +181,71 @@ func (f *floor) verify(a string) (string, bool) {
 		known := f.seen[digest]
 		f.mu.Unlock()
 		if known.signature == parts[2] && known.Exp >= now {
-			return known.Sub, true
+			return known, true
 		}
 	}
 	var header struct{ Alg, Kid string }
 	var c claims
 	h, _ := b64.DecodeString(parts[0])
 	p, _ := b64.DecodeString(parts[1])
-	sig, _ := b64.DecodeString(parts[2])
-	if json.Unmarshal(h, &header) != nil || json.Unmarshal(p, &c) != nil || header.Alg != "ES256" || len(sig) != 64 {
-		return "", false
+	if json.Unmarshal(h, &header) != nil || json.Unmarshal(p, &c) != nil || header.Alg != "ES256" {
+		return claims{}, false
 	}
 	key, ok := f.keys[header.Kid]
-	if !ok || !ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
-		return "", false
+	if !ok || !signed(key, digest, parts[2]) || c.Exp < now {
+		return claims{}, false
 	}
-	if c.Exp < now || len(c.Aud) != 1 || c.Aud[0] != f.issuer {
-		return "", false
+	if f.wit {
+		var err error
+		if c.holder, err = publicKey(c.Cnf.Jwk.X, c.Cnf.Jwk.Y); err != nil {
+			return claims{}, false
+		}
 	}
-	sub := c.Sub
+	kept := claims{Exp: c.Exp} // nothing else is asked for
 	if f.remember {
-		c.signature = strings.Clone(parts[2]) // and not all of the request
-	} else {
-		c = claims{Exp: c.Exp} // nothing else is asked for
+		kept = c
+		kept.signature = strings.Clone(parts[2]) // and not all of the request
 	}
 	f.mu.Lock()
-	f.seen[digest] = c
+	f.seen[digest] = kept
 	f.mu.Unlock()
-	return sub, true
+	return c, true
+}
+
+func signed(key *ecdsa.PublicKey, digest [32]byte, signature string) bool {
+	sig, _ := b64.DecodeString(signature)
+	return len(sig) == 64 && ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+}
+
+// verifyWIT verifies a WIT-SVID and the proof by its holder's key, once.
+func (f *floor) verifyWIT(wit, proof string) (string, bool) {
+	c, ok := f.verify(wit)
+	parts := strings.Split(proof, ".")
+	if !ok || len(parts) != 3 {
+		return "", false
+	}
+	var header struct{ Alg string }
+	var said struct {
+		Aud, Jti string
+		Iat      int64
+	}
+	h, _ := b64.DecodeString(parts[0])
+	p, _ := b64.DecodeString(parts[1])
+	if json.Unmarshal(h, &header) != nil || json.Unmarshal(p, &said) != nil || header.Alg != "ES256" {
+		return "", false
+	}
+	now := time.Now().Unix()
+	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	if said.Aud != f.issuer || said.Jti == "" || max(said.Iat-now, now-said.Iat) > 60 || !signed(c.holder, digest, parts[2]) {
+		return "", false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, used := f.proofs[digest]; used {
+		return "", false
+	}
+	f.proofs[digest] = said.Iat + 60
+	return c.Sub, true
 }
 
 func (f *floor) verifyChain(chain []*x509.Certificate) (string, bool) {

@@ -41,9 +41,9 @@ func run() error {
 	var o options
 	flag.StringVar(&o.dir, "dir", "", "folder of bench/server")
 	flag.StringVar(&o.target, "target", "", "address and port of the server; for x509 those of its listener mtls")
-	flag.StringVar(&o.method, "method", "jwt", "jwt or x509")
-	flag.BoolVar(&o.repeated, "repeated", false, "jwt: one SVID for each client, again and again, in place of a new one each time")
-	flag.IntVar(&o.clients, "clients", 1000, "jwt: clients that ask in turn; the server must know as many")
+	flag.StringVar(&o.method, "method", "jwt", "jwt, x509, wit (a WIT-SVID and a proof; the server with -method spiffe_wit) or first-use (another workload each time; the server with -first-use)")
+	flag.BoolVar(&o.repeated, "repeated", false, "jwt and wit: one SVID for each client, again and again, in place of a new one each time; proofs are always new")
+	flag.IntVar(&o.clients, "clients", 1000, "jwt and wit: clients that ask in turn; the server must know as many")
 	flag.StringVar(&o.job.Path, "path", "/token", "path of the token endpoint")
 	flag.StringVar(&o.job.Connection, "connection", load.Kept, "kept, new (a full handshake each time) or resumed (with a ticket each time)")
 	flag.IntVar(&o.job.Connections, "connections", 16, "requests on their way at once")
@@ -102,6 +102,31 @@ func (o *options) complete() error {
 		o.job.TLS = func(int) *tls.Config { return w.TLS() }
 		o.job.Form = func(i int) (string, error) { return forms[i%n], nil }
 		return err
+	case "wit":
+		return o.wits(w)
+	case "first-use":
+		n := o.job.Requests + o.job.Connections
+		// Another run has other workloads, too.
+		first, serial := int(time.Now().UnixMicro()), uint64(time.Now().UnixNano())
+		forms, err := world.Many(n, func(i int) (string, error) {
+			return w.NewcomerForm(first+i, serial+uint64(i), time.Hour-time.Minute)
+		})
+		o.job.TLS = func(int) *tls.Config { return w.TLS() }
+		o.job.Form = func(i int) (string, error) { return forms[i], nil }
+		return err
 	}
-	return fmt.Errorf("the method is jwt or x509, not %q", o.method)
+	return fmt.Errorf("the method is jwt, x509, wit or first-use, not %q", o.method)
+}
+
+// wits signs WIT-SVIDs ahead. Proofs, which are good for a minute, are made on the way.
+func (o *options) wits(w *world.World) error {
+	n := o.job.Requests + o.job.Connections
+	if o.repeated {
+		n = min(n, o.clients)
+	}
+	wits, err := world.Many(n, func(i int) (world.WIT, error) { return w.WIT(i%o.clients, time.Hour-time.Minute) })
+	o.job.TLS = func(int) *tls.Config { return w.TLS() }
+	o.job.Form = func(i int) (string, error) { return wits[i%n].Form(), nil }
+	o.job.Header = func(i int) ([]string, error) { return wits[i%n].Header(time.Now()) }
+	return err
 }

@@ -10,6 +10,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -17,9 +18,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/svidgate/svidgate/bench/internal/world"
+	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/daemon"
+	"github.com/svidgate/svidgate/internal/login"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
+	"github.com/svidgate/svidgate/oauth"
 )
 
 func main() {
@@ -31,14 +37,19 @@ func main() {
 	flag.StringVar(&l.Public, "public", l.Public, "where it listens")
 	flag.StringVar(&l.MTLS, "mtls", l.MTLS, "where it listens and asks for certificates")
 	flag.DurationVar(&l.TokenLife, "token-life", l.TokenLife, "life of access tokens")
+	method := flag.String("method", string(l.Method), "of the clients: spiffe_jwt or spiffe_wit")
+	flag.BoolVar(&l.OnDisk, "disk", false, "keep the store in a file of the folder for the server's own files")
+	flag.BoolVar(&l.FirstUse, "first-use", false, "let workloads register that are no clients")
+	flag.BoolVar(&l.People, "people", false, "have a person who signs in, and clients that ask in its name; needs -disk")
 	flag.Parse()
+	l.Method = oauth.AuthMethod(*method)
 	if err := run(*dir, cmp.Or(*state, filepath.Join(*dir, "state")), *clients, *domains, l); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, state string, clients, domains int, l world.Listen) error {
+func run(dir, state string, clients, domains int, l world.Server) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	w, err := openWorld(dir, domains)
@@ -54,7 +65,25 @@ func run(dir, state string, clients, domains int, l world.Listen) error {
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	log.Info("configured", "clients", clients, "trust_domains", domains)
+	if l.People {
+		if err := addPerson(ctx, cfg); err != nil {
+			return err
+		}
+	}
 	return daemon.Run(ctx, cfg, daemon.Options{Log: log})
+}
+
+// addPerson adds the person to the store before the server opens it.
+func addPerson(ctx context.Context, cfg *config.Config) error {
+	s, err := sqlite.Open(ctx, sqlite.Config{Address: cfg.Store.Address(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	err = world.AddPerson(ctx, s.People(), time.Now)
+	if errors.Is(err, login.ErrExists) {
+		err = nil
+	}
+	return errors.Join(err, s.Close())
 }
 
 func openWorld(dir string, domains int) (*world.World, error) {

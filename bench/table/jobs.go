@@ -148,7 +148,8 @@ func ratios(a, b []float64) spread {
 	return spreadOf(v)
 }
 
-func perCore(r load.Result) float64 { return r.Server.TokensPerCoreSecond }
-func cpu(r load.Result) float64     { return r.Server.MicrosecondsPer }
-func p50(r load.Result) float64     { return r.Latency.P50 }
-func p99(r load.Result) float64     { return r.Latency.P99 }
+func perCore(r load.Result) float64  { return r.Server.TokensPerCoreSecond }
+func cpu(r load.Result) float64      { return r.Server.MicrosecondsPer }
+func p50(r load.Result) float64      { return r.Latency.P50 }
+func p99(r load.Result) float64      { return r.Latency.P99 }
+func resident(r load.Result) float64 { return float64(r.Server.RSSBytes) }

@@ -51,8 +51,8 @@ func (b *bench) forgetStates() error {
 }
 
 // registry starts the product with so many clients, dealt out to all trust
-// domains of a world.
-func (b *bench) registry(w *world.World, clients int) (*server, error) {
+// domains of a world, and with more flags of bench/server.
+func (b *bench) registry(w *world.World, clients int, flags ...string) (*server, error) {
 	s := &server{world: w, clients: clients}
 	var configured time.Time
 	mark := func(line []byte) {
@@ -60,7 +60,8 @@ func (b *bench) registry(w *world.World, clients int) (*server, error) {
 			configured = time.Now()
 		}
 	}
-	err := b.start(s, mark, "bench/server", "-dir", w.Dir, "-state", b.state(), "-clients", fmt.Sprint(clients), "-domains", fmt.Sprint(len(w.Domains)))
+	args := []string{"-dir", w.Dir, "-state", b.state(), "-clients", fmt.Sprint(clients), "-domains", fmt.Sprint(len(w.Domains))}
+	err := b.start(s, mark, "bench/server", append(args, flags...)...)
 	if err != nil {
 		return nil, err
 	}

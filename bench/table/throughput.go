@@ -37,6 +37,7 @@ var (
 // turns.
 type comparison struct {
 	kind       kind
+	flags      []string // of the product
 	judge      func(rate, ratio spread) (must, goal bool)
 	floorThen  float64 // where the goal is a rate
 	floorFlags []string
@@ -51,7 +52,7 @@ func rateAbove(must, goal float64) func(rate, ratio spread) (bool, bool) {
 }
 
 func (c comparison) measure(b *bench) (figure, error) {
-	product, err := b.registry(b.world, registered)
+	product, err := b.registry(b.world, registered, c.flags...)
 	if err != nil {
 		return figure{}, err
 	}

@@ -73,6 +73,7 @@ type Answer struct {
 	Error      string        // the error code of a refusal
 	RetryAfter time.Duration // zero without one
 	Closed     bool          // the server takes no further request on this connection
+	Body       []byte        // of status 200, where the message asked for it
 }
 
 // Resumed says that the handshake was a resumption.
@@ -81,19 +82,38 @@ func (c *Conn) Resumed() bool { return c.tls.ConnectionState().DidResume }
 // Close ends the connection.
 func (c *Conn) Close() { c.tls.Close() }
 
+// A Message is what is sent.
+type Message struct {
+	Path string
+	Form string
+	// Header is more lines of the header, each with its name and without an end.
+	Header []string
+	// Keep asks for the body of the answer; without it that of a token is thrown away.
+	Keep bool
+}
+
 // Post sends a form to path and reads the answer to its end.
 func (c *Conn) Post(path, form string, timeout time.Duration) (Answer, error) {
+	return c.Send(Message{Path: path, Form: form}, timeout)
+}
+
+// Send sends a message and reads the answer to its end.
+func (c *Conn) Send(m Message, timeout time.Duration) (Answer, error) {
 	if err := c.tls.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return Answer{}, err
 	}
 	b := append(c.out[:0], "POST "...)
-	b = append(b, path...)
+	b = append(b, m.Path...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, c.host...)
+	for _, line := range m.Header {
+		b = append(b, "\r\n"...)
+		b = append(b, line...)
+	}
 	b = append(b, "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(form)), 10)
+	b = strconv.AppendInt(b, int64(len(m.Form)), 10)
 	b = append(b, "\r\n\r\n"...)
-	b = append(b, form...)
+	b = append(b, m.Form...)
 	c.out = b
 	if _, err := c.tls.Write(b); err != nil {
 		return Answer{}, err
@@ -104,11 +124,15 @@ func (c *Conn) Post(path, form string, timeout time.Duration) (Answer, error) {
 	}
 	defer resp.Body.Close()
 	a := Answer{Status: resp.StatusCode, Closed: resp.Close}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK && !m.Keep {
 		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
 		return a, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if resp.StatusCode == http.StatusOK {
+		a.Body = body
+		return a, err
+	}
 	var refusal struct{ Error string }
 	if json.Unmarshal(body, &refusal) == nil {
 		a.Error = refusal.Error

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ const (
 // A Job is a load.
 type Job struct {
 	Target netip.AddrPort // from the function Target
-	Path   string         // of the token endpoint
+	Path   string         // of the endpoint
 
 	// TLS is the configuration of the n-th connection slot. A certificate in it
 	// is presented.
@@ -26,8 +27,18 @@ type Job struct {
 	// Form is the body of the i-th request. The warm-up sends one on each
 	// connection, too; these count on from Requests.
 	Form func(i int) (string, error)
-	// Fixed says that each slot sends the same form always, Form(slot): an SVID
-	// belongs to the connection that presents it.
+	// Header is more lines of the header of the i-th request; nil is none.
+	Header func(i int) ([]string, error)
+	// Answered is called with the body of the answer with status 200 to the i-th
+	// request, or to that of a slot where Fixed is set. Its error is a kind of error
+	// of the result. nil throws bodies away.
+	Answered func(i int, body []byte) error
+	// Begin is called when all connections are open, right before the measurement,
+	// for what does not live long; nil is nothing.
+	Begin func(context.Context) error
+	// Fixed says that each slot asks for its own form always, Form(slot): an SVID
+	// belongs to the connection that presents it, and a chain of refresh tokens to
+	// the slot that follows it.
 	Fixed bool
 
 	Connection  string       // Kept, New or Resumed

@@ -23,7 +23,7 @@ type slot struct {
 	resumed int
 }
 
-// A sample is one token.
+// A sample is one token, or another answer with status 200.
 type sample struct {
 	end  time.Duration // since the beginning of the run
 	took time.Duration
@@ -44,6 +44,11 @@ func Run(ctx context.Context, j Job) (Result, error) {
 	for _, s := range slots {
 		for kind := range s.errors {
 			return Result{}, fmt.Errorf("before the measurement: %s", kind)
+		}
+	}
+	if j.Begin != nil {
+		if err := j.Begin(ctx); err != nil {
+			return Result{}, err
 		}
 	}
 
@@ -89,22 +94,32 @@ func warm(ctx context.Context, slots []*slot) {
 
 // warm opens the connection, or gets the ticket that the first resumption needs.
 func (s *slot) warm(ctx context.Context) {
-	form, err := s.form(s.job.Requests + s.number)
+	r, err := s.request(s.job.Requests + s.number)
 	if err != nil {
 		s.errors[err.Error()]++
 		return
 	}
-	if kind := s.send(ctx, form); kind != "" {
+	if kind := s.send(ctx, r); kind != "" {
 		s.errors[kind]++
 	}
 	s.resumed = 0
 }
 
-func (s *slot) form(i int) (string, error) {
+// A request is one of a job.
+type request struct {
+	Message
+	number int
+}
+
+func (s *slot) request(i int) (r request, err error) {
 	if s.job.Fixed {
 		i = s.number
 	}
-	return s.job.Form(i)
+	r = request{Message{Path: s.job.Path, Keep: s.job.Answered != nil}, i}
+	if r.Form, err = s.job.Form(i); err == nil && s.job.Header != nil {
+		r.Header, err = s.job.Header(i)
+	}
+	return r, err
 }
 
 // run takes the next request until none is left.
@@ -114,7 +129,7 @@ func (s *slot) run(ctx context.Context, start time.Time, next *atomic.Int64) {
 		if i >= s.job.Requests {
 			return
 		}
-		form, err := s.form(i)
+		r, err := s.request(i)
 		if err != nil {
 			s.errors[err.Error()]++
 			continue
@@ -127,7 +142,7 @@ func (s *slot) run(ctx context.Context, start time.Time, next *atomic.Int64) {
 			time.Sleep(due.Sub(begin))
 			begin = due
 		}
-		if kind := s.send(ctx, form); kind != "" {
+		if kind := s.send(ctx, r); kind != "" {
 			s.errors[kind]++
 			continue
 		}
@@ -137,7 +152,7 @@ func (s *slot) run(ctx context.Context, start time.Time, next *atomic.Int64) {
 }
 
 // send sends one request and returns what went wrong, if anything did.
-func (s *slot) send(ctx context.Context, form string) string {
+func (s *slot) send(ctx context.Context, r request) string {
 	if s.conn == nil {
 		var err error
 		if s.conn, err = s.dialer.Dial(ctx); err != nil {
@@ -147,7 +162,7 @@ func (s *slot) send(ctx context.Context, form string) string {
 			s.resumed++
 		}
 	}
-	answer, err := s.conn.Post(s.job.Path, form, s.job.Timeout)
+	answer, err := s.conn.Send(r.Message, s.job.Timeout)
 	if err != nil || answer.Closed || s.job.Connection != Kept {
 		s.close()
 	}
@@ -156,6 +171,10 @@ func (s *slot) send(ctx context.Context, form string) string {
 		return Kind(err)
 	case answer.Status != http.StatusOK:
 		return answer.Kind()
+	case s.job.Answered != nil:
+		if err := s.job.Answered(r.number, answer.Body); err != nil {
+			return err.Error()
+		}
 	}
 	return ""
 }

@@ -3,11 +3,13 @@ package load
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,6 +124,74 @@ func TestForms(t *testing.T) {
 	}
 	if len(different) != 33 {
 		t.Errorf("%d different forms", len(different))
+	}
+}
+
+// A job may send lines of the header with each request, look at the answers, and make
+// what lives shortly when all connections are open. What it says of an answer counts.
+func TestHeaderAnswersAndBegin(t *testing.T) {
+	w := newWorld(t)
+	var seen, begun atomic.Int64
+	target, connections := serve(t, w, func(w http.ResponseWriter, _ int64, form string) { io.WriteString(w, form) })
+	j := job(t, w, target)
+	j.Form = func(i int) (string, error) { return strconv.Itoa(i), nil }
+	j.Header = func(i int) ([]string, error) { return []string{"X-Number: " + strconv.Itoa(i), "X-Other: a"}, nil }
+	j.Begin = func(context.Context) error { begun.Store(connections.Load()); return nil }
+	j.Answered = func(i int, body []byte) error {
+		seen.Add(1)
+		if string(body) != strconv.Itoa(i) {
+			t.Errorf("request %d is answered with %q", i, body)
+		}
+		if i == 7 {
+			return errors.New("seven")
+		}
+		return nil
+	}
+	r, err := Run(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen.Load() != 33 || begun.Load() != 3 || r.Tokens != 29 || r.Errors["seven"] != 1 {
+		t.Errorf("%d answers, begun with %d connections, %+v", seen.Load(), begun.Load(), r)
+	}
+	j.Begin = func(context.Context) error { return errors.New("no") }
+	if _, err := Run(t.Context(), j); err == nil {
+		t.Error("measured without what it needs")
+	}
+}
+
+func TestSend(t *testing.T) {
+	w := newWorld(t)
+	pair, err := tls.LoadX509KeyPair(w.Certificate(), w.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.URL.Path+" "+r.Header.Get("A")+" "+r.Header.Get("B")+" "+r.PostFormValue("c"))
+	})}
+	go s.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}}))
+	t.Cleanup(func() { s.Close() })
+	address, err := Target(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := w.TLS()
+	config.ServerName = "127.0.0.1"
+	d := Dialer{Target: address, TLS: config, Timeout: 30 * time.Second}
+	c, err := d.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for keep, want := range map[bool]string{true: "/a 1 2 3", false: ""} {
+		answer, err := c.Send(Message{Path: "/a", Form: "c=3", Header: []string{"A: 1", "B: 2"}, Keep: keep}, 30*time.Second)
+		if err != nil || string(answer.Body) != want {
+			t.Errorf("keep %t: %q, %v", keep, answer.Body, err)
+		}
 	}
 }
 

@@ -29,21 +29,24 @@ const (
 // A World is what the folder holds.
 type World struct {
 	Dir     string
-	Roots   *x509.CertPool // of the server's certificate
+	Now     func() time.Time // by which SVIDs are made; time.Now unless somebody sets it
+	Roots   *x509.CertPool   // of the server's certificate
 	Domains []Domain
 	SVIDs   []tls.Certificate // X.509-SVIDs of the first domain, by client
 }
 
-// A Domain is a trust domain that signs JWT-SVIDs.
+// A Domain is a trust domain that signs JWT-SVIDs and WIT-SVIDs.
 type Domain struct {
-	Name  string
-	keyID string
-	key   crypto.Signer
+	Name     string
+	keyID    string
+	key      crypto.Signer
+	witKeyID string
+	witKey   crypto.Signer
 }
 
 func at(dir string) (*World, error) {
 	absolute, err := filepath.Abs(dir) // the configuration may be read elsewhere
-	return &World{Dir: absolute, Roots: x509.NewCertPool()}, err
+	return &World{Dir: absolute, Now: time.Now, Roots: x509.NewCertPool()}, err
 }
 
 // Make fills a folder with so many trust domains. The first has X.509-SVIDs.
@@ -59,7 +62,7 @@ func Make(dir string, domains int) (*World, error) {
 		return nil, err
 	}
 	for n := range domains {
-		authority, err := devca.New(domainName(n), devca.Options{X509Lifetime: svidLifetime})
+		authority, err := devca.New(domainName(n), devca.Options{X509Lifetime: svidLifetime, WIT: true})
 		if err != nil {
 			return nil, err
 		}
@@ -67,10 +70,11 @@ func Make(dir string, domains int) (*World, error) {
 			return nil, err
 		}
 		keyID, _, key := authority.JWTKey()
-		if err := writeKey(w.path("domain-%d.key", n), key); err != nil {
+		witKeyID, _, witKey := authority.WITKey()
+		if err := errors.Join(writeKey(w.path("domain-%d.key", n), key), writeKey(w.path("domain-%d.wit.key", n), witKey)); err != nil {
 			return nil, err
 		}
-		w.Domains = append(w.Domains, Domain{domainName(n), keyID, key})
+		w.Domains = append(w.Domains, Domain{domainName(n), keyID, key, witKeyID, witKey})
 		if n == 0 {
 			if err := w.makeX509(authority); err != nil {
 				return nil, err
@@ -140,15 +144,14 @@ func Open(dir string) (*World, error) {
 		return nil, err
 	}
 	for n := range domains {
-		key, err := readKey(w.path("domain-%d.key", n))
-		if err != nil {
+		d := Domain{Name: domainName(n)}
+		if d.keyID, d.key, err = named(w.path("domain-%d.key", n)); err != nil {
 			return nil, err
 		}
-		keyID, err := jose.Thumbprint(key.Public())
-		if err != nil {
+		if d.witKeyID, d.witKey, err = named(w.path("domain-%d.wit.key", n)); err != nil {
 			return nil, err
 		}
-		w.Domains = append(w.Domains, Domain{domainName(n), keyID, key})
+		w.Domains = append(w.Domains, d)
 	}
 	for n := range X509Clients {
 		file := w.path("svid-%d.pem", n)
@@ -159,6 +162,14 @@ func Open(dir string) (*World, error) {
 		w.SVIDs = append(w.SVIDs, pair)
 	}
 	return w, nil
+}
+
+// named reads a key and the kid that its bundle has it under.
+func named(file string) (kid string, key crypto.Signer, err error) {
+	if key, err = readKey(file); err == nil {
+		kid, err = jose.Thumbprint(key.Public())
+	}
+	return kid, key, err
 }
 
 func domainName(n int) string { return fmt.Sprintf("domain-%d.test", n) }
