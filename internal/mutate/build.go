@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 const switchPath = "internal/" + switchName
@@ -43,47 +44,55 @@ func Wrap[A, R any](n int, f func(A) R) func(A) R {
 }
 `
 
-// build compiles the tests of the vectors against the product with switches in
-// it. The tree itself is not touched: the compiler is told to read other files in
-// the place of those that changed.
-func build(ctx context.Context, t *tree, f *found) (binary string, remove func(), err error) {
+// A mutant is the product with switches in it. The tree itself is not touched: the
+// compiler is told to read other files in the place of those that changed.
+type mutant struct {
+	root, dir string
+	overlay   string // the list that the compiler reads
+}
+
+func newMutant(t *tree, f *found) (m *mutant, err error) {
 	dir, err := os.MkdirTemp("", "svidgate-mutate-")
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
+	m = &mutant{root: t.root, dir: dir, overlay: filepath.Join(dir, "overlay.json")}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(dir)
+			m.remove()
 		}
 	}()
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	put := func(path string, text []byte) error {
-		copied := filepath.Join(dir, fmt.Sprintf("%d.go", len(overlay.Replace)))
-		overlay.Replace[filepath.Join(t.root, filepath.FromSlash(path))] = copied
-		return os.WriteFile(copied, text, 0o600)
+		name := filepath.Join(dir, fmt.Sprintf("%d.go", len(overlay.Replace)))
+		overlay.Replace[filepath.Join(t.root, filepath.FromSlash(path))] = name
+		return os.WriteFile(name, text, 0o600)
 	}
 	for file, edits := range f.edits {
 		if err := put(file.path, t.rewrite(file, edits)); err != nil {
-			return "", nil, err
+			return nil, err
 		}
 	}
 	if err := put(switchPath+"/switch.go", []byte(switchText)); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	text, err := json.Marshal(overlay)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, text, 0o600); err != nil {
-		return "", nil, err
-	}
-	binary = filepath.Join(dir, "vectors.test")
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet", "off", "-overlay", list, "-o", binary, "./"+runner)
-	cmd.Dir = t.root
+	return m, os.WriteFile(m.overlay, text, 0o600)
+}
+
+func (m *mutant) remove() { os.RemoveAll(m.dir) }
+
+// compile builds the tests of a package against the copy.
+func (m *mutant) compile(ctx context.Context, pkg string) (binary string, err error) {
+	binary = filepath.Join(m.dir, strings.ReplaceAll(pkg, "/", "-")+".test")
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet", "off", "-overlay", m.overlay, "-o", binary, "./"+pkg)
+	cmd.Dir = m.root
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return "", nil, fmt.Errorf("the copy does not compile: %w", err)
+		return "", fmt.Errorf("the tests of %s do not compile against the copy: %w", pkg, err)
 	}
-	return binary, func() { os.RemoveAll(dir) }, nil
+	return binary, nil
 }

@@ -20,7 +20,7 @@ type site struct {
 	whole  *site  // the place whose condition this is a part of, or nil
 	part   string // the text of the part
 
-	killedBy string // a vector
+	killedBy string // a vector or a test
 	last     bool   // which only this place refuses once the others are off
 	closed   bool   // without this place its vectors cannot be judged to an end
 }

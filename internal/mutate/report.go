@@ -11,7 +11,7 @@ import (
 // report prints what came of it and returns how many rules are left over.
 func report(w io.Writer, verdicts []verdict, f *found, built []requirement, verbose bool) (left int) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "rule\tplaces\tswitched off\tvector")
+	fmt.Fprintln(table, "rule\tplaces\tswitched off\tvector or test")
 	count := map[class]int{}
 	for _, v := range verdicts {
 		count[v.class]++
@@ -19,10 +19,14 @@ func report(w io.Writer, verdicts []verdict, f *found, built []requirement, verb
 	}
 	table.Flush()
 
-	killed := count[alone] + count[firstOfSeveral] + count[behindOthers]
+	byVectors := count[alone] + count[firstOfSeveral] + count[behindOthers]
+	byTests := count[namedByTest] + count[unnamedByTest]
 	total := len(verdicts) - count[closed] - count[guard]
-	fmt.Fprintf(w, "\nrules killed: %d of %d (%d alone, %d with others behind them, %d only behind others%s)\n",
-		killed, total, count[alone], count[firstOfSeveral], count[behindOthers], named(verdicts, behindOthers))
+	fmt.Fprintf(w, "\nrules killed: %d of %d\n", byVectors+byTests, total)
+	fmt.Fprintf(w, "  by vectors: %d (%d alone, %d with others behind them, %d only behind others%s)\n",
+		byVectors, count[alone], count[firstOfSeveral], count[behindOthers], named(verdicts, behindOthers))
+	fmt.Fprintf(w, "  by tests: %d (%d by tests that name them, %d only by tests that do not%s)\n",
+		byTests, count[namedByTest], count[unnamedByTest], named(verdicts, unnamedByTest))
 	fmt.Fprintf(w, "not counted: %d closed%s; %d guards%s\n", count[closed], named(verdicts, closed), count[guard], named(verdicts, guard))
 	places(w, f, verbose)
 	obeyedElsewhere(w, verdicts, built)
@@ -43,6 +47,10 @@ func (c class) text(along []string) string {
 		return "accepted, with " + strings.Join(along, " ")
 	case behindOthers:
 		return "accepted, behind " + strings.Join(along, " ")
+	case namedByTest:
+		return "a test fails"
+	case unnamedByTest:
+		return "a test fails that does not name it"
 	case closed:
 		return "cannot go on"
 	case guard:

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -74,20 +73,12 @@ func newTrial(ctx context.Context, binary, root string, f *found, vectors []vect
 
 // run runs these vectors in a process of their own with these places off.
 func (t *trial) run(ctx context.Context, off []*site, vectors []vector) (map[string]answer, error) {
-	numbers := make([]int, 0, len(off))
-	for _, s := range off {
-		numbers = append(numbers, s.number)
-	}
-	slices.Sort(numbers)
-	var switched []string
-	for _, n := range slices.Compact(numbers) {
-		switched = append(switched, strconv.Itoa(n))
-	}
+	switched := switches(off)
 	var names []string
 	for _, v := range vectors {
 		names = append(names, v.ID)
 	}
-	key := strings.Join(switched, ",") + " " + strings.Join(names, ",")
+	key := switched + " " + strings.Join(names, ",")
 	t.mu.Lock()
 	known, ok := t.runs[key]
 	t.mu.Unlock()
@@ -98,7 +89,7 @@ func (t *trial) run(ctx context.Context, off []*site, vectors []vector) (map[str
 	defer cancel()
 	cmd := exec.CommandContext(ctx, t.binary, "-test.run", "^TestReport$", "-test.count", "1")
 	cmd.Dir = t.folder
-	cmd.Env = append(os.Environ(), "SVIDGATE_OFF="+strings.Join(switched, ","), "SVIDGATE_VECTORS="+strings.Join(names, ","))
+	cmd.Env = append(os.Environ(), "SVIDGATE_OFF="+switched, "SVIDGATE_VECTORS="+strings.Join(names, ","))
 	out, err := cmd.CombinedOutput()
 	answers := map[string]answer{}
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
@@ -127,7 +118,7 @@ type verdict struct {
 	rule  string
 	sites []*site
 	class class
-	by    string   // the vector
+	by    string   // the vector or the test
 	along []string // the other rules of that vector, when it took them off too
 }
 
@@ -138,13 +129,16 @@ const (
 	alone
 	firstOfSeveral
 	behindOthers
+	namedByTest   // a test fails, and names the rule
+	unnamedByTest // only tests fail that do not name it
 	closed
 	guard
 )
 
-// rules judges every rule that has a place.
-func (t *trial) rules(ctx context.Context) ([]verdict, error) {
+// rules judges every rule that has a place and is wanted.
+func (t *trial) rules(ctx context.Context, wanted func(id string) bool) ([]verdict, error) {
 	ids := slices.Sorted(maps.Keys(t.byRule))
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !wanted(id) })
 	verdicts := make([]verdict, len(ids))
 	errs := make([]error, len(ids))
 	inParallel(len(ids), func(i int) { verdicts[i], errs[i] = t.rule(ctx, ids[i]) })
