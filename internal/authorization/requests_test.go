@@ -1,12 +1,14 @@
 package authorization_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -397,6 +399,40 @@ func TestPushedOnce(t *testing.T) {
 	}
 	s.Clock.Advance(9 * time.Microsecond)
 	read(q, unknown)
+}
+
+// PA-5 A client has so many pushed requests open and no more; another has its own,
+// and there is room again once the first have ended.
+func TestPushedTooManyOpen(t *testing.T) {
+	s := newSite(t)
+	one := func(by authorization.Presenter, changes ...string) error {
+		_, err := s.Requests.Push(t.Context(), by, push(t, values(changes...)))
+		return err
+	}
+	var callers sync.WaitGroup
+	for n := range 64 {
+		callers.Go(func() {
+			for i := range authorization.MaxPushed / 64 {
+				p := authorization.Pushed{URI: sha256.Sum256([]byte{byte(n), byte(i)}), ClientID: app, Parameters: "x", ExpiresAt: s.Clock.Now().Add(authorization.PushedFor)}
+				if n+i == 0 {
+					continue // left for the last that is accepted
+				}
+				if err := s.Records.Push(t.Context(), p, s.Clock.Now()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	accepted.Check(t, one(appCaller))
+	err := one(appCaller)
+	want{Code: oauth.TooMany, Reason: oauth.ReasonRateLimited, Rule: "PA-5"}.Check(t, err)
+	if err != nil && oauth.AsError(err).RetryAfter != authorization.PushedFor {
+		t.Errorf("PA-5 to be tried again after %s", oauth.AsError(err).RetryAfter)
+	}
+	accepted.Check(t, one(phoneCaller, "client_id", "phone", "redirect_uri", "http://127.0.0.1:1/cb"))
+	s.Clock.Advance(authorization.PushedFor)
+	accepted.Check(t, one(appCaller))
 }
 
 // A request that was pushed is judged by the configuration in force when it is used.

@@ -19,22 +19,22 @@ func TestPersonOfClaims(t *testing.T) {
 		claims string
 		want   string // the subject; empty for a refusal
 	}{
-		"sub":                             {"sub", `{"sub":"4711"}`, "corp:4711"},
-		"sub of another case":             {"sub", `{"Sub":"4711"}`, ""},
-		"sub empty":                       {"sub", `{"sub":""}`, ""},
-		"sub a number":                    {"sub", `{"sub":4711}`, ""},
-		"sub of 255 bytes":                {"sub", `{"sub":"` + strings.Repeat("a", 255) + `"}`, "corp:" + strings.Repeat("a", 255)},
-		"sub of 256 bytes":                {"sub", `{"sub":"` + strings.Repeat("a", 256) + `"}`, ""},
-		"sub with a space at its end":     {"sub", `{"sub":"a "}`, ""},
-		"sub with a control character":    {"sub", `{"sub":"a\u0007"}`, ""},
-		"sub with a direction mark":       {"sub", `{"sub":"a\u202eb"}`, ""},
-		"CC-3 sub that is a SPIFFE ID":    {"sub", `{"sub":"spiffe://example.org/a"}`, "corp:spiffe://example.org/a"},
-		"CC-3 sub that is a local user":   {"sub", `{"sub":"local:alice"}`, "corp:local:alice"},
-		"email that is verified":          {"email", `{"sub":"1","email":"a@b.c","email_verified":true}`, "corp:a@b.c"},
-		"email that says so in a text":    {"email", `{"sub":"1","email":"a@b.c","email_verified":"true"}`, "corp:a@b.c"},
-		"email that is not":               {"email", `{"sub":"1","email":"a@b.c","email_verified":false}`, ""},
-		"email of which nothing is known": {"email", `{"sub":"1","email":"a@b.c"}`, ""},
-		"preferred_username":              {"preferred_username", `{"sub":"1","preferred_username":"jo ü"}`, "corp:jo ü"},
+		"sub":                                   {"sub", `{"sub":"4711"}`, "corp:4711"},
+		"AZ-12 sub of another case":             {"sub", `{"Sub":"4711"}`, ""},
+		"AZ-12 sub empty":                       {"sub", `{"sub":""}`, ""},
+		"AZ-12 sub a number":                    {"sub", `{"sub":4711}`, ""},
+		"sub of 255 bytes":                      {"sub", `{"sub":"` + strings.Repeat("a", 255) + `"}`, "corp:" + strings.Repeat("a", 255)},
+		"AZ-12 sub of 256 bytes":                {"sub", `{"sub":"` + strings.Repeat("a", 256) + `"}`, ""},
+		"AZ-12 sub with a space at its end":     {"sub", `{"sub":"a "}`, ""},
+		"AZ-12 sub with a control character":    {"sub", `{"sub":"a\u0007"}`, ""},
+		"AZ-12 sub with a direction mark":       {"sub", `{"sub":"a\u202eb"}`, ""},
+		"CC-3 sub that is a SPIFFE ID":          {"sub", `{"sub":"spiffe://example.org/a"}`, "corp:spiffe://example.org/a"},
+		"CC-3 sub that is a local user":         {"sub", `{"sub":"local:alice"}`, "corp:local:alice"},
+		"email that is verified":                {"email", `{"sub":"1","email":"a@b.c","email_verified":true}`, "corp:a@b.c"},
+		"email that says so in a text":          {"email", `{"sub":"1","email":"a@b.c","email_verified":"true"}`, "corp:a@b.c"},
+		"AZ-12 email that is not":               {"email", `{"sub":"1","email":"a@b.c","email_verified":false}`, ""},
+		"AZ-12 email of which nothing is known": {"email", `{"sub":"1","email":"a@b.c"}`, ""},
+		"preferred_username":                    {"preferred_username", `{"sub":"1","preferred_username":"jo ü"}`, "corp:jo ü"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(ProviderConfig{Name: "corp", UserClaim: row.user, NameClaim: "name"}, func() time.Time { return now })
@@ -46,7 +46,7 @@ func TestPersonOfClaims(t *testing.T) {
 			if got.Subject != row.want || (err == nil) != (row.want != "") {
 				t.Errorf("it is %+v, %v, want %q", got, err, row.want)
 			}
-			if err != nil && oauth.AsError(err).Reason != oauth.ReasonIDTokenBad {
+			if e := oauth.AsError(err); err != nil && (e.Reason != oauth.ReasonIDTokenBad || e.Rule != "AZ-12") {
 				t.Errorf("it is refused with %v", err)
 			}
 			if _, err := spiffeid.FromString(got.Subject); err == nil {

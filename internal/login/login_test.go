@@ -81,8 +81,8 @@ func TestPassword(t *testing.T) {
 		}
 	}
 	for name, password := range map[string]string{"alice": right + " ", "bob": right, "": right, "alice\x00": right, "spiffe://example.org/a": right} {
-		if p, err := d.Password(t.Context(), home, name, password); reasonOf(err) != oauth.ReasonPasswordWrong || p.Subject != "" {
-			t.Errorf("%q with %q is %+v, %v", name, password, p, err)
+		if p, err := d.Password(t.Context(), home, name, password); reasonOf(err) != oauth.ReasonPasswordWrong || oauth.AsError(err).Rule != "AZ-12" || p.Subject != "" {
+			t.Errorf("AZ-12 %q with %q is %+v, %v", name, password, p, err)
 		}
 	}
 	if _, err := d.Password(t.Context(), netip.MustParseAddr("192.0.2.9"), "alice", strings.Repeat("a", 1<<20)); reasonOf(err) != oauth.ReasonPasswordWrong {
@@ -242,10 +242,10 @@ func TestSession(t *testing.T) {
 func TestBegin(t *testing.T) {
 	d, _, _ := opened(t)
 	if _, err := d.Begin(t.Context(), "corp", login.NewSecret(), ""); reasonOf(err) != oauth.ReasonRequestMalformed {
-		t.Errorf("a provider that is not there: %v", err)
+		t.Errorf("AZ-12 a provider that is not there: %v", err)
 	}
 	if _, err := d.Finish(t.Context(), "corp", login.NewSecret(), url.Values{"state": {login.NewSecret().Value()}}); reasonOf(err) != oauth.ReasonLoginExpired {
-		t.Errorf("somebody who comes back from there: %v", err)
+		t.Errorf("AZ-12 somebody who comes back from there: %v", err)
 	}
 }
 

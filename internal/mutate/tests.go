@@ -76,8 +76,10 @@ func (t *tree) inModule(importPath string) string {
 
 // candidates are the packages whose tests are tried on these places, in this
 // order: those that have the places, the one that has it all, and those that
-// import one of the first.
-func candidates(places []*site, packages []testedPackage) []string {
+// import one of the first and refuse by rules themselves. The others that import
+// them (the store, the commands, the tests from end to end) show other things, or
+// run a program that has no switches.
+func candidates(places []*site, packages []testedPackage, refusing map[string]bool) []string {
 	home := map[string]bool{}
 	for _, s := range places {
 		home[path.Dir(s.file)] = true
@@ -89,7 +91,7 @@ func candidates(places []*site, packages []testedPackage) []string {
 			own = append(own, p.path)
 		case p.path == widest:
 			server = append(server, p.path)
-		case slices.ContainsFunc(slices.Collect(maps.Keys(home)), func(h string) bool { return p.imports[h] }):
+		case refusing[p.path] && slices.ContainsFunc(slices.Collect(maps.Keys(home)), func(h string) bool { return p.imports[h] }):
 			importers = append(importers, p.path)
 		}
 	}
@@ -187,7 +189,7 @@ func (s *suite) run(ctx context.Context, off []*site, test string) ([]failure, e
 	case !errors.As(err, &exit):
 		return nil, broke, err
 	case len(off) == 0:
-		return nil, testsFailed, fmt.Errorf("with nothing switched off tests of %s fail:\n%s%s", s.pkg, out.Bytes(), complaint.Bytes())
+		return nil, testsFailed, fmt.Errorf("with nothing switched off tests of %s fail:\n%s%s", s.pkg, out.Bytes(), complaint.Next(2000))
 	case exit.ExitCode() == 1:
 		return failures(out.Bytes()), testsFailed, nil
 	}
@@ -253,6 +255,7 @@ func switches(off []*site) string {
 type testTrial struct {
 	mutant   *mutant
 	packages []testedPackage
+	refusing map[string]bool // packages that have places
 	found    *found
 
 	mu     sync.Mutex
@@ -260,7 +263,11 @@ type testTrial struct {
 }
 
 func newTestTrial(m *mutant, packages []testedPackage, f *found) *testTrial {
-	return &testTrial{mutant: m, packages: packages, found: f, suites: map[string]func() (*suite, error){}}
+	t := &testTrial{mutant: m, packages: packages, refusing: map[string]bool{}, found: f, suites: map[string]func() (*suite, error){}}
+	for _, s := range f.sites {
+		t.refusing[path.Dir(s.file)] = true
+	}
+	return t
 }
 
 // suite compiles the tests of a package when they are first asked for, and runs
@@ -299,7 +306,7 @@ func (t *testTrial) rules(ctx context.Context, verdicts []verdict) error {
 }
 
 func (t *testTrial) rule(ctx context.Context, v *verdict) error {
-	for _, pkg := range candidates(v.sites, t.packages) {
+	for _, pkg := range candidates(v.sites, t.packages, t.refusing) {
 		s, err := t.suite(ctx, pkg)
 		if err != nil {
 			return err
