@@ -20,14 +20,14 @@
 // of the packages that import them, with -test.short. It counts as killed by a
 // test when all of these tests pass with nothing off, and some test fails with the
 // rule off, and does both once more when it is run alone. A test is looked for
-// whose name or complaint carries the rule's id; when there is none, a test that
+// whose complaint or name carries the rule's id; when there is none, a test that
 // fails without naming the rule still kills it, and the report says so. A process
-// that stops, or is stopped because its time is over, kills nothing.
+// that breaks, or has used up its time, kills nothing.
 //
 // Two kinds of rules are counted apart, by what is found and not by a list. A rule
 // is closed when without it its vectors cannot be judged to an end: there is no
 // key, no certificate, no grant to go on with, and the program stops with an
-// internal error. A guard refuses a zero value that no request can bring about.
+// internal error, or a test that names it breaks the whole process. A guard refuses a zero value that no request can bring about.
 //
 // The exit status is 1 when a rule is left over, and 2 when the run itself failed.
 package main
@@ -92,23 +92,34 @@ func run(ctx context.Context, only string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	if only == "" {
-		if err := t.places(ctx); err != nil {
-			return err
-		}
-	}
 	packages, err := readPackages(ctx, tree)
 	if err != nil {
 		return err
 	}
-	if err := newTestTrial(m, packages, t.found).rules(ctx, verdicts); err != nil {
+	tests := newTestTrial(m, packages, found)
+	if err := tests.rules(ctx, verdicts); err != nil {
+		return err
+	}
+	if only != "" {
+		if len(verdicts) == 0 {
+			return fmt.Errorf("no place refuses by any of %s", only)
+		}
+		if table(os.Stdout, verdicts) > 0 {
+			return errSurvivors
+		}
+		return nil
+	}
+	if err := t.places(ctx); err != nil {
+		return err
+	}
+	if err := tests.places(ctx); err != nil {
 		return err
 	}
 	built, err := readRequirements(tree.root)
 	if err != nil {
 		return err
 	}
-	if left := report(os.Stdout, verdicts, t.found, built, verbose); left > 0 {
+	if left := report(os.Stdout, verdicts, found, built, verbose); left > 0 {
 		return errSurvivors
 	}
 	return nil

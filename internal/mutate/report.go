@@ -8,17 +8,27 @@ import (
 	"text/tabwriter"
 )
 
-// report prints what came of it and returns how many rules are left over.
-func report(w io.Writer, verdicts []verdict, f *found, built []requirement, verbose bool) (left int) {
+// table prints the verdicts and returns how many rules are left over.
+func table(w io.Writer, verdicts []verdict) (left int) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "rule\tplaces\tswitched off\tvector or test")
-	count := map[class]int{}
 	for _, v := range verdicts {
-		count[v.class]++
+		if v.class == survives {
+			left++
+		}
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", v.rule, len(v.sites), v.class.text(v.along), v.by)
 	}
 	table.Flush()
+	return left
+}
 
+// report prints what came of it and returns how many rules are left over.
+func report(w io.Writer, verdicts []verdict, f *found, built []requirement, verbose bool) (left int) {
+	left = table(w, verdicts)
+	count := map[class]int{}
+	for _, v := range verdicts {
+		count[v.class]++
+	}
 	byVectors := count[alone] + count[firstOfSeveral] + count[behindOthers]
 	byTests := count[namedByTest] + count[unnamedByTest]
 	total := len(verdicts) - count[closed] - count[guard]
@@ -32,7 +42,6 @@ func report(w io.Writer, verdicts []verdict, f *found, built []requirement, verb
 	obeyedElsewhere(w, verdicts, built)
 	for _, v := range verdicts {
 		if v.class == survives {
-			left++
 			fmt.Fprintf(w, "LEFT OVER: %s, which refuses at %s\n", v.rule, list(v.sites))
 		}
 	}

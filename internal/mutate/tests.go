@@ -167,14 +167,15 @@ const (
 	broke // the process stopped, or its time was over
 )
 
-// run runs tests in a process of their own with these places off. An empty name
-// means all.
-func (s *suite) run(ctx context.Context, off []*site, test string) ([]failure, ending, error) {
+// run runs tests in a process of their own with these places off. No names mean
+// all tests. When the process broke, what is returned is what broke it, if that can
+// be told.
+func (s *suite) run(ctx context.Context, off []*site, tests ...string) ([]failure, ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeLimit+30*time.Second)
 	defer cancel()
 	args := []string{"-test.short", "-test.count", "1", "-test.timeout", timeLimit.String()}
-	if test != "" {
-		args = append(args, "-test.run", "^"+regexp.QuoteMeta(test)+"$")
+	if len(tests) > 0 {
+		args = append(args, "-test.run", "^("+strings.Join(tests, "|")+")$")
 	}
 	var out, complaint bytes.Buffer
 	cmd := exec.CommandContext(ctx, s.binary, args...)
@@ -189,11 +190,13 @@ func (s *suite) run(ctx context.Context, off []*site, test string) ([]failure, e
 	case !errors.As(err, &exit):
 		return nil, broke, err
 	case len(off) == 0:
-		return nil, testsFailed, fmt.Errorf("with nothing switched off tests of %s fail:\n%s%s", s.pkg, out.Bytes(), complaint.Next(2000))
+		return nil, broke, fmt.Errorf("with nothing switched off tests of %s fail:\n%s%s", s.pkg, out.Bytes(), complaint.Next(2000))
 	case exit.ExitCode() == 1:
 		return failures(out.Bytes()), testsFailed, nil
+	case bytes.Contains(complaint.Bytes(), []byte("panic: test timed out")):
+		return nil, broke, nil
 	}
-	return nil, broke, nil
+	return failures(out.Bytes()), broke, nil
 }
 
 // tests are the names of the suite's tests.
@@ -204,28 +207,31 @@ func (s *suite) tests(ctx context.Context) ([]string, error) {
 	return strings.Fields(string(out)), err
 }
 
-// failing are the tests that fail with these places off. When the whole process
-// breaks, each test is run in one of its own, and those that break it are left
-// out.
-func (s *suite) failing(ctx context.Context, off []*site) ([]failure, error) {
-	all, end, err := s.run(ctx, off, "")
+// failing are the tests that fail with these places off, and those that break the
+// process. When one does, each test is run in a process of its own.
+func (s *suite) failing(ctx context.Context, off []*site, tests ...string) (fail, stop []failure, err error) {
+	fail, end, err := s.run(ctx, off, tests...)
 	if err != nil || end != broke {
-		return all, err
+		return fail, nil, err
 	}
-	names, err := s.tests(ctx)
-	if err != nil {
-		return nil, err
+	fail = nil
+	if len(tests) == 0 {
+		if tests, err = s.tests(ctx); err != nil {
+			return nil, nil, err
+		}
 	}
-	for _, name := range names {
+	for _, name := range tests {
 		some, end, err := s.run(ctx, off, name)
-		if err != nil {
-			return nil, err
-		}
-		if end == testsFailed {
-			all = append(all, some...)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case end == testsFailed:
+			fail = append(fail, some...)
+		case end == broke:
+			stop = append(stop, some...)
 		}
 	}
-	return all, nil
+	return fail, stop, nil
 }
 
 // again reports whether a test that failed passes alone with nothing off, and
@@ -260,10 +266,11 @@ type testTrial struct {
 
 	mu     sync.Mutex
 	suites map[string]func() (*suite, error) // guarded by mu
+	shown  map[string]map[string][]string    // by rule and package, the tests that fail without it; guarded by mu
 }
 
 func newTestTrial(m *mutant, packages []testedPackage, f *found) *testTrial {
-	t := &testTrial{mutant: m, packages: packages, refusing: map[string]bool{}, found: f, suites: map[string]func() (*suite, error){}}
+	t := &testTrial{mutant: m, packages: packages, refusing: map[string]bool{}, found: f, suites: map[string]func() (*suite, error){}, shown: map[string]map[string][]string{}}
 	for _, s := range f.sites {
 		t.refusing[path.Dir(s.file)] = true
 	}
@@ -306,17 +313,19 @@ func (t *testTrial) rules(ctx context.Context, verdicts []verdict) error {
 }
 
 func (t *testTrial) rule(ctx context.Context, v *verdict) error {
+	stopped := ""
 	for _, pkg := range candidates(v.sites, t.packages, t.refusing) {
 		s, err := t.suite(ctx, pkg)
 		if err != nil {
 			return err
 		}
-		all, err := s.failing(ctx, v.sites)
+		fail, stop, err := s.failing(ctx, v.sites)
 		if err != nil {
 			return err
 		}
-		slices.SortStableFunc(all, func(a, b failure) int { return worth(b, v.rule) - worth(a, v.rule) })
-		for _, f := range all {
+		t.show(v.rule, pkg, slices.Concat(fail, stop))
+		slices.SortStableFunc(fail, func(a, b failure) int { return worth(b, v.rule) - worth(a, v.rule) })
+		for _, f := range fail {
 			if !f.names(v.rule) && v.class == unnamedByTest {
 				break
 			}
@@ -328,24 +337,93 @@ func (t *testTrial) rule(ctx context.Context, v *verdict) error {
 			v.class, v.by = unnamedByTest, pkg+" "+f.test
 			if f.names(v.rule) {
 				v.class = namedByTest
+				return nil
 			}
 			break
 		}
-		if v.class == namedByTest {
-			return nil
+		for _, f := range stop {
+			if stopped == "" && f.names(v.rule) {
+				stopped = pkg + " " + f.test
+			}
 		}
+	}
+	if stopped != "" {
+		v.class, v.by = closed, stopped
 	}
 	return nil
 }
 
-// worth is how much the failure says of the rule: the name of a test says more
-// than its complaint.
-func worth(f failure, rule string) int {
-	switch {
-	case (failure{test: f.test}).names(rule):
-		return 2
-	case f.names(rule):
-		return 1
+func (t *testTrial) show(rule, pkg string, all []failure) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.shown[rule] == nil {
+		t.shown[rule] = map[string][]string{}
 	}
-	return 0
+	for _, f := range all {
+		if !slices.Contains(t.shown[rule][pkg], f.top()) {
+			t.shown[rule][pkg] = append(t.shown[rule][pkg], f.top())
+		}
+	}
+}
+
+// worth is how much a failure says of the rule. A complaint says more than the name
+// of a test: what is accepted beside what is refused has the rule's id in its name,
+// too.
+func worth(f failure, rule string) int {
+	n := 0
+	if (failure{lines: f.lines}).names(rule) {
+		n += 2
+	}
+	if (failure{test: f.test}).names(rule) {
+		n++
+	}
+	return n
+}
+
+// places switches off alone each place that no vector kills, of the rules that were
+// tried on tests. Tried are the tests that fail without the rule, and those of the
+// package that has the place.
+func (t *testTrial) places(ctx context.Context) error {
+	var open []*site
+	for _, s := range t.found.sites {
+		if s.killedBy == "" && slices.ContainsFunc(s.rules, func(id string) bool { return t.shown[id] != nil }) {
+			open = append(open, s)
+		}
+	}
+	errs := make([]error, len(open))
+	inParallel(len(open), func(i int) { errs[i] = t.place(ctx, open[i]) })
+	return errors.Join(errs...)
+}
+
+func (t *testTrial) place(ctx context.Context, p *site) error {
+	own := path.Dir(p.file)
+	tests := map[string][]string{}
+	for _, id := range p.rules {
+		for pkg, some := range t.shown[id] {
+			tests[pkg] = append(tests[pkg], some...)
+		}
+	}
+	if tests[own] == nil && slices.ContainsFunc(t.packages, func(q testedPackage) bool { return q.path == own }) {
+		tests[own] = nil // all
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(tests)) {
+		s, err := t.suite(ctx, pkg)
+		if err != nil {
+			return err
+		}
+		fail, stop, err := s.failing(ctx, []*site{p}, tests[pkg]...)
+		if err != nil {
+			return err
+		}
+		for _, f := range fail {
+			if ok, err := s.again(ctx, []*site{p}, f); err != nil {
+				return err
+			} else if ok {
+				p.killedBy, p.closed = pkg+" "+f.test, false
+				return nil
+			}
+		}
+		p.closed = p.closed || len(stop) > 0
+	}
+	return nil
 }
