@@ -213,11 +213,13 @@ func TestReport(t *testing.T) {
 		{rule: "AA-3", sites: places, class: closed, by: "x/3"},
 		{rule: "AA-4", sites: places, class: guard},
 		{rule: "AA-5", sites: places},
+		{rule: "AA-6", sites: places, class: namedByTest, by: "a TestA/AA-6"},
+		{rule: "AA-7", sites: places, class: unnamedByTest, by: "a TestB"},
 	}, &found{sites: places}, []requirement{{"AA-1", "1"}, {"AA-9", "1"}}, false)
 	if left != 1 {
 		t.Errorf("%d are left over", left)
 	}
-	for _, want := range []string{"rules killed: 2 of 3", "1 closed: AA-3", "1 guards: AA-4", "LEFT OVER: AA-5, which refuses at a.go:3", "1 of 2: AA-9"} {
+	for _, want := range []string{"rules killed: 4 of 5", "by vectors: 2 (1 alone, 1 with", "by tests: 2 (1 by tests that name them, 1 only by tests that do not: AA-7)", "1 closed: AA-3", "1 guards: AA-4", "LEFT OVER: AA-5, which refuses at a.go:3", "1 of 2: AA-9"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report does not say %q:\n%s", want, out.String())
 		}

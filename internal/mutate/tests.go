@@ -367,10 +367,14 @@ func (t *testTrial) show(rule, pkg string, all []failure) {
 }
 
 // worth is how much a failure says of the rule. A complaint says more than the name
-// of a test: what is accepted beside what is refused has the rule's id in its name,
-// too.
+// of a test, and most when it wanted the rule: what is accepted beside what is
+// refused has the rule's id in its name, too.
 func worth(f failure, rule string) int {
 	n := 0
+	wanted := regexp.MustCompile(`want .*[^A-Za-z0-9]` + rule + `($|[^0-9])`)
+	if slices.ContainsFunc(f.lines, wanted.MatchString) {
+		n += 4
+	}
 	if (failure{lines: f.lines}).names(rule) {
 		n += 2
 	}
