@@ -216,7 +216,7 @@ const scenarios = {
     await expectHeading(page, 'The app got code');
     await page.goto(`${settings.issuer}/account`);
     await expectHeading(page, 'Your account');
-    await page.getByRole('button', { name: 'Remove travel' }).click();
+    await page.getByRole('button', { name: 'Remove Travel Planner' }).click();
     await page.getByRole('status').waitFor();
     await press(page, 'Sign out');
     await expectHeading(page, 'You are signed out');

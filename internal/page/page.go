@@ -200,12 +200,14 @@ func (p *Pages) Failed(f Failed) (Page, error) {
 
 // An App is a client that somebody let in.
 type App struct {
+	Name    string // as people are shown it; empty where it is no client any more
 	ID      string
 	Entries []AppEntry
 }
 
 // An AppEntry is what it may have at one resource.
 type AppEntry struct {
+	Title    string // of the resource, may be empty
 	Resource string
 	Scope    []string
 	Given    time.Time
