@@ -196,6 +196,90 @@ func TestFirstUse(t *testing.T) {
 	}
 }
 
+// TestNameOfAConfiguredClientIsTaken: RF-3: rights are given to names, so no workload
+// registers under the client_id of a client of the configuration, in no state and
+// neither by an operator.
+func TestNameOfAConfiguredClientIsTaken(t *testing.T) {
+	prod := patterns(t, "/ns/prod/api/*")[0]
+	for _, row := range []struct {
+		name     string
+		client   registration.Metadata
+		clientID string
+		want     testidentity.Want
+		approve  error
+	}{
+		{"another is called so", registration.Metadata{ClientID: job, SPIFFEID: prod}, "", refused(oauth.ReasonClientNotFound, "CJ-10"), registration.ErrConfigured},
+		{"CA-9 and the workload says so", registration.Metadata{ClientID: job, SPIFFEID: prod}, job, refused(oauth.ReasonClientIDMismatch, "CA-9"), registration.ErrConfigured},
+		{"a wildcard over it is called so", registration.Metadata{ClientID: job, SPIFFEID: patterns(t, "/ns/ci/*")[0]}, "", refused(oauth.ReasonClientNotFound, "CJ-10"), registration.ErrConfigured},
+		{"another has another name", registration.Metadata{ClientID: "api", SPIFFEID: prod}, "", testidentity.Want{}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			row.client.AuthMethods = []oauth.AuthMethod{oauth.MethodJWT}
+			f := newFleet(t, func(d *registration.FirstUse) { d.Mode = registration.OnApproval })
+			_, _, err := f.byJWT(t, "", job)
+			refused(oauth.ReasonFirstUsePending, "RU-5").Check(t, err)
+			f.configure(t, func(d *registration.FirstUse) { d.Mode = registration.OnApproval }, row.client)
+			if _, err := f.ledger.Approve(t.Context(), f.clients, spiffeid.RequireFromString(job), "uid 0"); !errors.Is(err, row.approve) {
+				t.Errorf("approving it gives %v, want %v", err, row.approve)
+			}
+			if name, _ := f.clients.Template(spiffeid.RequireFromString(job)); (name == "") != (row.approve != nil) {
+				t.Errorf("its template is %q", name)
+			}
+			f.configure(t, nil, row.client)
+			_, _, err = f.byJWT(t, row.clientID, job)
+			row.want.Check(t, err)
+			// And one that was registered before is known no longer.
+			f.configure(t, nil)
+			_, _, err = f.byJWT(t, "", job)
+			testidentity.Want{}.Check(t, err)
+			f.configure(t, nil, row.client)
+			_, _, err = f.byJWT(t, row.clientID, job)
+			row.want.Check(t, err)
+		})
+	}
+}
+
+// TestBlockOfAWildcardHoldsOnFirstUse: RU-8: a workload does not leave a client that
+// is blocked by leaving client_id out.
+func TestBlockOfAWildcardHoldsOnFirstUse(t *testing.T) {
+	client := func(id, pattern string) registration.Metadata {
+		return registration.Metadata{ClientID: id, SPIFFEID: patterns(t, pattern)[0], AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}}
+	}
+	shallow := client("shallow", "/ns/*")
+	shallow.SPIFFEID = shallow.SPIFFEID.WithDepth(1)
+	f := newFleet(t, nil, client("fleet", "/ns/ci/*"), client("all", "/*"), client("deep", "/ns/ci/job/*"), shallow, client("other", "/ns/cd/*"))
+	id := spiffeid.RequireFromString(job)
+	_, _, err := f.byJWT(t, "", job)
+	testidentity.Want{}.Check(t, err)
+	for _, row := range []struct {
+		subject string
+		holds   bool
+	}{{"fleet", true}, {"all", true}, {"deep", false}, {"shallow", false}, {"other", false}, {"spiffe://example.org/ns/ci", false}} {
+		if err := f.ledger.Block(t.Context(), registration.Block{Subject: row.subject, By: "uid 0"}); err != nil {
+			t.Fatal(err)
+		}
+		want, approve := testidentity.Want{}, error(nil)
+		if row.holds {
+			want, approve = refused(oauth.ReasonClientBlocked, "RU-8"), registration.ErrBlocked
+		}
+		for _, one := range []string{job, job + "-new-under-" + row.subject[:3]} { // known, and new
+			for _, clientID := range []string{"", one} {
+				_, _, err := f.byJWT(t, clientID, one)
+				want.Check(t, err)
+			}
+		}
+		if f.clients.Blocked(job, id) != row.holds || f.clients.Blocked("fleet", id) != (row.subject == "fleet") {
+			t.Errorf("with %s blocked, Blocked says %v, and of fleet %v", row.subject, f.clients.Blocked(job, id), f.clients.Blocked("fleet", id))
+		}
+		if _, err := f.ledger.Approve(t.Context(), f.clients, id, "uid 0"); !errors.Is(err, approve) {
+			t.Errorf("with %s blocked, approving gives %v", row.subject, err)
+		}
+		if err := f.ledger.Unblock(t.Context(), row.subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestFirstUseByCertificate: an X.509-SVID registers, too, with the client_id that
 // CX-2 asks for; the template decides about the method.
 func TestFirstUseByCertificate(t *testing.T) {

@@ -267,6 +267,13 @@ func (l *Ledger) blockOf(clientID string, id spiffeid.ID) (Block, bool) {
 	return Block{}, false
 }
 
+// blocking reports whether there is any block.
+func (l *Ledger) blocking() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.blocks) > 0
+}
+
 // BlockOf is the block by which Blocked says so.
 func (l *Ledger) BlockOf(clientID string, id spiffeid.ID) (Block, bool) {
 	return l.blockOf(clientID, id)

@@ -40,8 +40,11 @@ func (l *Ledger) Approve(ctx context.Context, registry *Registry, id spiffeid.ID
 	if template == nil {
 		return Record{}, ErrNoTemplate
 	}
-	if len(registry.exactly(id)) > 0 {
+	if len(registry.exactly(id)) > 0 || registry.taken(id) {
 		return Record{}, ErrConfigured
+	}
+	if _, blocked := registry.blockOver(id); blocked {
+		return Record{}, ErrBlocked
 	}
 	now := l.now()
 	want := Record{
@@ -58,7 +61,7 @@ func (l *Ledger) Approve(ctx context.Context, registry *Registry, id spiffeid.ID
 // Errors of [Ledger.Approve].
 var (
 	ErrNoTemplate = errors.New("the configuration in force does not let it register on first use")
-	ErrConfigured = errors.New("a client of the configuration has this SPIFFE ID")
+	ErrConfigured = errors.New("a client of the configuration has this SPIFFE ID, or is called so")
 )
 
 // change does what an operator asked for, and takes it over while no request is
