@@ -331,7 +331,7 @@ var admissionRules = []judge.Rule[*association]{
 				return oauth.Shown("one more, " + a.id.String())
 			case unavailable(a.admission.err):
 				return "none"
-			case r.State != "":
+			case !r.Created.IsZero():
 				return fmt.Sprintf("%s since %s", r.State, r.Created.UTC().Format(time.RFC3339))
 			}
 			return oauth.Shown(a.id.String() + ", which is new")
@@ -360,6 +360,8 @@ func (d *admission) reason(ctx context.Context) oauth.Reason {
 		return oauth.ReasonInternal
 	case d.record.State == Pending && d.required != Observed:
 		return oauth.ReasonFirstUsePending
+	case d.required == "" || d.required.Above(d.record.State): // never: it was asked for
+		return oauth.ReasonInternal
 	}
 	return ""
 }

@@ -157,6 +157,11 @@ func (l *Ledger) reload(ctx context.Context) error {
 	l.counts.Store(&counts)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for id, before := range l.clients { // what was shown while reading
+		if r := clients[id]; r != nil {
+			r.Methods |= before.Methods
+		}
+	}
 	l.clients, l.members, l.blocks = clients, members, blocks
 	l.epoch++
 	l.seen, l.looked = last, at
@@ -311,14 +316,14 @@ func (l *Ledger) remembered(spiffeID string, idle time.Duration, now time.Time) 
 // look is admit without making anything.
 func (l *Ledger) look(ctx context.Context, want Record, q Quota) (Record, error) {
 	if r, ok := l.remembered(want.ClientID, q.Idle, l.now()); ok {
-		return r, nil
+		return r.raised(want), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
 	r, err := l.records.ClientRecord(ctx, FirstUseKind, want.ClientID, want.ClientID)
 	switch {
 	case err == nil && !r.Lapsed(l.now(), q.Idle):
-		return r, nil
+		return r.raised(want), nil
 	case err != nil && !errors.Is(err, ErrNoRecord):
 		return Record{}, err
 	}
@@ -333,15 +338,29 @@ func (l *Ledger) look(ctx context.Context, want Record, q Quota) (Record, error)
 		want.Created = l.now()
 		return want, nil
 	}
-	return Record{}, nil
+	return Record{State: want.State}, nil
+}
+
+// raised is the record as admitting makes it.
+func (r Record) raised(want Record) Record {
+	if want.State.Above(r.State) {
+		r.State = want.State
+	}
+	return r
+}
+
+// answers reports whether the record is all that a request asks of the store.
+func (r Record) answers(want Record) bool {
+	return !want.State.Above(r.State) && r.Methods.holds(want.Methods)
 }
 
 // admit gives the record of a workload, and makes it where there is none or one
-// below what is wanted. It notes the use.
+// below what is wanted. A key that it shows for the first time is kept before it
+// returns. It notes the use.
 func (l *Ledger) admit(ctx context.Context, want Record, q Quota) (r Record, made bool, err error) {
 	now := l.now()
 	r, ok := l.remembered(want.ClientID, q.Idle, now)
-	if !ok || want.State.Above(r.State) {
+	if !ok || !r.answers(want) {
 		if r, made, err = l.register(ctx, want, q); err != nil {
 			return Record{}, false, err
 		}
@@ -353,19 +372,25 @@ func (l *Ledger) admit(ctx context.Context, want Record, q Quota) (r Record, mad
 }
 
 // register asks the store. Of many requests for one SPIFFE ID one does, and the
-// others take what it got (RU-4).
+// others take what it got (RU-4), unless they need more of it.
 func (l *Ledger) register(ctx context.Context, want Record, q Quota) (Record, bool, error) {
-	l.mu.Lock()
-	asked, ok := l.inFlight[want.ClientID]
-	if !ok {
-		asked = &inquiry{done: make(chan struct{})}
-		l.inFlight[want.ClientID] = asked
-	}
-	l.mu.Unlock()
-	if ok {
+	var asked *inquiry
+	for {
+		l.mu.Lock()
+		before, ok := l.inFlight[want.ClientID]
+		if !ok {
+			asked = &inquiry{done: make(chan struct{})}
+			l.inFlight[want.ClientID] = asked
+		}
+		l.mu.Unlock()
+		if !ok {
+			break
+		}
 		select {
-		case <-asked.done:
-			return asked.record, false, asked.err
+		case <-before.done:
+			if before.err != nil || before.record.answers(want) {
+				return before.record, false, before.err
+			}
 		case <-ctx.Done():
 			return Record{}, false, ctx.Err()
 		}
@@ -414,7 +439,7 @@ func (l *Ledger) ask(ctx context.Context, want Record, q Quota) (Record, bool, e
 		if err != nil {
 			return Record{}, false, err
 		}
-		if !want.State.Above(r.State) {
+		if r.answers(want) {
 			l.remember(r, epoch)
 			return r, false, nil
 		}
@@ -434,12 +459,13 @@ func (l *Ledger) ask(ctx context.Context, want Record, q Quota) (Record, bool, e
 	return r, made, nil
 }
 
-// remember keeps a record in memory unless an operator changed something since it
-// was read.
+// remember keeps a record in memory unless something changed since it was read; then
+// the next request asks the store again.
 func (l *Ledger) remember(r Record, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.epoch != epoch {
+		delete(l.clients, r.SPIFFEID.String())
 		return
 	}
 	l.room()

@@ -126,9 +126,16 @@ func (s *Store) RegisterClient(ctx context.Context, r registration.Record, quota
 			kept, made = r, true
 			kept.Methods |= before.Methods
 			return w.replaceClient(kept)
-		default:
+		case before.Methods.Has(r.Methods):
 			kept = before
 			return nil
+		default:
+			kept = before
+			kept.Methods |= r.Methods
+			if err := w.replaceClient(kept); err != nil {
+				return err
+			}
+			return w.changed(id, r.Created)
 		}
 		kept, made = r, true
 		return w.newClient(r, quota, true)

@@ -167,6 +167,16 @@ func states(t *testing.T, d desk) {
 		t.Errorf("nobody was approved: %v", err)
 	}
 
+	// One that comes by another method is the same, and what it has shown is kept.
+	d.Advance(time.Minute)
+	shown := newcomer("/states", registration.Active, d.Now())
+	shown.Methods = registration.MethodsOf(oauth.MethodWIT)
+	want.Methods |= shown.Methods
+	if kept := d.register(t, shown, false); !reflect.DeepEqual(kept, want) {
+		t.Errorf("CC-5 it is\n%+v, want\n%+v", kept, want)
+	}
+	d.is(t, "/states", &want)
+
 	// What could not be recorded is taken back, and nothing else.
 	taken := d.register(t, newcomer("/taken", registration.Active, d.Now()), true)
 	other := taken
@@ -457,6 +467,10 @@ func changes(t *testing.T, d desk) {
 			t.Fatal(err)
 		}
 	}
+	d.register(t, newcomer("/changes", registration.Active, d.Now()), false) // nor this
+	shown := newcomer("/changes", registration.Active, d.Now())
+	shown.Methods = registration.MethodsOf(oauth.MethodX509)
+	r = d.register(t, shown, false) // a key that it had not shown before
 	do(d.SetBlock(t.Context(), registration.Block{Subject: "a", At: d.Now()}))
 	do(d.RemoveBlock(t.Context(), "a", d.Now()))
 	_, err = d.DeleteClient(t.Context(), registration.Block{Subject: r.ClientID, Deleted: true, At: d.Now()})
@@ -475,7 +489,7 @@ func changes(t *testing.T, d desk) {
 		}
 		after = last
 	}
-	if want := []string{"a", "a", r.ClientID, r.ClientID}; !slices.Equal(got, want) {
+	if want := []string{r.ClientID, "a", "a", r.ClientID, r.ClientID}; !slices.Equal(got, want) {
 		t.Errorf("told of %v, want %v", got, want)
 	}
 }
