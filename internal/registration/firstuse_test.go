@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -19,6 +20,7 @@ import (
 	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/testidentity"
+	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -835,4 +837,130 @@ func TestBlockedPublicClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(oauth.ReasonClientBlocked, "RU-8").Check(t, claim.PublicBlocked())
+}
+
+// TestShownKeyIsNotForgotten: CC-5 holds over a crash and in every process.
+func TestShownKeyIsNotForgotten(t *testing.T) {
+	w := testidentity.New(t)
+	b := &brokenStore{Records: newStore(t, w)}
+	here, there := fleetOf(t, b, w, nil), fleetOf(t, b, w, nil)
+	held := func(name string, f *fleet, want ...oauth.AuthMethod) {
+		t.Helper()
+		client, _, err := f.byJWT(t, "", job)
+		testidentity.Want{}.Check(t, err)
+		if !slices.Equal(client.Methods(), want) {
+			t.Errorf("%s: it is held to %v", name, client.Methods())
+		}
+	}
+	held("here", here, oauth.MethodJWT)
+	held("there", there, oauth.MethodJWT)
+
+	// Without an answer of the store it is not taken on, and goes on as it was.
+	b.broken.Store(true)
+	_, _, err := here.byX509(t, job, job)
+	refused(oauth.ReasonStoreUnavailable, "RU-5").Check(t, err)
+	held("the store is down", here, oauth.MethodJWT)
+	b.broken.Store(false)
+	_, _, err = here.byX509(t, job, job)
+	testidentity.Want{}.Check(t, err)
+
+	// Nothing was written behind it, as nothing is after a crash.
+	held("here", here, oauth.MethodJWT, oauth.MethodX509)
+	held("a new process", fleetOf(t, b, w, nil), oauth.MethodJWT, oauth.MethodX509)
+	if err := there.ledger.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held("there", there, oauth.MethodJWT, oauth.MethodX509)
+	asked := b.asked.Load()
+	for _, f := range []*fleet{here, there} {
+		_, _, err := f.byX509(t, job, job)
+		testidentity.Want{}.Check(t, err)
+		held("again", f, oauth.MethodJWT, oauth.MethodX509)
+	}
+	if n := b.asked.Load() - asked; n != 0 {
+		t.Errorf("what is known was asked of the store %d times", n)
+	}
+}
+
+// A slowStore holds each registration until it is let go.
+type slowStore struct {
+	registration.Records
+	letGo chan struct{}
+	asked atomic.Int64
+}
+
+func (s *slowStore) RegisterClient(ctx context.Context, r registration.Record, q registration.Quota) (registration.Record, bool, error) {
+	s.asked.Add(1)
+	<-s.letGo
+	return s.Records.RegisterClient(ctx, r, q)
+}
+
+// TestWhoWaitsGetsWhatItAsks: RU-4: those who wait for the registration of another
+// request take no less than they asked for: neither a record that was only observed,
+// where the mode has changed meanwhile, nor one that forgets their key.
+func TestWhoWaitsGetsWhatItAsks(t *testing.T) {
+	w := testidentity.New(t)
+	for _, row := range []struct {
+		name          string
+		before, after registration.Mode
+		x509          bool
+		asked         int64
+		outcome       registration.Outcome
+		methods       int
+	}{
+		{"the same", registration.OnFirstUse, registration.OnFirstUse, false, 1, registration.Known, 1},
+		{"from observe to first_use", registration.OnPaper, registration.OnFirstUse, false, 2, registration.Registered, 1},
+		{"from approve to first_use", registration.OnApproval, registration.OnFirstUse, false, 2, registration.Registered, 1},
+		{"CC-5 by a key", registration.OnFirstUse, registration.OnFirstUse, true, 2, registration.Known, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			byJWT, byX509 := w.ProvenByJWT(t, job), w.ProvenByX509(t, job)
+			assertion := testidentity.Request(t, testidentity.Assertion(job, w.JWT(t, job)), nil)
+			certificate := testidentity.Request(t, testidentity.Certificate(job), w.Chain(t, job))
+			synctest.Test(t, func(t *testing.T) {
+				db, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: w.Clock.Now})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				slow := &slowStore{Records: db, letGo: make(chan struct{})}
+				f := fleetOf(t, slow, w, func(d *registration.FirstUse) { d.Mode = row.before })
+				ask := func(req *tokenrequest.Request, identity svidgate.Identity) (registration.Client, registration.Admission, error) {
+					claim, err := f.clients.Claim(req)
+					if err != nil {
+						return registration.Client{}, registration.Admission{}, err
+					}
+					client, _, err := claim.Associate(identity)
+					if err != nil {
+						return registration.Client{}, registration.Admission{}, err
+					}
+					return claim.Admit(context.Background(), client, identity)
+				}
+				var group sync.WaitGroup
+				group.Go(func() { ask(assertion, byJWT) })
+				synctest.Wait()
+				f.configure(t, func(d *registration.FirstUse) { d.Mode = row.after })
+				group.Go(func() {
+					req, identity := assertion, byJWT
+					if row.x509 {
+						req, identity = certificate, byX509
+					}
+					client, admission, err := ask(req, identity)
+					if err != nil || admission.Outcome != row.outcome || admission.Record.State != registration.Active || !client.Registered() {
+						t.Errorf("%+v, %v", admission, err)
+					}
+				})
+				synctest.Wait()
+				close(slow.letGo)
+				group.Wait()
+				if n := slow.asked.Load(); n != row.asked {
+					t.Errorf("the store was asked %d times, want %d", n, row.asked)
+				}
+				client, admission, err := ask(assertion, byJWT)
+				if err != nil || len(client.Methods()) != row.methods {
+					t.Errorf("it is held to %v, %+v, %v", client.Methods(), admission, err)
+				}
+			})
+		})
+	}
 }
