@@ -33,6 +33,9 @@ const (
 	// batch is how many uses or lapsed records one unit of the store takes, so that it
 	// holds up nobody.
 	batch = 200
+	// tellAfter is when the line of a registration is missed: whoever made it would have
+	// written it by then.
+	tellAfter = time.Minute
 	// quotaFor is how long a trust domain that was out of room is not asked about.
 	quotaFor = time.Second
 )
@@ -63,6 +66,7 @@ type Ledger struct {
 	uses     map[useKey]Use      // guarded by mu; to be noted
 	full     map[string]spent    // guarded by mu; by trust domain
 	inFlight map[string]*inquiry // guarded by mu; by SPIFFE ID
+	telling  map[string]bool     // guarded by mu; SPIFFE IDs whose line is being written late
 }
 
 type (
@@ -89,7 +93,7 @@ func OpenLedger(ctx context.Context, records Records, now func() time.Time, log 
 	l := &Ledger{
 		records: records, now: now, log: log, slots: make(chan struct{}, maxRegistering),
 		clients: map[string]*Record{}, members: map[member]*Record{}, blocks: map[BlockKey]Block{},
-		uses: map[useKey]Use{}, full: map[string]spent{}, inFlight: map[string]*inquiry{},
+		uses: map[useKey]Use{}, full: map[string]spent{}, inFlight: map[string]*inquiry{}, telling: map[string]bool{},
 	}
 	l.idle.Store(&map[spiffeid.TrustDomain]time.Duration{})
 	l.changing.Lock()
@@ -349,6 +353,55 @@ func (r Record) raised(want Record) Record {
 	return r
 }
 
+// untold reports whether no line tells of a record that was made a while ago, and
+// leaves it to the caller alone to write it and to call told.
+func (l *Ledger) untold(ctx context.Context, r Record, now time.Time) bool {
+	if r.Recorded || r.State == Observed || now.Sub(r.Created) < tellAfter {
+		return false
+	}
+	id := r.SPIFFEID.String()
+	l.mu.Lock()
+	taken := l.telling[id]
+	l.telling[id] = true
+	l.mu.Unlock()
+	if taken {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	kept, err := l.records.ClientRecord(ctx, FirstUseKind, r.ClientID, id)
+	if err == nil && !kept.Recorded && kept.Created.Equal(r.Created) {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.telling, id)
+	if err == nil && kept.Recorded { // by another process
+		l.known(r)
+	}
+	return false
+}
+
+// known remembers that a line tells of a record; its caller holds mu.
+func (l *Ledger) known(r Record) {
+	id := r.SPIFFEID.String()
+	if m := l.clients[id]; m != nil && m.Created.Equal(r.Created) {
+		next := *m
+		next.Recorded = true
+		l.clients[id] = &next
+	}
+}
+
+// told notes, behind the request, whether a line tells of a record now.
+func (l *Ledger) told(r Record, written bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.telling, r.SPIFFEID.String())
+	if written && l.put(Use{Kind: FirstUseKind, ClientID: r.ClientID, SPIFFEID: r.SPIFFEID, Methods: r.Methods, At: r.Used, Recorded: true}) {
+		l.known(r)
+	}
+}
+
 // answers reports whether the record is all that a request asks of the store.
 func (r Record) answers(want Record) bool {
 	return !want.State.Above(r.State) && r.Methods.holds(want.Methods)
@@ -366,7 +419,7 @@ func (l *Ledger) admit(ctx context.Context, want Record, q Quota) (r Record, mad
 		}
 	}
 	if r.State == Active && !made {
-		l.noteUse(Use{FirstUseKind, r.ClientID, r.SPIFFEID, want.Methods, now}, r)
+		l.noteUse(Use{Kind: FirstUseKind, ClientID: r.ClientID, SPIFFEID: r.SPIFFEID, Methods: want.Methods, At: now}, r)
 	}
 	return r, made, nil
 }
@@ -469,6 +522,7 @@ func (l *Ledger) remember(r Record, epoch uint64) {
 		return
 	}
 	l.room()
+	r.Raised = nil
 	l.clients[r.SPIFFEID.String()] = &r
 }
 
@@ -521,7 +575,7 @@ func (l *Ledger) noteUse(u Use, known Record) {
 // request.
 func (l *Ledger) noteMember(clientID string, id spiffeid.ID, method oauth.AuthMethod) {
 	key := member{clientID, id.String()}
-	u := Use{MemberKind, clientID, id, MethodsOf(method), l.now()}
+	u := Use{Kind: MemberKind, ClientID: clientID, SPIFFEID: id, Methods: MethodsOf(method), At: l.now()}
 	l.mu.RLock()
 	r, ok := l.members[key]
 	l.mu.RUnlock()
@@ -551,6 +605,10 @@ func (l *Ledger) put(u Use) bool {
 		return false
 	}
 	u.Methods |= before.Methods
+	u.Recorded = u.Recorded || before.Recorded
+	if before.At.After(u.At) {
+		u.At = before.At
+	}
 	l.uses[key] = u
 	return true
 }

@@ -61,7 +61,7 @@ func (l *Ledger) approval(registry *Registry, id spiffeid.ID, by string) (Record
 	}
 	now := l.now()
 	return Record{
-		Kind: FirstUseKind, State: Active, ClientID: id.String(), SPIFFEID: id, Created: now, Used: now,
+		Kind: FirstUseKind, State: Active, ClientID: id.String(), SPIFFEID: id, Created: now, Used: now, Recorded: true, // by the line of the approval
 		Provenance: Provenance{Template: template.Name, TemplateDigest: template.Digest, ApprovedBy: by, Approved: now},
 	}, domain, nil
 }

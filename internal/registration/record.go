@@ -86,6 +86,11 @@ type Record struct {
 	Created time.Time
 	// Used is when it authenticated last, to the day.
 	Used time.Time
+	// Recorded says that a line of the audit record tells of it.
+	Recorded bool
+	// Raised is what there was below it, of one that RegisterClient has just made of
+	// that; it is not kept.
+	Raised *Record
 	Provenance
 }
 
@@ -162,6 +167,7 @@ type Use struct {
 	SPIFFEID spiffeid.ID
 	Methods  MethodSet
 	At       time.Time
+	Recorded bool // a line tells of the record now
 }
 
 // Errors of [Records], each of which leaves everything as it was.
@@ -207,7 +213,8 @@ type Records interface {
 	// r was. A subject that is blocked or deleted, and what is beyond the quota, is an
 	// error.
 	RegisterClient(ctx context.Context, r Record, quota Quota) (kept Record, made bool, err error)
-	// WithdrawClient takes back what RegisterClient made just now, if it still is that.
+	// WithdrawClient takes back what RegisterClient made just now, if it still is that,
+	// and puts back what it made it of.
 	WithdrawClient(ctx context.Context, made Record) error
 	// ApproveClient makes the record active, or keeps r when there is none but a
 	// tombstone, which it lifts. Without either it is ErrNoRecord.

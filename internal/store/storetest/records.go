@@ -144,7 +144,25 @@ func states(t *testing.T, d desk) {
 	if kept.Methods != registration.MethodsOf(oauth.MethodJWT, oauth.MethodX509) || kept.State != registration.Pending {
 		t.Errorf("it is %+v", kept)
 	}
+	if kept.Raised == nil || !reflect.DeepEqual(*kept.Raised, observed) {
+		t.Errorf("it was raised from %+v", kept.Raised)
+	}
+	// Taken back, it is what it was, and has shown what it has.
+	if err := d.WithdrawClient(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	back := observed
+	back.Methods = kept.Methods
+	d.is(t, "/states", &back)
+	kept = d.register(t, pending, true)
+	kept.Raised = nil
 	d.register(t, observed, false)
+	d.is(t, "/states", &kept)
+	// That a line tells of it is kept.
+	if err := d.NoteUses(t.Context(), []registration.Use{{Kind: kept.Kind, ClientID: kept.ClientID, SPIFFEID: kept.SPIFFEID, At: kept.Used, Recorded: true}, {Kind: kept.Kind, ClientID: kept.ClientID, SPIFFEID: kept.SPIFFEID, At: kept.Used}}); err != nil {
+		t.Fatal(err)
+	}
+	kept.Recorded = true
 	d.is(t, "/states", &kept)
 
 	d.Advance(time.Minute)
