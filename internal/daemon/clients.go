@@ -145,7 +145,7 @@ func (c clientDesk) record(r registration.Record, whole bool) admin.ClientRecord
 	if r.Kind == registration.FirstUseKind {
 		out.Template, _ = c.registry().Template(r.SPIFFEID)
 	}
-	if b, blocked := c.d.ledger.BlockOf(r.ClientID, r.SPIFFEID); blocked {
+	if b, blocked := c.registry().BlockOf(r.ClientID, r.SPIFFEID); blocked {
 		shown := blockOf(b)
 		out.Blocked = &shown
 	}

@@ -139,17 +139,19 @@ func (r *Registry) blockOver(id spiffeid.ID) (Block, bool) {
 // ID is no workload. Unlike that of the ledger it knows the clients of the
 // configuration that a workload on first use is under.
 func (r *Registry) Blocked(clientID string, id spiffeid.ID) bool {
-	if r.ledger == nil {
-		return false
-	}
-	if r.ledger.Blocked(clientID, id) {
-		return true
-	}
-	if id.IsZero() || clientID != id.String() || r.named(clientID) != nil {
-		return false
-	}
-	_, blocked := r.blockOver(id)
+	_, blocked := r.BlockOf(clientID, id)
 	return blocked
+}
+
+// BlockOf is the block by which Blocked says so.
+func (r *Registry) BlockOf(clientID string, id spiffeid.ID) (Block, bool) {
+	if r.ledger == nil {
+		return Block{}, false
+	}
+	if b, ok := r.ledger.blockOf(clientID, id); ok || id.IsZero() || clientID != id.String() || r.named(clientID) != nil {
+		return b, ok
+	}
+	return r.blockOver(id)
 }
 
 // Ledger is the ledger of the registry, nil without one.

@@ -283,11 +283,6 @@ func (l *Ledger) blocking() bool {
 	return len(l.blocks) > 0
 }
 
-// BlockOf is the block by which Blocked says so.
-func (l *Ledger) BlockOf(clientID string, id spiffeid.ID) (Block, bool) {
-	return l.blockOf(clientID, id)
-}
-
 // Blocked reports whether the client, or the workload, may get nothing. The zero ID
 // is no workload.
 func (l *Ledger) Blocked(clientID string, id spiffeid.ID) bool {
