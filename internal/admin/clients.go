@@ -89,6 +89,9 @@ type Clients interface {
 	List(ctx context.Context, f ClientFilter) (ClientPage, error)
 	// Show is ErrUnknownClient where nothing is known.
 	Show(ctx context.Context, id string) (ClientSight, error)
+	// MayApprove and MayUnblock say what stands against it, and change nothing.
+	MayApprove(ctx context.Context, id, by string) (ClientRecord, error)
+	MayUnblock(ctx context.Context, id string) error
 	Approve(ctx context.Context, id, by string) (ClientRecord, error)
 	Block(ctx context.Context, id, reason, by string) error
 	Unblock(ctx context.Context, id string) error
@@ -153,7 +156,9 @@ func (s *Server) failClient(w http.ResponseWriter, id string, err error) {
 	fail(w, status, fmt.Errorf("%s: %w", oauth.Shown(id), err))
 }
 
-// clientOrder does what an operator wants and records it.
+// clientOrder does what an operator wants and records it. What gives access is
+// recorded before, so that it is not given where it cannot be (GL-15); what takes
+// access is done before, so that it is taken at once.
 func (s *Server) clientOrder(event string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -170,6 +175,26 @@ func (s *Server) clientOrder(event string) http.HandlerFunc {
 		var record ClientRecord
 		switch ctx := r.Context(); event {
 		case audit.EventClientApprove:
+			record, err = s.config.Clients.MayApprove(ctx, order.ID, by)
+		case audit.EventClientUnblock:
+			err = s.config.Clients.MayUnblock(ctx, order.ID)
+		}
+		if err != nil {
+			s.failClient(w, order.ID, err)
+			return
+		}
+		line := func() audit.Event {
+			return audit.Event{Event: event, ClientID: order.ID, SPIFFEID: record.SPIFFEID, TrustDomain: record.TrustDomain, Note: order.Reason, Template: record.Template}
+		}
+		gives := event == audit.EventClientApprove || event == audit.EventClientUnblock
+		if gives {
+			if err := s.recordedBefore(r, line()); err != nil {
+				fail(w, http.StatusInternalServerError, err)
+				return
+			}
+		}
+		switch ctx := r.Context(); event {
+		case audit.EventClientApprove:
 			record, err = s.config.Clients.Approve(ctx, order.ID, by)
 		case audit.EventClientBlock:
 			err = s.config.Clients.Block(ctx, order.ID, order.Reason, by)
@@ -179,13 +204,17 @@ func (s *Server) clientOrder(event string) http.HandlerFunc {
 			record, err = s.config.Clients.Delete(ctx, order.ID, order.Reason, by)
 		}
 		if err != nil {
+			if gives {
+				s.notDone(r, line(), err)
+			}
 			s.failClient(w, order.ID, err)
 			return
 		}
-		e := audit.Event{Event: event, ClientID: order.ID, SPIFFEID: record.SPIFFEID, TrustDomain: record.TrustDomain, Note: order.Reason, Template: record.Template}
-		if err := s.recorded(r, e); err != nil {
-			fail(w, http.StatusInternalServerError, err)
-			return
+		if !gives {
+			if err := s.recorded(r, line()); err != nil {
+				fail(w, http.StatusInternalServerError, err)
+				return
+			}
 		}
 		answer(w, record)
 	}

@@ -160,12 +160,34 @@ func fail(w http.ResponseWriter, status int, err error) {
 // recorded keeps what an operator changed in the audit record. It was done
 // already: that it could not be recorded is an error for the operator to know.
 func (s *Server) recorded(r *http.Request, e audit.Event) error {
-	e.Outcome, e.RequestID, e.Source = audit.Granted, rand.Text(), "admin socket, "+callerOf(r).who
-	s.config.Log.Info("changed by an operator", "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID, "client_id", oauth.Shown(e.ClientID))
-	if _, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), e); err != nil {
+	if err := s.record(r, "changed by an operator", audit.Granted, e); err != nil {
 		return fmt.Errorf("it was done, but could not be recorded: %w", err)
 	}
 	return nil
+}
+
+// recordedBefore keeps in the audit record what an operator is about to change. An
+// error is to keep it from being done.
+func (s *Server) recordedBefore(r *http.Request, e audit.Event) error {
+	if err := s.record(r, "to be changed by an operator", audit.Granted, e); err != nil {
+		return fmt.Errorf("it was not done, because it could not be recorded: %w", err)
+	}
+	return nil
+}
+
+// notDone says of what recordedBefore kept that nothing came of it.
+func (s *Server) notDone(r *http.Request, e audit.Event, why error) {
+	e.Reason, e.Note = string(oauth.ReasonInternal), oauth.Shown("not done: "+why.Error())
+	if err := s.record(r, "not changed", audit.Refused, e); err != nil {
+		s.config.Log.Error("that an operator's order was not carried out could not be recorded", "event", e.Event, "client_id", oauth.Shown(e.ClientID), "error", err.Error())
+	}
+}
+
+func (s *Server) record(r *http.Request, what, outcome string, e audit.Event) error {
+	e.Outcome, e.RequestID, e.Source = outcome, rand.Text(), "admin socket, "+callerOf(r).who
+	s.config.Log.Info(what, "event", e.Event, "caller", e.Source, "request_id", e.RequestID, "trust_domain", e.TrustDomain, "kid", e.KeyID, "client_id", oauth.Shown(e.ClientID))
+	_, err := s.config.Audit.Record(context.WithoutCancel(r.Context()), e)
+	return err
 }
 
 func (s *Server) bundles(w http.ResponseWriter, _ *http.Request) {

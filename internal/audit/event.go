@@ -114,7 +114,7 @@ type Event struct {
 	Expires time.Time // of what was issued
 
 	Revoked string // admin_revoke: what, as kind and value with a space between
-	Note    string // an operator's words on why: admin_revoke, client_*
+	Note    string // an operator's words on why: admin_revoke, client_*; or what else is to be known of a line
 
 	// What the Log says about itself.
 	failedEvents uint64 // resumed: how many events could not be recorded

@@ -79,6 +79,9 @@ func (c Caller) Admission() registration.Admission { return c.admission }
 // could record.
 func (c Caller) Withdraw(ctx context.Context) error { return c.claim.Withdraw(ctx, c.admission) }
 
+// Told says whether the line of the caller's registration was written.
+func (c Caller) Told(written bool) { c.claim.Told(c.admission, written) }
+
 // LegacyUse lists the ids of rules whose older form this request used, for the
 // metric that tells when a stricter profile is safe.
 func (c Caller) LegacyUse() []string { return c.legacy }

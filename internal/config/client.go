@@ -87,6 +87,7 @@ func (r *reader) readClients(t *table, cfg *Config, domains trustDomains, resour
 func (cr *clientReader) read(t *table) Client {
 	c := Client{Binding: t.binding("")}
 	cr.identity(t, &c)
+	cr.borrowed(t, &c)
 	cr.twin(t, &c)
 	c.Methods = readMethods(t)
 	c.GrantTypes = readGrantTypes(t)
@@ -193,6 +194,20 @@ func (cr *clientReader) inLowerCase(written string) string {
 		return "; the configured trust domain " + quoted(pattern.TrustDomain().Name()) + " differs only in case"
 	}
 	return "; write " + quoted(pattern.String())
+}
+
+// borrowed reports a client_id that is the SPIFFE ID of a workload that may register
+// on first use, and is not this client's own: the two would be one name (RF-3).
+func (cr *clientReader) borrowed(t *table, c *Client) {
+	id, err := strictid.Workload(c.ClientID)
+	if err != nil || c.SPIFFEID.IsZero() || c.SPIFFEID.String() == c.ClientID {
+		return
+	}
+	for i := range cr.cfg.TrustDomains {
+		if td := &cr.cfg.TrustDomains[i]; td.Name == id.TrustDomain() && td.Registration.On() {
+			t.r.fault(t.place("client_id"), "client_id %s is the SPIFFE ID of a workload of %s, where clients register on first use under that name, and the client's own SPIFFE ID is %s (RF-3); choose another client_id", quoted(c.ClientID), td.Name.Name(), quoted(c.SPIFFEID.String()))
+		}
+	}
 }
 
 // twin warns of two clients whose SPIFFE IDs differ only in case: they are two,

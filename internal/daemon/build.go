@@ -184,7 +184,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	introspector, err := introspection.New(introspection.Config{
-		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: d.ledger.Blocked, Introspects: introspects(cfg),
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: authenticator.Clients.Blocked, Introspects: introspects(cfg),
 	})
 	if err != nil {
 		return nil, err

@@ -145,7 +145,7 @@ func (c clientDesk) record(r registration.Record, whole bool) admin.ClientRecord
 	if r.Kind == registration.FirstUseKind {
 		out.Template, _ = c.registry().Template(r.SPIFFEID)
 	}
-	if b, blocked := c.d.ledger.BlockOf(r.ClientID, r.SPIFFEID); blocked {
+	if b, blocked := c.registry().BlockOf(r.ClientID, r.SPIFFEID); blocked {
 		shown := blockOf(b)
 		out.Blocked = &shown
 	}
@@ -198,11 +198,20 @@ func (c clientDesk) Show(ctx context.Context, id string) (admin.ClientSight, err
 
 // Approve lets a workload be a client.
 func (c clientDesk) Approve(ctx context.Context, id, by string) (admin.ClientRecord, error) {
+	return c.approve(ctx, id, by, c.d.ledger.Approve)
+}
+
+// MayApprove says whether Approve would, and changes nothing.
+func (c clientDesk) MayApprove(ctx context.Context, id, by string) (admin.ClientRecord, error) {
+	return c.approve(ctx, id, by, c.d.ledger.MayApprove)
+}
+
+func (c clientDesk) approve(ctx context.Context, id, by string, do func(context.Context, *registration.Registry, spiffeid.ID, string) (registration.Record, error)) (admin.ClientRecord, error) {
 	parsed, err := spiffeid.FromString(id)
 	if err != nil {
 		return admin.ClientRecord{}, errors.New("a client that registers on first use is named by its SPIFFE ID")
 	}
-	r, err := c.d.ledger.Approve(ctx, c.registry(), parsed, by)
+	r, err := do(ctx, c.registry(), parsed, by)
 	switch {
 	case errors.Is(err, registration.ErrNoTemplate):
 		return admin.ClientRecord{}, fmt.Errorf("%w: mend registration.allow and deny of %s first", err, parsed.TrustDomain().Name())
@@ -229,7 +238,16 @@ func (c clientDesk) Block(ctx context.Context, id, reason, by string) error {
 
 // Unblock ends a block.
 func (c clientDesk) Unblock(ctx context.Context, id string) error {
-	err := c.d.ledger.Unblock(ctx, id)
+	return unblocked(c.d.ledger.Unblock(ctx, id))
+}
+
+// MayUnblock says whether Unblock would, and changes nothing.
+func (c clientDesk) MayUnblock(ctx context.Context, id string) error {
+	return unblocked(c.d.ledger.MayUnblock(ctx, id))
+}
+
+// unblocked is what came of it, in words.
+func unblocked(err error) error {
 	switch {
 	case errors.Is(err, registration.ErrDeleted):
 		return fmt.Errorf("%w, not blocked: `svidgate client approve` makes it a client again", err)

@@ -3,15 +3,19 @@ package introspection_test
 import (
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/revocation"
+	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -317,4 +321,39 @@ func TestBlocked(t *testing.T) {
 	}
 	s.blocked[billing] = true
 	s.inactive(t, billing, refresh, oauth.ReasonClientBlocked, "RU-8")
+}
+
+// TestFirstUseIntrospectsNothing: the right to ask is one of the configuration's
+// clients, and not of whoever registered under the same name.
+func TestFirstUseIntrospectsNothing(t *testing.T) {
+	s := newScene(t)
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	ledger, err := registration.OpenLedger(t.Context(), db, s.Clock.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern, err := svidgate.ParsePattern(apiA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := s.Registry(t).WithFirstUse([]registration.FirstUse{{
+		TrustDomain: pattern.TrustDomain(), Mode: registration.OnFirstUse, Quota: registration.Quota{MaxClients: 1, Idle: registration.DefaultIdle},
+		Templates: []registration.Template{{Name: "t", Allow: []svidgate.Pattern{pattern}, Methods: []oauth.AuthMethod{oauth.MethodJWT}}},
+	}}, ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &clientauth.Authenticator{Verifier: s.Verifier, Clients: clients}
+	caller, _, err := a.Authenticate(t.Context(), testidentity.Request(t, testidentity.Assertion(apiA, s.JWT(t, apiA)), nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := s.token(t)
+	s.active(t, apiA, token)
+	s.callers[apiA] = caller
+	s.inactive(t, apiA, token, oauth.ReasonTokenNotYours, "IN-2")
 }

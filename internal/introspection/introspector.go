@@ -98,7 +98,10 @@ func (i *Introspector) Introspect(ctx context.Context, caller clientauth.Caller,
 		return Answer{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "IN-1", "an authenticated client", "nobody")
 	}
 	id := caller.Client().ID()
-	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: id, may: i.introspects[id], token: token}
+	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: id, token: token}
+	if caller.Client().Template() == "" { // the right is one of the configuration's clients, whatever the name
+		s.may = i.introspects[id]
+	}
 	if len(s.may) > 0 { // the others share one memory: there may be very many of them
 		s.share = id
 	}

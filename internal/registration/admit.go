@@ -26,6 +26,7 @@ type Admission struct {
 	Outcome Outcome
 	Record  Record
 	New     bool         // the record was made by this request
+	Untold  bool         // it was made before, and no line tells of it: Told is to be called
 	Reason  oauth.Reason // with WouldRefuse
 }
 
@@ -101,6 +102,9 @@ func (c Claim) Admit(ctx context.Context, client Client, identity svidgate.Ident
 		return Client{}, Admission{}, a.observed(refusal, record)
 	}
 	admission := Admission{Outcome: Known, Record: record, New: made}
+	if !made && record.ClientID != "" {
+		admission.Untold = ledger.untold(ctx, record, ledger.now())
+	}
 	switch {
 	case refusal != nil && refusal.Reason == oauth.ReasonFirstUsePending:
 		admission.Outcome = Waits
@@ -134,6 +138,10 @@ func (c Claim) PublicBlocked() error {
 	}
 	return nil
 }
+
+// Told says whether the line of a registration was written; it is to be called for
+// one that is New or Untold.
+func (c Claim) Told(a Admission, written bool) { c.registry.ledger.told(a.Record, written) }
 
 // Withdraw takes back what Admit made just now, because it could not be recorded.
 func (c Claim) Withdraw(ctx context.Context, a Admission) error {

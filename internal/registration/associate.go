@@ -35,8 +35,12 @@ func (a *association) clientID() string {
 }
 
 // isNew reports whether first use is to be asked where the configuration has no
-// client.
+// client of exactly the SPIFFE ID. A client that is only called so has rights under
+// that name, which are not for another (RF-3).
 func (a *association) isNew() bool {
+	if a.claim.registry.taken(a.id) {
+		return false
+	}
 	if a.domain = a.claim.registry.firstUse[a.id.TrustDomain()]; a.domain != nil {
 		a.Facts |= factNew
 	}

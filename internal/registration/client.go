@@ -122,7 +122,8 @@ type Registry struct {
 	profile func(spiffeid.TrustDomain) svidgate.Profile
 
 	firstUse map[spiffeid.TrustDomain]*FirstUse
-	ledger   *Ledger // nil without records and blocks
+	wide     map[string][]*Client // those with a wildcard in these trust domains, by the wildcard
+	ledger   *Ledger              // nil without records and blocks
 }
 
 // New makes a registry and reports every fault at once. profile gives the

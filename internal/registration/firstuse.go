@@ -65,7 +65,7 @@ func matches(patterns []svidgate.Pattern, id spiffeid.ID) bool {
 // run. It reports every fault at once.
 func (r *Registry) WithFirstUse(domains []FirstUse, ledger *Ledger) (*Registry, error) {
 	with := *r
-	with.ledger, with.firstUse = ledger, make(map[spiffeid.TrustDomain]*FirstUse, len(domains))
+	with.ledger, with.firstUse, with.wide = ledger, make(map[spiffeid.TrustDomain]*FirstUse, len(domains)), nil
 	var faults []error
 	names := map[string]bool{}
 	for i := range domains {
@@ -96,7 +96,62 @@ func (r *Registry) WithFirstUse(domains []FirstUse, ledger *Ledger) (*Registry, 
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
+	for i := range with.clients {
+		if c := &with.clients[i]; c.pattern.Wildcard() && with.firstUse[c.pattern.TrustDomain()] != nil {
+			if with.wide == nil {
+				with.wide = map[string][]*Client{}
+			}
+			with.wide[c.pattern.String()] = append(with.wide[c.pattern.String()], c)
+		}
+	}
 	return &with, nil
+}
+
+// taken reports whether a client of the configuration has the SPIFFE ID as its
+// client_id, so that no workload may register under it.
+func (r *Registry) taken(id spiffeid.ID) bool { return r.named(id.String()) != nil }
+
+// blockOver is the block of a client of the configuration whose wildcard has the
+// SPIFFE ID: it holds for the workload by whatever way it comes. Without blocks it
+// costs nothing.
+func (r *Registry) blockOver(id spiffeid.ID) (Block, bool) {
+	if len(r.wide) == 0 || r.ledger == nil || !r.ledger.blocking() {
+		return Block{}, false
+	}
+	text := id.String()
+	for i := len(text) - 1; i > len(id.TrustDomain().IDString())-1; i-- {
+		if text[i] != '/' {
+			continue
+		}
+		for _, c := range r.wide[text[:i]+"/*"] {
+			if !c.pattern.Match(id) {
+				continue
+			}
+			if b, ok := r.ledger.blockOf(c.id, spiffeid.ID{}); ok {
+				return b, true
+			}
+		}
+	}
+	return Block{}, false
+}
+
+// Blocked reports whether the client, or a workload of it, may get nothing; the zero
+// ID is no workload. Unlike that of the ledger it knows the clients of the
+// configuration that a workload on first use is under.
+func (r *Registry) Blocked(clientID string, id spiffeid.ID) bool {
+	_, blocked := r.BlockOf(clientID, id)
+	return blocked
+}
+
+// BlockOf is the block by which Blocked says so.
+func (r *Registry) BlockOf(clientID string, id spiffeid.ID) (Block, bool) {
+	if r.ledger == nil {
+		return Block{}, false
+	}
+	if b, ok := r.ledger.blockOf(clientID, id); ok || id.IsZero() || clientID != id.String() || r.named(clientID) != nil {
+		return b, ok
+	}
+	return r.blockOver(id)
 }
 
 // Ledger is the ledger of the registry, nil without one.
@@ -106,7 +161,7 @@ func (r *Registry) Ledger() *Ledger { return r.ledger }
 // identity on first use, empty where it has none, and the mode.
 func (r *Registry) Template(id spiffeid.ID) (name string, mode Mode) {
 	domain := r.firstUse[id.TrustDomain()]
-	if t := domain.template(id); t != nil {
+	if t := domain.template(id); t != nil && !r.taken(id) {
 		return t.Name, domain.Mode
 	}
 	return "", ""
@@ -214,7 +269,11 @@ var firstUseRules = []judge.Rule[*association]{
 var blockRules = []judge.Rule[*association]{{
 	ID: "RU-8", Source: "ours", What: "neither the client nor the workload is blocked", Needs: factID | factRecords,
 	Judge: func(_ context.Context, a *association) oauth.Reason {
-		if b, ok := a.claim.registry.ledger.blockOf(a.clientID(), a.id); ok {
+		b, ok := a.claim.registry.ledger.blockOf(a.clientID(), a.id)
+		if !ok && a.client == nil {
+			b, ok = a.claim.registry.blockOver(a.id)
+		}
+		if ok {
 			a.block = b
 			return oauth.ReasonClientBlocked
 		}
@@ -274,7 +333,7 @@ var admissionRules = []judge.Rule[*association]{
 				return oauth.Shown("one more, " + a.id.String())
 			case unavailable(a.admission.err):
 				return "none"
-			case r.State != "":
+			case !r.Created.IsZero():
 				return fmt.Sprintf("%s since %s", r.State, r.Created.UTC().Format(time.RFC3339))
 			}
 			return oauth.Shown(a.id.String() + ", which is new")
@@ -303,6 +362,8 @@ func (d *admission) reason(ctx context.Context) oauth.Reason {
 		return oauth.ReasonInternal
 	case d.record.State == Pending && d.required != Observed:
 		return oauth.ReasonFirstUsePending
+	case d.required == "" || d.required.Above(d.record.State): // never: it was asked for
+		return oauth.ReasonInternal
 	}
 	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -19,6 +20,7 @@ import (
 	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/testidentity"
+	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -193,6 +195,90 @@ func TestFirstUse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNameOfAConfiguredClientIsTaken: RF-3: rights are given to names, so no workload
+// registers under the client_id of a client of the configuration, in no state and
+// neither by an operator.
+func TestNameOfAConfiguredClientIsTaken(t *testing.T) {
+	prod := patterns(t, "/ns/prod/api/*")[0]
+	for _, row := range []struct {
+		name     string
+		client   registration.Metadata
+		clientID string
+		want     testidentity.Want
+		approve  error
+	}{
+		{"another is called so", registration.Metadata{ClientID: job, SPIFFEID: prod}, "", refused(oauth.ReasonClientNotFound, "CJ-10"), registration.ErrConfigured},
+		{"CA-9 and the workload says so", registration.Metadata{ClientID: job, SPIFFEID: prod}, job, refused(oauth.ReasonClientIDMismatch, "CA-9"), registration.ErrConfigured},
+		{"a wildcard over it is called so", registration.Metadata{ClientID: job, SPIFFEID: patterns(t, "/ns/ci/*")[0]}, "", refused(oauth.ReasonClientNotFound, "CJ-10"), registration.ErrConfigured},
+		{"another has another name", registration.Metadata{ClientID: "api", SPIFFEID: prod}, "", testidentity.Want{}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			row.client.AuthMethods = []oauth.AuthMethod{oauth.MethodJWT}
+			f := newFleet(t, func(d *registration.FirstUse) { d.Mode = registration.OnApproval })
+			_, _, err := f.byJWT(t, "", job)
+			refused(oauth.ReasonFirstUsePending, "RU-5").Check(t, err)
+			f.configure(t, func(d *registration.FirstUse) { d.Mode = registration.OnApproval }, row.client)
+			if _, err := f.ledger.Approve(t.Context(), f.clients, spiffeid.RequireFromString(job), "uid 0"); !errors.Is(err, row.approve) {
+				t.Errorf("approving it gives %v, want %v", err, row.approve)
+			}
+			if name, _ := f.clients.Template(spiffeid.RequireFromString(job)); (name == "") != (row.approve != nil) {
+				t.Errorf("its template is %q", name)
+			}
+			f.configure(t, nil, row.client)
+			_, _, err = f.byJWT(t, row.clientID, job)
+			row.want.Check(t, err)
+			// And one that was registered before is known no longer.
+			f.configure(t, nil)
+			_, _, err = f.byJWT(t, "", job)
+			testidentity.Want{}.Check(t, err)
+			f.configure(t, nil, row.client)
+			_, _, err = f.byJWT(t, row.clientID, job)
+			row.want.Check(t, err)
+		})
+	}
+}
+
+// TestBlockOfAWildcardHoldsOnFirstUse: RU-8: a workload does not leave a client that
+// is blocked by leaving client_id out.
+func TestBlockOfAWildcardHoldsOnFirstUse(t *testing.T) {
+	client := func(id, pattern string) registration.Metadata {
+		return registration.Metadata{ClientID: id, SPIFFEID: patterns(t, pattern)[0], AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}}
+	}
+	shallow := client("shallow", "/ns/*")
+	shallow.SPIFFEID = shallow.SPIFFEID.WithDepth(1)
+	f := newFleet(t, nil, client("fleet", "/ns/ci/*"), client("all", "/*"), client("deep", "/ns/ci/job/*"), shallow, client("other", "/ns/cd/*"))
+	id := spiffeid.RequireFromString(job)
+	_, _, err := f.byJWT(t, "", job)
+	testidentity.Want{}.Check(t, err)
+	for _, row := range []struct {
+		subject string
+		holds   bool
+	}{{"fleet", true}, {"all", true}, {"deep", false}, {"shallow", false}, {"other", false}, {"spiffe://example.org/ns/ci", false}} {
+		if err := f.ledger.Block(t.Context(), registration.Block{Subject: row.subject, By: "uid 0"}); err != nil {
+			t.Fatal(err)
+		}
+		want, approve := testidentity.Want{}, error(nil)
+		if row.holds {
+			want, approve = refused(oauth.ReasonClientBlocked, "RU-8"), registration.ErrBlocked
+		}
+		for _, one := range []string{job, job + "-new-under-" + row.subject[:3]} { // known, and new
+			for _, clientID := range []string{"", one} {
+				_, _, err := f.byJWT(t, clientID, one)
+				want.Check(t, err)
+			}
+		}
+		if f.clients.Blocked(job, id) != row.holds || f.clients.Blocked("fleet", id) != (row.subject == "fleet") {
+			t.Errorf("with %s blocked, Blocked says %v, and of fleet %v", row.subject, f.clients.Blocked(job, id), f.clients.Blocked("fleet", id))
+		}
+		if _, err := f.ledger.Approve(t.Context(), f.clients, id, "uid 0"); !errors.Is(err, approve) {
+			t.Errorf("with %s blocked, approving gives %v", row.subject, err)
+		}
+		if err := f.ledger.Unblock(t.Context(), row.subject); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -751,4 +837,130 @@ func TestBlockedPublicClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(oauth.ReasonClientBlocked, "RU-8").Check(t, claim.PublicBlocked())
+}
+
+// TestShownKeyIsNotForgotten: CC-5 holds over a crash and in every process.
+func TestShownKeyIsNotForgotten(t *testing.T) {
+	w := testidentity.New(t)
+	b := &brokenStore{Records: newStore(t, w)}
+	here, there := fleetOf(t, b, w, nil), fleetOf(t, b, w, nil)
+	held := func(name string, f *fleet, want ...oauth.AuthMethod) {
+		t.Helper()
+		client, _, err := f.byJWT(t, "", job)
+		testidentity.Want{}.Check(t, err)
+		if !slices.Equal(client.Methods(), want) {
+			t.Errorf("%s: it is held to %v", name, client.Methods())
+		}
+	}
+	held("here", here, oauth.MethodJWT)
+	held("there", there, oauth.MethodJWT)
+
+	// Without an answer of the store it is not taken on, and goes on as it was.
+	b.broken.Store(true)
+	_, _, err := here.byX509(t, job, job)
+	refused(oauth.ReasonStoreUnavailable, "RU-5").Check(t, err)
+	held("the store is down", here, oauth.MethodJWT)
+	b.broken.Store(false)
+	_, _, err = here.byX509(t, job, job)
+	testidentity.Want{}.Check(t, err)
+
+	// Nothing was written behind it, as nothing is after a crash.
+	held("here", here, oauth.MethodJWT, oauth.MethodX509)
+	held("a new process", fleetOf(t, b, w, nil), oauth.MethodJWT, oauth.MethodX509)
+	if err := there.ledger.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held("there", there, oauth.MethodJWT, oauth.MethodX509)
+	asked := b.asked.Load()
+	for _, f := range []*fleet{here, there} {
+		_, _, err := f.byX509(t, job, job)
+		testidentity.Want{}.Check(t, err)
+		held("again", f, oauth.MethodJWT, oauth.MethodX509)
+	}
+	if n := b.asked.Load() - asked; n != 0 {
+		t.Errorf("what is known was asked of the store %d times", n)
+	}
+}
+
+// A slowStore holds each registration until it is let go.
+type slowStore struct {
+	registration.Records
+	letGo chan struct{}
+	asked atomic.Int64
+}
+
+func (s *slowStore) RegisterClient(ctx context.Context, r registration.Record, q registration.Quota) (registration.Record, bool, error) {
+	s.asked.Add(1)
+	<-s.letGo
+	return s.Records.RegisterClient(ctx, r, q)
+}
+
+// TestWhoWaitsGetsWhatItAsks: RU-4: those who wait for the registration of another
+// request take no less than they asked for: neither a record that was only observed,
+// where the mode has changed meanwhile, nor one that forgets their key.
+func TestWhoWaitsGetsWhatItAsks(t *testing.T) {
+	w := testidentity.New(t)
+	for _, row := range []struct {
+		name          string
+		before, after registration.Mode
+		x509          bool
+		asked         int64
+		outcome       registration.Outcome
+		methods       int
+	}{
+		{"the same", registration.OnFirstUse, registration.OnFirstUse, false, 1, registration.Known, 1},
+		{"from observe to first_use", registration.OnPaper, registration.OnFirstUse, false, 2, registration.Registered, 1},
+		{"from approve to first_use", registration.OnApproval, registration.OnFirstUse, false, 2, registration.Registered, 1},
+		{"CC-5 by a key", registration.OnFirstUse, registration.OnFirstUse, true, 2, registration.Known, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			byJWT, byX509 := w.ProvenByJWT(t, job), w.ProvenByX509(t, job)
+			assertion := testidentity.Request(t, testidentity.Assertion(job, w.JWT(t, job)), nil)
+			certificate := testidentity.Request(t, testidentity.Certificate(job), w.Chain(t, job))
+			synctest.Test(t, func(t *testing.T) {
+				db, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: w.Clock.Now})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				slow := &slowStore{Records: db, letGo: make(chan struct{})}
+				f := fleetOf(t, slow, w, func(d *registration.FirstUse) { d.Mode = row.before })
+				ask := func(req *tokenrequest.Request, identity svidgate.Identity) (registration.Client, registration.Admission, error) {
+					claim, err := f.clients.Claim(req)
+					if err != nil {
+						return registration.Client{}, registration.Admission{}, err
+					}
+					client, _, err := claim.Associate(identity)
+					if err != nil {
+						return registration.Client{}, registration.Admission{}, err
+					}
+					return claim.Admit(context.Background(), client, identity)
+				}
+				var group sync.WaitGroup
+				group.Go(func() { ask(assertion, byJWT) })
+				synctest.Wait()
+				f.configure(t, func(d *registration.FirstUse) { d.Mode = row.after })
+				group.Go(func() {
+					req, identity := assertion, byJWT
+					if row.x509 {
+						req, identity = certificate, byX509
+					}
+					client, admission, err := ask(req, identity)
+					if err != nil || admission.Outcome != row.outcome || admission.Record.State != registration.Active || !client.Registered() {
+						t.Errorf("%+v, %v", admission, err)
+					}
+				})
+				synctest.Wait()
+				close(slow.letGo)
+				group.Wait()
+				if n := slow.asked.Load(); n != row.asked {
+					t.Errorf("the store was asked %d times, want %d", n, row.asked)
+				}
+				client, admission, err := ask(assertion, byJWT)
+				if err != nil || len(client.Methods()) != row.methods {
+					t.Errorf("it is held to %v, %+v, %v", client.Methods(), admission, err)
+				}
+			})
+		})
+	}
 }

@@ -33,6 +33,9 @@ const (
 	// batch is how many uses or lapsed records one unit of the store takes, so that it
 	// holds up nobody.
 	batch = 200
+	// tellAfter is when the line of a registration is missed: whoever made it would have
+	// written it by then.
+	tellAfter = time.Minute
 	// quotaFor is how long a trust domain that was out of room is not asked about.
 	quotaFor = time.Second
 )
@@ -63,6 +66,7 @@ type Ledger struct {
 	uses     map[useKey]Use      // guarded by mu; to be noted
 	full     map[string]spent    // guarded by mu; by trust domain
 	inFlight map[string]*inquiry // guarded by mu; by SPIFFE ID
+	telling  map[string]bool     // guarded by mu; SPIFFE IDs whose line is being written late
 }
 
 type (
@@ -89,7 +93,7 @@ func OpenLedger(ctx context.Context, records Records, now func() time.Time, log 
 	l := &Ledger{
 		records: records, now: now, log: log, slots: make(chan struct{}, maxRegistering),
 		clients: map[string]*Record{}, members: map[member]*Record{}, blocks: map[BlockKey]Block{},
-		uses: map[useKey]Use{}, full: map[string]spent{}, inFlight: map[string]*inquiry{},
+		uses: map[useKey]Use{}, full: map[string]spent{}, inFlight: map[string]*inquiry{}, telling: map[string]bool{},
 	}
 	l.idle.Store(&map[spiffeid.TrustDomain]time.Duration{})
 	l.changing.Lock()
@@ -157,6 +161,11 @@ func (l *Ledger) reload(ctx context.Context) error {
 	l.counts.Store(&counts)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for id, before := range l.clients { // what was shown while reading
+		if r := clients[id]; r != nil {
+			r.Methods |= before.Methods
+		}
+	}
 	l.clients, l.members, l.blocks = clients, members, blocks
 	l.epoch++
 	l.seen, l.looked = last, at
@@ -267,9 +276,11 @@ func (l *Ledger) blockOf(clientID string, id spiffeid.ID) (Block, bool) {
 	return Block{}, false
 }
 
-// BlockOf is the block by which Blocked says so.
-func (l *Ledger) BlockOf(clientID string, id spiffeid.ID) (Block, bool) {
-	return l.blockOf(clientID, id)
+// blocking reports whether there is any block.
+func (l *Ledger) blocking() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.blocks) > 0
 }
 
 // Blocked reports whether the client, or the workload, may get nothing. The zero ID
@@ -304,14 +315,14 @@ func (l *Ledger) remembered(spiffeID string, idle time.Duration, now time.Time) 
 // look is admit without making anything.
 func (l *Ledger) look(ctx context.Context, want Record, q Quota) (Record, error) {
 	if r, ok := l.remembered(want.ClientID, q.Idle, l.now()); ok {
-		return r, nil
+		return r.raised(want), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
 	r, err := l.records.ClientRecord(ctx, FirstUseKind, want.ClientID, want.ClientID)
 	switch {
 	case err == nil && !r.Lapsed(l.now(), q.Idle):
-		return r, nil
+		return r.raised(want), nil
 	case err != nil && !errors.Is(err, ErrNoRecord):
 		return Record{}, err
 	}
@@ -326,39 +337,108 @@ func (l *Ledger) look(ctx context.Context, want Record, q Quota) (Record, error)
 		want.Created = l.now()
 		return want, nil
 	}
-	return Record{}, nil
+	return Record{State: want.State}, nil
+}
+
+// raised is the record as admitting makes it.
+func (r Record) raised(want Record) Record {
+	if want.State.Above(r.State) {
+		r.State = want.State
+	}
+	return r
+}
+
+// untold reports whether no line tells of a record that was made a while ago, and
+// leaves it to the caller alone to write it and to call told.
+func (l *Ledger) untold(ctx context.Context, r Record, now time.Time) bool {
+	if r.Recorded || r.State == Observed || now.Sub(r.Created) < tellAfter {
+		return false
+	}
+	id := r.SPIFFEID.String()
+	l.mu.Lock()
+	taken := l.telling[id]
+	l.telling[id] = true
+	l.mu.Unlock()
+	if taken {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	kept, err := l.records.ClientRecord(ctx, FirstUseKind, r.ClientID, id)
+	if err == nil && !kept.Recorded && kept.Created.Equal(r.Created) {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.telling, id)
+	if err == nil && kept.Recorded { // by another process
+		l.known(r)
+	}
+	return false
+}
+
+// known remembers that a line tells of a record; its caller holds mu.
+func (l *Ledger) known(r Record) {
+	id := r.SPIFFEID.String()
+	if m := l.clients[id]; m != nil && m.Created.Equal(r.Created) {
+		next := *m
+		next.Recorded = true
+		l.clients[id] = &next
+	}
+}
+
+// told notes, behind the request, whether a line tells of a record now.
+func (l *Ledger) told(r Record, written bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.telling, r.SPIFFEID.String())
+	if written && l.put(Use{Kind: FirstUseKind, ClientID: r.ClientID, SPIFFEID: r.SPIFFEID, Methods: r.Methods, At: r.Used, Recorded: true}) {
+		l.known(r)
+	}
+}
+
+// answers reports whether the record is all that a request asks of the store.
+func (r Record) answers(want Record) bool {
+	return !want.State.Above(r.State) && r.Methods.holds(want.Methods)
 }
 
 // admit gives the record of a workload, and makes it where there is none or one
-// below what is wanted. It notes the use.
+// below what is wanted. A key that it shows for the first time is kept before it
+// returns. It notes the use.
 func (l *Ledger) admit(ctx context.Context, want Record, q Quota) (r Record, made bool, err error) {
 	now := l.now()
 	r, ok := l.remembered(want.ClientID, q.Idle, now)
-	if !ok || want.State.Above(r.State) {
+	if !ok || !r.answers(want) {
 		if r, made, err = l.register(ctx, want, q); err != nil {
 			return Record{}, false, err
 		}
 	}
 	if r.State == Active && !made {
-		l.noteUse(Use{FirstUseKind, r.ClientID, r.SPIFFEID, want.Methods, now}, r)
+		l.noteUse(Use{Kind: FirstUseKind, ClientID: r.ClientID, SPIFFEID: r.SPIFFEID, Methods: want.Methods, At: now}, r)
 	}
 	return r, made, nil
 }
 
 // register asks the store. Of many requests for one SPIFFE ID one does, and the
-// others take what it got (RU-4).
+// others take what it got (RU-4), unless they need more of it.
 func (l *Ledger) register(ctx context.Context, want Record, q Quota) (Record, bool, error) {
-	l.mu.Lock()
-	asked, ok := l.inFlight[want.ClientID]
-	if !ok {
-		asked = &inquiry{done: make(chan struct{})}
-		l.inFlight[want.ClientID] = asked
-	}
-	l.mu.Unlock()
-	if ok {
+	var asked *inquiry
+	for {
+		l.mu.Lock()
+		before, ok := l.inFlight[want.ClientID]
+		if !ok {
+			asked = &inquiry{done: make(chan struct{})}
+			l.inFlight[want.ClientID] = asked
+		}
+		l.mu.Unlock()
+		if !ok {
+			break
+		}
 		select {
-		case <-asked.done:
-			return asked.record, false, asked.err
+		case <-before.done:
+			if before.err != nil || before.record.answers(want) {
+				return before.record, false, before.err
+			}
 		case <-ctx.Done():
 			return Record{}, false, ctx.Err()
 		}
@@ -407,7 +487,7 @@ func (l *Ledger) ask(ctx context.Context, want Record, q Quota) (Record, bool, e
 		if err != nil {
 			return Record{}, false, err
 		}
-		if !want.State.Above(r.State) {
+		if r.answers(want) {
 			l.remember(r, epoch)
 			return r, false, nil
 		}
@@ -427,15 +507,17 @@ func (l *Ledger) ask(ctx context.Context, want Record, q Quota) (Record, bool, e
 	return r, made, nil
 }
 
-// remember keeps a record in memory unless an operator changed something since it
-// was read.
+// remember keeps a record in memory unless something changed since it was read; then
+// the next request asks the store again.
 func (l *Ledger) remember(r Record, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.epoch != epoch {
+		delete(l.clients, r.SPIFFEID.String())
 		return
 	}
 	l.room()
+	r.Raised = nil
 	l.clients[r.SPIFFEID.String()] = &r
 }
 
@@ -488,7 +570,7 @@ func (l *Ledger) noteUse(u Use, known Record) {
 // request.
 func (l *Ledger) noteMember(clientID string, id spiffeid.ID, method oauth.AuthMethod) {
 	key := member{clientID, id.String()}
-	u := Use{MemberKind, clientID, id, MethodsOf(method), l.now()}
+	u := Use{Kind: MemberKind, ClientID: clientID, SPIFFEID: id, Methods: MethodsOf(method), At: l.now()}
 	l.mu.RLock()
 	r, ok := l.members[key]
 	l.mu.RUnlock()
@@ -518,6 +600,10 @@ func (l *Ledger) put(u Use) bool {
 		return false
 	}
 	u.Methods |= before.Methods
+	u.Recorded = u.Recorded || before.Recorded
+	if before.At.After(u.At) {
+		u.At = before.At
+	}
 	l.uses[key] = u
 	return true
 }

@@ -35,18 +35,9 @@ func (l *Ledger) Delete(ctx context.Context, tombstone Block) (r Record, err err
 // Approve makes a client of a record that waits or was observed, or of a tombstone,
 // under the template that the configuration in force has for it.
 func (l *Ledger) Approve(ctx context.Context, registry *Registry, id spiffeid.ID, by string) (r Record, err error) {
-	domain := registry.firstUse[id.TrustDomain()]
-	template := domain.template(id)
-	if template == nil {
-		return Record{}, ErrNoTemplate
-	}
-	if len(registry.exactly(id)) > 0 {
-		return Record{}, ErrConfigured
-	}
-	now := l.now()
-	want := Record{
-		Kind: FirstUseKind, State: Active, ClientID: id.String(), SPIFFEID: id, Created: now, Used: now,
-		Provenance: Provenance{Template: template.Name, TemplateDigest: template.Digest, ApprovedBy: by, Approved: now},
+	want, domain, err := l.approval(registry, id, by)
+	if err != nil {
+		return Record{}, err
 	}
 	err = l.change(want.ClientID, func() error {
 		r, err = l.records.ApproveClient(ctx, want, domain.Quota)
@@ -55,10 +46,66 @@ func (l *Ledger) Approve(ctx context.Context, registry *Registry, id spiffeid.ID
 	return r, err
 }
 
+// approval is what the configuration in force has for a SPIFFE ID.
+func (l *Ledger) approval(registry *Registry, id spiffeid.ID, by string) (Record, *FirstUse, error) {
+	domain := registry.firstUse[id.TrustDomain()]
+	template := domain.template(id)
+	if template == nil {
+		return Record{}, nil, ErrNoTemplate
+	}
+	if len(registry.exactly(id)) > 0 || registry.taken(id) {
+		return Record{}, nil, ErrConfigured
+	}
+	if _, blocked := registry.blockOver(id); blocked {
+		return Record{}, nil, ErrBlocked
+	}
+	now := l.now()
+	return Record{
+		Kind: FirstUseKind, State: Active, ClientID: id.String(), SPIFFEID: id, Created: now, Used: now, Recorded: true, // by the line of the approval
+		Provenance: Provenance{Template: template.Name, TemplateDigest: template.Digest, ApprovedBy: by, Approved: now},
+	}, domain, nil
+}
+
+// MayApprove says what stands against approving, and what would be approved. Nothing
+// is changed by it.
+func (l *Ledger) MayApprove(ctx context.Context, registry *Registry, id spiffeid.ID, by string) (Record, error) {
+	want, _, err := l.approval(registry, id, by)
+	if err != nil {
+		return Record{}, err
+	}
+	blocks, err := l.records.BlocksOf(ctx, want.ClientID)
+	switch {
+	case err != nil:
+		return Record{}, err
+	case len(blocks) > 0 && !blocks[0].Deleted:
+		return Record{}, ErrBlocked
+	case len(blocks) > 0:
+		return want, nil
+	}
+	if _, err := l.records.ClientRecord(ctx, FirstUseKind, want.ClientID, want.ClientID); err != nil {
+		return Record{}, err
+	}
+	return want, nil
+}
+
+// MayUnblock says what stands against unblocking.
+func (l *Ledger) MayUnblock(ctx context.Context, subject string) error {
+	blocks, err := l.records.BlocksOf(ctx, subject)
+	switch {
+	case err != nil:
+		return err
+	case len(blocks) == 0:
+		return ErrNoRecord
+	case blocks[0].Deleted:
+		return ErrDeleted
+	}
+	return nil
+}
+
 // Errors of [Ledger.Approve].
 var (
 	ErrNoTemplate = errors.New("the configuration in force does not let it register on first use")
-	ErrConfigured = errors.New("a client of the configuration has this SPIFFE ID")
+	ErrConfigured = errors.New("a client of the configuration has this SPIFFE ID, or is called so")
 )
 
 // change does what an operator asked for, and takes it over while no request is

@@ -56,6 +56,13 @@ func MethodsOf(methods ...oauth.AuthMethod) (set MethodSet) {
 // Has reports whether all of other are in the set.
 func (s MethodSet) Has(other MethodSet) bool { return s&other == other }
 
+// keyed are the methods by which a workload proves a key of its own.
+const keyed MethodSet = 1<<1 | 1<<2
+
+// holds reports whether a record with the methods of s need not be written before a
+// caller by other is answered: that it has a key must not be forgotten (CC-5).
+func (s MethodSet) holds(other MethodSet) bool { return s.Has(other & keyed) }
+
 // List are the methods in their usual order.
 func (s MethodSet) List() (methods []oauth.AuthMethod) {
 	for i, m := range setOrder {
@@ -79,6 +86,11 @@ type Record struct {
 	Created time.Time
 	// Used is when it authenticated last, to the day.
 	Used time.Time
+	// Recorded says that a line of the audit record tells of it.
+	Recorded bool
+	// Raised is what there was below it, of one that RegisterClient has just made of
+	// that; it is not kept.
+	Raised *Record
 	Provenance
 }
 
@@ -155,6 +167,7 @@ type Use struct {
 	SPIFFEID spiffeid.ID
 	Methods  MethodSet
 	At       time.Time
+	Recorded bool // a line tells of the record now
 }
 
 // Errors of [Records], each of which leaves everything as it was.
@@ -195,11 +208,13 @@ type Counts struct{ Active, Pending, Observed, Members int }
 type Records interface {
 	// RegisterClient keeps r, a record of a client that registers on first use, unless
 	// there is one already that is not below it and has not lapsed: exactly one is
-	// made whoever asks how often (RU-4). It returns the one that is kept, and whether
+	// made whoever asks how often (RU-4). One that is there gets the methods of r that
+	// it lacks, which is a change. It returns the one that is kept, and whether
 	// r was. A subject that is blocked or deleted, and what is beyond the quota, is an
 	// error.
 	RegisterClient(ctx context.Context, r Record, quota Quota) (kept Record, made bool, err error)
-	// WithdrawClient takes back what RegisterClient made just now, if it still is that.
+	// WithdrawClient takes back what RegisterClient made just now, if it still is that,
+	// and puts back what it made it of.
 	WithdrawClient(ctx context.Context, made Record) error
 	// ApproveClient makes the record active, or keeps r when there is none but a
 	// tombstone, which it lifts. Without either it is ErrNoRecord.
@@ -230,7 +245,8 @@ type Records interface {
 	ClientBlocks(ctx context.Context, after BlockKey, limit int) ([]Block, error)
 
 	// ClientChanges are the subjects of changes behind a number, at most limit, and the
-	// number of the last of them. Registrations are not among them. Changes are
+	// number of the last of them. Registrations are not among them, further methods are
+	// where RegisterClient has added them. Changes are
 	// forgotten after [ChangesKept].
 	ClientChanges(ctx context.Context, after int64, limit int) (subjects []string, last int64, err error)
 	// LastClientChange is the number of the latest change.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -25,6 +26,9 @@ func (s *Server) firstUse(ctx context.Context, rec *record, caller clientauth.Ca
 		return nil
 	}
 	rec.firstUse(caller, admission)
+	if admission.Untold {
+		return s.lateRegister(ctx, rec, caller, admission)
+	}
 	if !admission.New && admission.Outcome != registration.WouldRegister && admission.Outcome != registration.WouldRefuse {
 		return nil
 	}
@@ -52,7 +56,24 @@ func (s *Server) firstUse(ctx context.Context, rec *record, caller clientauth.Ca
 		}
 		return err
 	}
+	caller.Told(true)
 	return nil
+}
+
+// lateRegister writes the line of a registration that a server made and did not live
+// to record.
+func (s *Server) lateRegister(ctx context.Context, rec *record, caller clientauth.Caller, a registration.Admission) error {
+	e, r := rec.event, a.Record
+	e.Event, e.Outcome = audit.EventRegister, audit.Granted
+	e.GrantType, e.Resource, e.Scope = "", "", ""
+	e.ClientID, e.Proven = r.ClientID, true
+	e.SPIFFEID, e.TrustDomain = r.SPIFFEID.String(), r.SPIFFEID.TrustDomain().Name()
+	e.SVIDDigest, e.BundleSequence, e.HasBundleSequence = hexed(r.CredentialDigest), r.BundleSequence, r.HasBundleSequence
+	e.Template, e.TemplateDigest = r.Template, hexed(r.TemplateDigest) // what it was made by
+	e.Note = "made " + r.Created.UTC().Format(time.RFC3339) + ", recorded late"
+	_, err := s.config.Audit.Record(context.WithoutCancel(ctx), e)
+	caller.Told(err == nil)
+	return err
 }
 
 // refusedDomain is the trust domain of a proven caller.

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -104,6 +106,83 @@ func TestUnrecordedRegistrationIsTakenBack(t *testing.T) {
 	lines := s.lines(t)
 	if l := lines[len(lines)-2]; text(l, "event") != "register" {
 		t.Errorf("the registration has no line: %v", lines)
+	}
+}
+
+// TK-9: one that waited and could not be recorded as a client waits again.
+func TestUnrecordedRiseIsTakenBack(t *testing.T) {
+	s := newFirstUseSite(t, registration.OnFirstUse)
+	records := s.config.Store.(registration.Records)
+	waits := registration.Record{
+		Kind: registration.FirstUseKind, State: registration.Pending, ClientID: pod, SPIFFEID: spiffeid.RequireFromString(pod), Methods: registration.MethodsOf(oauth.MethodJWT),
+		Created: s.Clock.Now(), Used: s.Clock.Now(), Recorded: true, Provenance: registration.Provenance{Credential: oauth.MethodJWT, Template: "fleet"},
+	}
+	if _, _, err := records.RegisterClient(t.Context(), waits, registration.Quota{MaxClients: 3, Idle: registration.DefaultIdle}); err != nil {
+		t.Fatal(err)
+	}
+	whole := s.config
+	breakAudit(t, s)
+	is := func(state registration.State, status int) {
+		t.Helper()
+		if w := post(s.server.Public(), testidentity.Assertion("", s.JWT(t, pod)), nil); w.Code != status {
+			t.Fatalf("status %d %s", w.Code, w.Body)
+		}
+		if r, err := records.ClientRecord(t.Context(), registration.FirstUseKind, pod, pod); err != nil || r.State != state || state == registration.Pending && !r.Recorded {
+			t.Errorf("it is %+v, %v; want %s", r, err, state)
+		}
+	}
+	is(registration.Pending, http.StatusServiceUnavailable)
+	var err error
+	if s.server, err = New(whole, nil); err != nil {
+		t.Fatal(err)
+	}
+	is(registration.Active, http.StatusOK)
+}
+
+// RU-7: a registration whose server did not live to record it gets its line at the
+// next use, once; one that was recorded gets no second one, in whatever process.
+func TestRegistrationIsRecordedLate(t *testing.T) {
+	s := newFirstUseSite(t, registration.OnFirstUse)
+	records := s.config.Store.(registration.Records)
+	id := spiffeid.RequireFromString(pod)
+	made := registration.Record{
+		Kind: registration.FirstUseKind, State: registration.Active, ClientID: pod, SPIFFEID: id, Methods: registration.MethodsOf(oauth.MethodJWT), Created: s.Clock.Now(), Used: s.Clock.Now(),
+		Provenance: registration.Provenance{Credential: oauth.MethodJWT, CredentialDigest: [32]byte{9}, Template: "before", TemplateDigest: [32]byte{8}},
+	}
+	if _, _, err := records.RegisterClient(t.Context(), made, registration.Quota{MaxClients: 3, Idle: registration.DefaultIdle}); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	ask := func(id string, events ...string) {
+		t.Helper()
+		before := len(s.lines(t))
+		if w := post(s.server.Public(), testidentity.Assertion("", s.JWT(t, id)), nil); w.Code != http.StatusOK {
+			t.Fatalf("status %d %s", w.Code, w.Body)
+		}
+		var got []string
+		for _, l := range s.lines(t)[before:] {
+			got = append(got, text(l, "event"))
+		}
+		if !slices.Equal(got, events) {
+			t.Errorf("%s has the lines %v, want %v", id, got, events)
+		}
+	}
+	ask(pod, "token") // who made it may be writing its line
+	ask(pod+"-recorded", "register", "token")
+	s.Clock.Advance(2 * time.Minute)
+	ask(pod, "register", "token")
+	lines := s.lines(t)
+	if l := lines[len(lines)-2]; text(l, "outcome") != "granted" || text(l, "spiffe_id") != pod || text(l, "svid_sha256") != hexed([32]byte{9}) || text(l, "template") != "before" || text(l, "note") == "" {
+		t.Errorf("RU-7 %v", l)
+	}
+	ask(pod, "token")
+	ask(pod+"-recorded", "token")
+	s.Ledger().Run(ended) // writes what waits
+	for _, one := range []string{pod, pod + "-recorded"} {
+		if r, err := records.ClientRecord(t.Context(), registration.FirstUseKind, one, one); err != nil || !r.Recorded {
+			t.Errorf("%+v, %v", r, err)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type clientRecord struct {
 	methods, created, used, approved                                  int64
 	credentialDigest, templateDigest                                  []byte
 	sequence                                                          sql.NullInt64
+	recorded                                                          bool
 }
 
 func (c *clientRecord) scan(scan func(into ...any) error) error {
@@ -44,7 +45,7 @@ func (c *clientRecord) scan(scan func(into ...any) error) error {
 
 func (c *clientRecord) into() []any {
 	return []any{&c.spiffeID, &c.kind, &c.clientID, &c.state, &c.methods, &c.created, &c.used, &c.credential, &c.credentialDigest,
-		&c.sequence, &c.template, &c.templateDigest, &c.approvedBy, &c.approved}
+		&c.sequence, &c.template, &c.templateDigest, &c.approvedBy, &c.approved, &c.recorded}
 }
 
 func (c *clientRecord) record() (registration.Record, error) {
@@ -54,7 +55,7 @@ func (c *clientRecord) record() (registration.Record, error) {
 	}
 	return registration.Record{
 		Kind: registration.Kind(c.kind), State: registration.State(c.state), ClientID: c.clientID, SPIFFEID: id,
-		Methods: registration.MethodSet(c.methods), Created: when(c.created), Used: when(c.used),
+		Methods: registration.MethodSet(c.methods), Created: when(c.created), Used: when(c.used), Recorded: c.recorded,
 		Provenance: registration.Provenance{
 			Credential: oauth.AuthMethod(c.credential), CredentialDigest: [32]byte(c.credentialDigest),
 			BundleSequence: uint64(c.sequence.Int64), HasBundleSequence: c.sequence.Valid,
@@ -66,7 +67,7 @@ func (c *clientRecord) record() (registration.Record, error) {
 func (r *reading) clientRecord(kind registration.Kind, clientID, spiffeID string) (registration.Record, error) {
 	var c clientRecord
 	err := r.row(`SELECT spiffe_id, kind, client_id, state, methods, created, used, credential, credential_digest,
-		bundle_sequence, template, template_digest, approved_by, approved
+		bundle_sequence, template, template_digest, approved_by, approved, recorded
 		FROM client_records WHERE spiffe_id = ? AND kind = ? AND client_id = ?`, []any{spiffeID, string(kind), clientID}, c.into()...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return registration.Record{}, registration.ErrNoRecord
@@ -125,10 +126,18 @@ func (s *Store) RegisterClient(ctx context.Context, r registration.Record, quota
 		case r.State.Above(before.State):
 			kept, made = r, true
 			kept.Methods |= before.Methods
+			kept.Raised = &before
 			return w.replaceClient(kept)
-		default:
+		case before.Methods.Has(r.Methods):
 			kept = before
 			return nil
+		default:
+			kept = before
+			kept.Methods |= r.Methods
+			if err := w.replaceClient(kept); err != nil {
+				return err
+			}
+			return w.changed(id, r.Created)
 		}
 		kept, made = r, true
 		return w.newClient(r, quota, true)
@@ -169,17 +178,17 @@ func sequenceOf(p registration.Provenance) sql.NullInt64 {
 
 func (w *writing) insertClient(r registration.Record) error {
 	_, err := w.exec(`INSERT INTO client_records (spiffe_id, kind, client_id, trust_domain, state, methods, created, used, credential, credential_digest,
-		bundle_sequence, template, template_digest, approved_by, approved) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		bundle_sequence, template, template_digest, approved_by, approved, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.SPIFFEID.String(), string(r.Kind), r.ClientID, r.SPIFFEID.TrustDomain().Name(), string(r.State), int64(r.Methods), stamp(r.Created), stamp(r.Used),
-		string(r.Credential), r.CredentialDigest[:], sequenceOf(r.Provenance), r.Template, r.TemplateDigest[:], r.ApprovedBy, stamp(r.Approved))
+		string(r.Credential), r.CredentialDigest[:], sequenceOf(r.Provenance), r.Template, r.TemplateDigest[:], r.ApprovedBy, stamp(r.Approved), r.Recorded)
 	return err
 }
 
 func (w *writing) replaceClient(r registration.Record) error {
 	_, err := w.exec(`UPDATE client_records SET state = ?, methods = ?, created = ?, used = ?, credential = ?, credential_digest = ?,
-		bundle_sequence = ?, template = ?, template_digest = ?, approved_by = ?, approved = ? WHERE spiffe_id = ? AND kind = ? AND client_id = ?`,
+		bundle_sequence = ?, template = ?, template_digest = ?, approved_by = ?, approved = ?, recorded = ? WHERE spiffe_id = ? AND kind = ? AND client_id = ?`,
 		string(r.State), int64(r.Methods), stamp(r.Created), stamp(r.Used), string(r.Credential), r.CredentialDigest[:],
-		sequenceOf(r.Provenance), r.Template, r.TemplateDigest[:], r.ApprovedBy, stamp(r.Approved), r.SPIFFEID.String(), string(r.Kind), r.ClientID)
+		sequenceOf(r.Provenance), r.Template, r.TemplateDigest[:], r.ApprovedBy, stamp(r.Approved), r.Recorded, r.SPIFFEID.String(), string(r.Kind), r.ClientID)
 	return err
 }
 
@@ -216,7 +225,14 @@ func (s *Store) WithdrawClient(ctx context.Context, made registration.Record) er
 		case stamp(now.Created) != stamp(made.Created) || now.CredentialDigest != made.CredentialDigest || now.State != made.State:
 			return nil
 		}
-		if err := w.endClient(now, made.Created, endedWithdrawn); err != nil {
+		if made.Raised != nil {
+			back := *made.Raised
+			back.Methods |= now.Methods
+			err = w.replaceClient(back)
+		} else {
+			err = w.endClient(now, made.Created, endedWithdrawn)
+		}
+		if err != nil {
 			return err
 		}
 		return w.changed(made.ClientID, made.Created)
@@ -358,12 +374,12 @@ func (s *Store) ClientRecords(ctx context.Context, f registration.Filter, after 
 		}
 		if f.ClientID != "" {
 			return r.rows(`SELECT spiffe_id, kind, client_id, state, methods, created, used, credential, credential_digest,
-				bundle_sequence, template, template_digest, approved_by, approved FROM client_records
+				bundle_sequence, template, template_digest, approved_by, approved, recorded FROM client_records
 				WHERE client_id = ? AND (spiffe_id, kind, client_id) > (?, ?, ?) AND spiffe_id >= ? AND spiffe_id < ? AND (? = '' OR state = ?)
 				ORDER BY spiffe_id, kind LIMIT ?`, append([]any{f.ClientID}, args...), each)
 		}
 		return r.rows(`SELECT spiffe_id, kind, client_id, state, methods, created, used, credential, credential_digest,
-			bundle_sequence, template, template_digest, approved_by, approved FROM client_records
+			bundle_sequence, template, template_digest, approved_by, approved, recorded FROM client_records
 			WHERE (spiffe_id, kind, client_id) > (?, ?, ?) AND spiffe_id >= ? AND spiffe_id < ? AND (? = '' OR state = ?)
 			ORDER BY spiffe_id, kind, client_id LIMIT ?`, args, each)
 	})
@@ -393,8 +409,8 @@ func (s *Store) NoteUses(ctx context.Context, uses []registration.Use) error {
 
 func (w *writing) noteUse(u registration.Use) error {
 	id := u.SPIFFEID.String()
-	n, err := w.exec(`UPDATE client_records SET used = max(used, ?), methods = methods | ? WHERE spiffe_id = ? AND kind = ? AND client_id = ?`,
-		stamp(u.At), int64(u.Methods), id, string(u.Kind), u.ClientID)
+	n, err := w.exec(`UPDATE client_records SET used = max(used, ?), methods = methods | ?, recorded = max(recorded, ?) WHERE spiffe_id = ? AND kind = ? AND client_id = ?`,
+		stamp(u.At), int64(u.Methods), u.Recorded, id, string(u.Kind), u.ClientID)
 	if err != nil || n > 0 || u.Kind != registration.MemberKind {
 		return err
 	}
@@ -417,7 +433,7 @@ func (s *Store) LapseClients(ctx context.Context, td spiffeid.TrustDomain, idle 
 		n = 0
 		var lapsed []registration.Record
 		err := w.rows(`SELECT spiffe_id, kind, client_id, state, methods, created, used, credential, credential_digest,
-			bundle_sequence, template, template_digest, approved_by, approved FROM client_records
+			bundle_sequence, template, template_digest, approved_by, approved, recorded FROM client_records
 			WHERE trust_domain = ? AND (state = 'active' AND used <= ? OR state = 'pending' AND used <= ? OR state = 'observed' AND used <= ?) LIMIT ?`,
 			[]any{td.Name(), stamp(now.Add(-idle)), stamp(now.Add(-registration.WaitFor)), stamp(now.Add(-registration.WaitFor)), limit},
 			func(scan func(into ...any) error) error {

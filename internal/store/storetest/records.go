@@ -144,7 +144,25 @@ func states(t *testing.T, d desk) {
 	if kept.Methods != registration.MethodsOf(oauth.MethodJWT, oauth.MethodX509) || kept.State != registration.Pending {
 		t.Errorf("it is %+v", kept)
 	}
+	if kept.Raised == nil || !reflect.DeepEqual(*kept.Raised, observed) {
+		t.Errorf("it was raised from %+v", kept.Raised)
+	}
+	// Taken back, it is what it was, and has shown what it has.
+	if err := d.WithdrawClient(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	back := observed
+	back.Methods = kept.Methods
+	d.is(t, "/states", &back)
+	kept = d.register(t, pending, true)
+	kept.Raised = nil
 	d.register(t, observed, false)
+	d.is(t, "/states", &kept)
+	// That a line tells of it is kept.
+	if err := d.NoteUses(t.Context(), []registration.Use{{Kind: kept.Kind, ClientID: kept.ClientID, SPIFFEID: kept.SPIFFEID, At: kept.Used, Recorded: true}, {Kind: kept.Kind, ClientID: kept.ClientID, SPIFFEID: kept.SPIFFEID, At: kept.Used}}); err != nil {
+		t.Fatal(err)
+	}
+	kept.Recorded = true
 	d.is(t, "/states", &kept)
 
 	d.Advance(time.Minute)
@@ -166,6 +184,16 @@ func states(t *testing.T, d desk) {
 	if _, err := d.ApproveClient(t.Context(), stranger, roomy); !errors.Is(err, registration.ErrNoRecord) {
 		t.Errorf("nobody was approved: %v", err)
 	}
+
+	// One that comes by another method is the same, and what it has shown is kept.
+	d.Advance(time.Minute)
+	shown := newcomer("/states", registration.Active, d.Now())
+	shown.Methods = registration.MethodsOf(oauth.MethodWIT)
+	want.Methods |= shown.Methods
+	if kept := d.register(t, shown, false); !reflect.DeepEqual(kept, want) {
+		t.Errorf("CC-5 it is\n%+v, want\n%+v", kept, want)
+	}
+	d.is(t, "/states", &want)
 
 	// What could not be recorded is taken back, and nothing else.
 	taken := d.register(t, newcomer("/taken", registration.Active, d.Now()), true)
@@ -457,6 +485,10 @@ func changes(t *testing.T, d desk) {
 			t.Fatal(err)
 		}
 	}
+	d.register(t, newcomer("/changes", registration.Active, d.Now()), false) // nor this
+	shown := newcomer("/changes", registration.Active, d.Now())
+	shown.Methods = registration.MethodsOf(oauth.MethodX509)
+	r = d.register(t, shown, false) // a key that it had not shown before
 	do(d.SetBlock(t.Context(), registration.Block{Subject: "a", At: d.Now()}))
 	do(d.RemoveBlock(t.Context(), "a", d.Now()))
 	_, err = d.DeleteClient(t.Context(), registration.Block{Subject: r.ClientID, Deleted: true, At: d.Now()})
@@ -475,7 +507,7 @@ func changes(t *testing.T, d desk) {
 		}
 		after = last
 	}
-	if want := []string{"a", "a", r.ClientID, r.ClientID}; !slices.Equal(got, want) {
+	if want := []string{r.ClientID, "a", "a", r.ClientID, r.ClientID}; !slices.Equal(got, want) {
 		t.Errorf("told of %v, want %v", got, want)
 	}
 }

@@ -17,6 +17,7 @@ CREATE TABLE client_records (
     template_digest   BLOB    NOT NULL,
     approved_by       TEXT    NOT NULL,
     approved          INTEGER NOT NULL,
+    recorded          INTEGER NOT NULL CHECK (recorded IN (0, 1)), -- a line of the audit record tells of it
     PRIMARY KEY (spiffe_id, kind, client_id)
 ) STRICT;
 CREATE INDEX client_records_lapse ON client_records (trust_domain, state, used);
