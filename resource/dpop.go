@@ -26,7 +26,7 @@ const (
 	maxProof = 8 << 10
 	// DefaultProofs is how many proofs are remembered at once unless Config says
 	// otherwise. Each is remembered for about a minute.
-	DefaultProofs = 1 << 18
+	DefaultProofs = 1 << 19
 )
 
 // dpopHeader is how net/http spells the name of the header.
@@ -45,6 +45,7 @@ type possession struct {
 	fault string    // what is wrong with it, for an operator
 	mark  digest    // of the key and jti, by which it is remembered
 	full  bool      // there was no room to remember it
+	share bool      // there was none for this caller
 }
 
 // possessionRules hold a token that is bound to a key to a proof made with that
@@ -194,6 +195,8 @@ var freshnessRules = []judge.Rule[*attempt]{
 			switch {
 			case s.jkt == "":
 				return "nothing, the token is not bound to a key"
+			case s.possession != nil && s.possession.share:
+				return "no more proofs of one caller at once than are remembered for it"
 			case s.possession != nil && s.possession.full:
 				return "room to remember the proof"
 			case !s.Has(factProof):
@@ -206,6 +209,8 @@ var freshnessRules = []judge.Rule[*attempt]{
 			switch {
 			case !s.Has(factProof):
 				return "no proof"
+			case s.possession.share:
+				return "another of " + shown(s.claim("sub"))
 			case s.possession.full:
 				return "none"
 			}
@@ -334,9 +339,13 @@ func (s *attempt) use(ctx context.Context) oauth.Reason {
 		return ""
 	}
 	// A second more than the window, as times are compared to the end of it.
-	unused, err := s.v.proofs.Use(s.possession.mark, s.possession.made.Add(proofWindow+time.Second))
+	// The share is the caller's, not the key's: a workload can have any number of keys.
+	unused, err := s.v.proofs.Use(s.caller.issuer+"\x00"+s.caller.subject, s.possession.mark, s.possession.made.Add(proofWindow+time.Second))
 	switch {
-	case errors.Is(err, replay.ErrFull):
+	case errors.Is(err, replay.ErrShare):
+		s.possession.share, s.Cause = true, err
+		return oauth.ReasonRateLimited
+	case err != nil:
 		s.possession.full, s.Cause = true, err
 		return oauth.ReasonInternal
 	case !unused:

@@ -127,7 +127,7 @@ func TestDP3FullMemoryRefuses(t *testing.T) {
 	v := newVerifier(t, func(c *Config) { c.Proofs, c.Now = 64, clk.now })
 	var full error
 	for i := 0; full == nil && i < 200; i++ {
-		_, full = v.Verify(t.Context(), keyedRequest(fmt.Sprint(i)), "read")
+		_, full = v.Verify(t.Context(), keyedRequest(fmt.Sprint(i), set("sub", fmt.Sprint("user ", i/4))), "read")
 	}
 	if !errors.Is(full, oauth.Unavailable) || oauth.AsError(full).Rule != "DP-3" || Status(full) != http.StatusServiceUnavailable || v.Challenge(full) != "" {
 		t.Fatalf("got %v", full)
@@ -138,6 +138,39 @@ func TestDP3FullMemoryRefuses(t *testing.T) {
 	clk.advance(2 * time.Minute)
 	if _, err := v.Verify(t.Context(), keyedRequest("later", said("iat", at(2*time.Minute))), "read"); err != nil {
 		t.Errorf("after the proofs ended: %v", err)
+	}
+}
+
+// AK-18: a caller that uses more proofs than its share, with however many keys, is
+// told so alone.
+func TestDP3ShareOfTheMemory(t *testing.T) {
+	clk := new(clock)
+	v := newVerifier(t, func(c *Config) { c.Proofs, c.Now = 64, clk.now })
+	guarded := v.Require("read")(hello)
+	for i := range 20 {
+		r := keyedRequest(fmt.Sprint(i), func(p *presentation) {
+			if i%2 == 0 {
+				p.keyed("rsa", jose.PS256)
+				p.proof.claims["jti"] = fmt.Sprint(i)
+			}
+		})
+		switch resp := serve(guarded, r); {
+		case i < 8 && resp.StatusCode != http.StatusOK:
+			t.Errorf("number %d: got %d", i, resp.StatusCode)
+		case i >= 8 && (resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" || resp.Header.Get("WWW-Authenticate") != ""):
+			t.Errorf("number %d: got %d, %v", i, resp.StatusCode, resp.Header)
+		}
+	}
+	_, err := v.Verify(t.Context(), keyedRequest("over"), "read")
+	if !errors.Is(err, oauth.TooMany) || !errors.Is(err, oauth.ReasonRateLimited) || oauth.AsError(err).Rule != "DP-3" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := v.Verify(t.Context(), keyedRequest("other", set("sub", "alice")), "read"); err != nil {
+		t.Errorf("another caller: got %v", err)
+	}
+	clk.advance(2 * time.Minute)
+	if _, err := v.Verify(t.Context(), keyedRequest("later", said("iat", at(2*time.Minute))), "read"); err != nil {
+		t.Errorf("after the proofs ended: got %v", err)
 	}
 }
 

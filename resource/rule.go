@@ -41,6 +41,8 @@ func (s *attempt) Refusal(reason oauth.Reason, rule, expected, presented string)
 		code = oauth.Unavailable
 	case oauth.ReasonDPoPBad, oauth.ReasonPoPReplayed:
 		code = oauth.InvalidDPoPProof
+	case oauth.ReasonRateLimited:
+		code = oauth.TooMany
 	case oauth.ReasonInternal:
 		code = oauth.ServerError
 		if s.possession != nil && s.possession.full { // it passes by itself

@@ -29,8 +29,7 @@ func (d *Daemon) recallProofs(ctx context.Context, cfg *config.Config) error {
 	recalled := 0
 	err := audit.ProofsIn(ctx, cfg.Audit.File, now.Add(-proofLife), func(mark [32]byte, at time.Time) error {
 		recalled++
-		_, err := d.proofs.Use(mark, at.Add(proofLife))
-		return err
+		return d.proofs.Recall(mark, at.Add(proofLife))
 	})
 	switch {
 	case err == nil:
