@@ -60,7 +60,7 @@ var reasonTexts = []ReasonText{
 	{ReasonChallengeMissing, "The proof has no challenge, and this server wants one (wit.challenge: required).", "Fetch one from challenge_endpoint, or take it from the answer's OAuth-Client-Attestation-Challenge, and put it into the proof's challenge."},
 	{ReasonChallengeBad, "The proof's challenge is not one of this server's, or too old.", "Take the one from this answer's OAuth-Client-Attestation-Challenge; a challenge is good for 5 to 10 minutes, and only at the server that gave it."},
 	{ReasonPoPReplayed, "The proof was used before.", "Make a new proof for every request, also when one is sent again; if nobody sent it twice, somebody copied it."},
-	{ReasonPoPMemoryLost, "The server has just started and cannot read back which proofs were used before; this one may be one of them.", "Try again with a new proof; let audit.file be a file, so that the server can read back what was used."},
+	{ReasonPoPMemoryLost, "The server, or the API, has just started and cannot read back which proofs were used before; this one may be one of them.", "Try again with a new proof; let audit.file be a file, the same at each start, so that the server can read back what was used, and let another process serve in the ten seconds after the start of an API."},
 	{ReasonTDUnknown, "The trust domain is not configured here.", "Add it under trust_domains, or find out why the workload belongs to that trust domain."},
 	{ReasonTDNotReady, "No bundle was ever obtained for the trust domain.", "Look at /readyz for the error of the bundle's source."},
 	{ReasonBundleTooOld, "The bundle's source has not confirmed it for longer than max_stale.", "Look at /readyz for the error of the bundle's source; mend the source rather than raise max_stale."},

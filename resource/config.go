@@ -43,6 +43,10 @@ type Config struct {
 	// about 60 MB when it is full. Past it requests with a proof are answered 503. One
 	// caller, by iss and sub, has an eighth of it, some 1,000 calls a second, and past it is
 	// answered 429.
+	//
+	// What another process let through is not known here, so for the first 10 s after
+	// New requests with a proof are answered 503 with Retry-After (pop_memory_lost):
+	// let another process serve them so long.
 	Proofs int
 	// Leeway is the clock skew forgiven on exp; 0 is DefaultLeeway, the most is
 	// MaxLeeway. It also widens the 10 s that iat and nbf may be ahead, where it
@@ -72,7 +76,7 @@ type Verifier struct {
 	realm    string
 	origins  []string       // in one spelling
 	proofs   *replay.Memory // the proofs that were used
-	since    time.Time      // when proofs began to be remembered, to the second
+	since    time.Time      // a proof made before it may have been used before this verifier began
 	now      func() time.Time
 	log      *slog.Logger
 }
@@ -148,7 +152,9 @@ func New(c Config) (*Verifier, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	v.since = v.now().Truncate(time.Second)
+	// What a verifier saw that ran before nobody knows: at the most a proof as far
+	// ahead as one may be.
+	v.since = v.now().Round(0).Add(proofAhead)
 	v.proofs = replay.New(c.Proofs, v.now)
 	return v, nil
 }

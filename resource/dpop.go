@@ -20,8 +20,11 @@ import (
 )
 
 const (
-	// proofWindow is how far the iat of a proof may be from now, either way (DP-3).
+	// proofWindow is how old a proof may be, and proofAhead how far its iat may lie in
+	// the future (DP-3, GL-12). For as long as that a verifier that has just begun
+	// takes no proof that the one before it may have let through.
 	proofWindow = 60 * time.Second
+	proofAhead  = 10 * time.Second
 	// maxProof is the longest proof accepted, in bytes.
 	maxProof = 8 << 10
 	// DefaultProofs is how many proofs are remembered at once unless Config says
@@ -184,10 +187,11 @@ var freshnessRules = []judge.Rule[*attempt]{
 			if !s.Has(factProof) {
 				return s.withoutProof()
 			}
-			// Of a verifier that ran before nobody knows what it saw, so a proof
-			// made before this one began is not taken.
-			if d := s.now.Sub(s.possession.made); d > proofWindow || d < -proofWindow || s.possession.made.Before(s.v.since) {
+			if d := s.now.Sub(s.possession.made); d > proofWindow || d < -proofAhead {
 				return oauth.ReasonDPoPBad
+			}
+			if s.possession.made.Before(s.v.since) {
+				return oauth.ReasonPoPMemoryLost
 			}
 			return s.use(ctx)
 		},
@@ -203,7 +207,7 @@ var freshnessRules = []judge.Rule[*attempt]{
 				return "a fresh proof not used before"
 			}
 			return fmt.Sprintf("a proof not used before, made between %s and %s (it is %s here)", stamp(laterOf(s.now.Add(-proofWindow), s.v.since)),
-				stamp(s.now.Add(proofWindow)), stamp(s.now))
+				stamp(s.now.Add(proofAhead)), stamp(s.now))
 		},
 		Presented: func(s *attempt) string {
 			switch {
