@@ -71,7 +71,7 @@ func TestSpireWIT(t *testing.T) {
 				}
 
 				// The API takes it with a proof by that key, once.
-				v, err := resource.New(resource.Config{Resource: apiURL, Issuers: []resource.KeySource{keys}})
+				v, err := resource.New(resource.Config{Resource: apiURL, Issuers: []resource.KeySource{keys}, Now: begunBefore()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -211,4 +211,17 @@ func (s *server) challenge(t *testing.T, mode string) string {
 		t.Fatalf("PP-13 %d %s, %v", a.status, a.body, err)
 	}
 	return given.Challenge
+}
+
+// begunBefore is the clock of an API that began a minute before it is made here: one
+// that has only just begun takes no proof for ten seconds (DP-3).
+func begunBefore() func() time.Time {
+	began := false
+	return func() time.Time {
+		if !began {
+			began = true
+			return time.Now().Add(-time.Minute)
+		}
+		return time.Now()
+	}
 }

@@ -34,7 +34,7 @@ func ReasonTexts() []ReasonText { return append([]ReasonText(nil), reasonTexts..
 var reasonTexts = []ReasonText{
 	{ReasonRequestMalformed, "The request breaks a rule of its shape: method, content type, encoding, a parameter that is missing, repeated or in the query.", "Compare the request with the rule named; send each parameter once, in the form body, over TLS."},
 	{ReasonRequestTooLarge, "The body is longer than 64 KiB.", "Send only the parameters of the grant; a JWT-SVID has at most 16 KiB."},
-	{ReasonRateLimited, "The source failed too often, or the client asked too often, for the configured limits.", "Look for a loop in the caller; if the load is meant, raise limits in the configuration."},
+	{ReasonRateLimited, "The source failed too often, or the client asked too often, for the configured limits; or one workload has used more proofs or single-use JWT-SVIDs than are remembered for one.", "Look for a loop in the caller; if the load is meant, raise limits in the configuration, or Proofs of an API."},
 	{ReasonMixedCredentials, "The request authenticates in two ways, or its certificate belongs to another workload than its assertion or WIT-SVID.", "Send one credential; over mutual TLS use a certificate of the same SPIFFE ID as the assertion."},
 	{ReasonMethodNotAllowed, "The client authenticates by a method that it is not registered for or that this server does not offer.", "Compare token_endpoint_auth_method of the client with what the caller sends; a WIT-SVID also needs enable_wit and a profile that has it."},
 	{ReasonAssertionMissing, "There is no client authentication in the request, or an assertion type without an assertion.", "Send client_assertion with client_assertion_type, or a WIT-SVID with its proof, or connect with an X.509-SVID."},
@@ -60,7 +60,7 @@ var reasonTexts = []ReasonText{
 	{ReasonChallengeMissing, "The proof has no challenge, and this server wants one (wit.challenge: required).", "Fetch one from challenge_endpoint, or take it from the answer's OAuth-Client-Attestation-Challenge, and put it into the proof's challenge."},
 	{ReasonChallengeBad, "The proof's challenge is not one of this server's, or too old.", "Take the one from this answer's OAuth-Client-Attestation-Challenge; a challenge is good for 5 to 10 minutes, and only at the server that gave it."},
 	{ReasonPoPReplayed, "The proof was used before.", "Make a new proof for every request, also when one is sent again; if nobody sent it twice, somebody copied it."},
-	{ReasonPoPMemoryLost, "The server has just started and cannot read back which proofs were used before; this one may be one of them.", "Try again with a new proof; let audit.file be a file, so that the server can read back what was used."},
+	{ReasonPoPMemoryLost, "The server, or the API, has just started and cannot read back which proofs were used before; this one may be one of them.", "Try again with a new proof; let audit.file be a file, the same at each start, so that the server can read back what was used, and let another process serve in the ten seconds after the start of an API."},
 	{ReasonTDUnknown, "The trust domain is not configured here.", "Add it under trust_domains, or find out why the workload belongs to that trust domain."},
 	{ReasonTDNotReady, "No bundle was ever obtained for the trust domain.", "Look at /readyz for the error of the bundle's source."},
 	{ReasonBundleTooOld, "The bundle's source has not confirmed it for longer than max_stale.", "Look at /readyz for the error of the bundle's source; mend the source rather than raise max_stale."},

@@ -39,8 +39,14 @@ type Config struct {
 	// are refused. A proxy that changes the path breaks such calls.
 	Origins []string
 	// Proofs is how many DPoP proofs are remembered at once, so that each counts
-	// once; 0 is DefaultProofs, which is enough for 4,000 calls a second and takes
-	// about 30 MB when it is full. Past it requests with a proof are answered 503.
+	// once; 0 is DefaultProofs, which is enough for 8,000 calls a second and takes
+	// about 60 MB when it is full. Past it requests with a proof are answered 503. One
+	// caller, by iss and sub, has an eighth of it, some 1,000 calls a second, and past it is
+	// answered 429.
+	//
+	// What another process let through is not known here, so for the first 10 s after
+	// New requests with a proof are answered 503 with Retry-After (pop_memory_lost):
+	// let another process serve them so long.
 	Proofs int
 	// Leeway is the clock skew forgiven on exp; 0 is DefaultLeeway, the most is
 	// MaxLeeway. It also widens the 10 s that iat and nbf may be ahead, where it
@@ -70,7 +76,7 @@ type Verifier struct {
 	realm    string
 	origins  []string       // in one spelling
 	proofs   *replay.Memory // the proofs that were used
-	since    time.Time      // when proofs began to be remembered, to the second
+	since    time.Time      // a proof made before it may have been used before this verifier began
 	now      func() time.Time
 	log      *slog.Logger
 }
@@ -146,7 +152,10 @@ func New(c Config) (*Verifier, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	v.proofs, v.since = replay.New(c.Proofs, v.now), v.now().Truncate(time.Second)
+	// What a verifier saw that ran before nobody knows: at the most a proof as far
+	// ahead as one may be.
+	v.since = v.now().Round(0).Add(proofAhead)
+	v.proofs = replay.New(c.Proofs, v.now)
 	return v, nil
 }
 

@@ -20,13 +20,16 @@ import (
 )
 
 const (
-	// proofWindow is how far the iat of a proof may be from now, either way (DP-3).
+	// proofWindow is how old a proof may be, and proofAhead how far its iat may lie in
+	// the future (DP-3, GL-12). For as long as that a verifier that has just begun
+	// takes no proof that the one before it may have let through.
 	proofWindow = 60 * time.Second
+	proofAhead  = 10 * time.Second
 	// maxProof is the longest proof accepted, in bytes.
 	maxProof = 8 << 10
 	// DefaultProofs is how many proofs are remembered at once unless Config says
 	// otherwise. Each is remembered for about a minute.
-	DefaultProofs = 1 << 18
+	DefaultProofs = 1 << 19
 )
 
 // dpopHeader is how net/http spells the name of the header.
@@ -45,6 +48,7 @@ type possession struct {
 	fault string    // what is wrong with it, for an operator
 	mark  digest    // of the key and jti, by which it is remembered
 	full  bool      // there was no room to remember it
+	share bool      // there was none for this caller
 }
 
 // possessionRules hold a token that is bound to a key to a proof made with that
@@ -183,10 +187,11 @@ var freshnessRules = []judge.Rule[*attempt]{
 			if !s.Has(factProof) {
 				return s.withoutProof()
 			}
-			// Of a verifier that ran before nobody knows what it saw, so a proof
-			// made before this one began is not taken.
-			if d := s.now.Sub(s.possession.made); d > proofWindow || d < -proofWindow || s.possession.made.Before(s.v.since) {
+			if d := s.now.Sub(s.possession.made); d > proofWindow || d < -proofAhead {
 				return oauth.ReasonDPoPBad
+			}
+			if s.possession.made.Before(s.v.since) {
+				return oauth.ReasonPoPMemoryLost
 			}
 			return s.use(ctx)
 		},
@@ -194,18 +199,22 @@ var freshnessRules = []judge.Rule[*attempt]{
 			switch {
 			case s.jkt == "":
 				return "nothing, the token is not bound to a key"
+			case s.possession != nil && s.possession.share:
+				return "no more proofs of one caller at once than are remembered for it"
 			case s.possession != nil && s.possession.full:
 				return "room to remember the proof"
 			case !s.Has(factProof):
 				return "a fresh proof not used before"
 			}
 			return fmt.Sprintf("a proof not used before, made between %s and %s (it is %s here)", stamp(laterOf(s.now.Add(-proofWindow), s.v.since)),
-				stamp(s.now.Add(proofWindow)), stamp(s.now))
+				stamp(s.now.Add(proofAhead)), stamp(s.now))
 		},
 		Presented: func(s *attempt) string {
 			switch {
 			case !s.Has(factProof):
 				return "no proof"
+			case s.possession.share:
+				return "another of " + shown(s.claim("sub"))
 			case s.possession.full:
 				return "none"
 			}
@@ -334,9 +343,13 @@ func (s *attempt) use(ctx context.Context) oauth.Reason {
 		return ""
 	}
 	// A second more than the window, as times are compared to the end of it.
-	unused, err := s.v.proofs.Use(s.possession.mark, s.possession.made.Add(proofWindow+time.Second))
+	// The share is the caller's, not the key's: a workload can have any number of keys.
+	unused, err := s.v.proofs.Use(s.caller.issuer+"\x00"+s.caller.subject, s.possession.mark, s.possession.made.Add(proofWindow+time.Second))
 	switch {
-	case errors.Is(err, replay.ErrFull):
+	case errors.Is(err, replay.ErrShare):
+		s.possession.share, s.Cause = true, err
+		return oauth.ReasonRateLimited
+	case err != nil:
 		s.possession.full, s.Cause = true, err
 		return oauth.ReasonInternal
 	case !unused:

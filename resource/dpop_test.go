@@ -103,20 +103,50 @@ func TestDP3OneOfManyAtTheSameTime(t *testing.T) {
 func TestDP3RememberedWhileFresh(t *testing.T) {
 	clk := new(clock)
 	v := newVerifier(t, func(c *Config) { c.Now = clk.now })
-	ahead := keyedRequest("1", said("iat", at(60*time.Second)))
+	ahead := keyedRequest("1", said("iat", at(10*time.Second)))
 	if _, err := v.Verify(t.Context(), ahead, "read"); err != nil {
 		t.Fatal(err)
 	}
-	for clk.now().Before(noon.Add(121 * time.Second)) {
+	for clk.now().Before(noon.Add(71 * time.Second)) {
 		clk.advance(time.Second)
 		_, err := v.Verify(t.Context(), ahead, "read")
 		want := oauth.ReasonPoPReplayed
-		if clk.now().After(noon.Add(120 * time.Second)) {
+		if clk.now().After(noon.Add(70 * time.Second)) {
 			want = oauth.ReasonDPoPBad // too old by now
 		}
 		if !errors.Is(err, want) {
 			t.Fatalf("after %v: got %v, want %s", clk.now().Sub(noon), err, want)
 		}
+	}
+}
+
+// AK-10: no proof that a verifier let through is let through by one that begins
+// after it, at any time; an honest one is refused for ten seconds, and told so.
+func TestDP3OverARestart(t *testing.T) {
+	for _, made := range []time.Duration{-60 * time.Second, 0, 5 * time.Second, 10 * time.Second} {
+		clk := new(clock)
+		r := keyedRequest("1", said("iat", at(made)))
+		if _, err := newVerifier(t, func(c *Config) { c.Now = clk.now }).Verify(t.Context(), r, "read"); err != nil {
+			t.Fatal(err)
+		}
+		clk.advance(time.Millisecond)
+		next := newVerifier(t, func(c *Config) { c.Now = clk.now })
+		for range 80 {
+			if _, err := next.Verify(t.Context(), r, "read"); err == nil {
+				t.Fatalf("made at %s: let through again at %s", made, clk.now().Sub(noon))
+			}
+			clk.advance(time.Second)
+		}
+	}
+	clk := new(clock)
+	clk.advance(time.Millisecond)
+	v := newVerifier(t, func(c *Config) { c.Now = clk.now })
+	for second := range 12 {
+		resp := serve(v.Require("read")(hello), keyedRequest(fmt.Sprint(second), said("iat", at(time.Duration(second)*time.Second))))
+		if want := second > 10; want != (resp.StatusCode == 200) || !want && (resp.StatusCode != 503 || resp.Header.Get("Retry-After") != retryAfter) {
+			t.Errorf("after %d s: got %d, %v", second, resp.StatusCode, resp.Header)
+		}
+		clk.advance(time.Second)
 	}
 }
 
@@ -127,7 +157,7 @@ func TestDP3FullMemoryRefuses(t *testing.T) {
 	v := newVerifier(t, func(c *Config) { c.Proofs, c.Now = 64, clk.now })
 	var full error
 	for i := 0; full == nil && i < 200; i++ {
-		_, full = v.Verify(t.Context(), keyedRequest(fmt.Sprint(i)), "read")
+		_, full = v.Verify(t.Context(), keyedRequest(fmt.Sprint(i), set("sub", fmt.Sprint("user ", i/4))), "read")
 	}
 	if !errors.Is(full, oauth.Unavailable) || oauth.AsError(full).Rule != "DP-3" || Status(full) != http.StatusServiceUnavailable || v.Challenge(full) != "" {
 		t.Fatalf("got %v", full)
@@ -138,6 +168,39 @@ func TestDP3FullMemoryRefuses(t *testing.T) {
 	clk.advance(2 * time.Minute)
 	if _, err := v.Verify(t.Context(), keyedRequest("later", said("iat", at(2*time.Minute))), "read"); err != nil {
 		t.Errorf("after the proofs ended: %v", err)
+	}
+}
+
+// AK-18: a caller that uses more proofs than its share, with however many keys, is
+// told so alone.
+func TestDP3ShareOfTheMemory(t *testing.T) {
+	clk := new(clock)
+	v := newVerifier(t, func(c *Config) { c.Proofs, c.Now = 64, clk.now })
+	guarded := v.Require("read")(hello)
+	for i := range 20 {
+		r := keyedRequest(fmt.Sprint(i), func(p *presentation) {
+			if i%2 == 0 {
+				p.keyed("rsa", jose.PS256)
+				p.proof.claims["jti"] = fmt.Sprint(i)
+			}
+		})
+		switch resp := serve(guarded, r); {
+		case i < 8 && resp.StatusCode != http.StatusOK:
+			t.Errorf("number %d: got %d", i, resp.StatusCode)
+		case i >= 8 && (resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" || resp.Header.Get("WWW-Authenticate") != ""):
+			t.Errorf("number %d: got %d, %v", i, resp.StatusCode, resp.Header)
+		}
+	}
+	_, err := v.Verify(t.Context(), keyedRequest("over"), "read")
+	if !errors.Is(err, oauth.TooMany) || !errors.Is(err, oauth.ReasonRateLimited) || oauth.AsError(err).Rule != "DP-3" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := v.Verify(t.Context(), keyedRequest("other", set("sub", "alice")), "read"); err != nil {
+		t.Errorf("another caller: got %v", err)
+	}
+	clk.advance(2 * time.Minute)
+	if _, err := v.Verify(t.Context(), keyedRequest("later", said("iat", at(2*time.Minute))), "read"); err != nil {
+		t.Errorf("after the proofs ended: got %v", err)
 	}
 }
 

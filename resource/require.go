@@ -23,7 +23,8 @@ const (
 	logError     = "error"
 )
 
-// retryAfter is what a caller is told, in seconds, while keys are missing.
+// retryAfter is what a caller is told, in seconds, while keys are missing, or room
+// to remember its proof.
 const retryAfter = "10"
 
 // Require is middleware that lets a request through when Verify accepts it with
@@ -137,7 +138,7 @@ func (v *Verifier) refuse(ctx context.Context, w http.ResponseWriter, err error,
 	if challenge := v.challenges(e, scopes, dpop); challenge != "" {
 		h.Set("WWW-Authenticate", challenge)
 	}
-	if e.Code == oauth.Unavailable {
+	if e.Code == oauth.Unavailable || e.Code == oauth.TooMany {
 		h.Set("Retry-After", retryAfter)
 	}
 	if !e.Code.HasBody() || e.Reason == oauth.ReasonTokenMissing {

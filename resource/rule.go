@@ -37,10 +37,12 @@ func (s *attempt) Refusal(reason oauth.Reason, rule, expected, presented string)
 		code = oauth.InvalidRequest
 	case oauth.ReasonScopeDenied:
 		code = oauth.InsufficientScope
-	case oauth.ReasonKeysUnavailable: // ours to mend, a new token would not help
+	case oauth.ReasonKeysUnavailable, oauth.ReasonPoPMemoryLost: // ours to mend, a new token would not help
 		code = oauth.Unavailable
 	case oauth.ReasonDPoPBad, oauth.ReasonPoPReplayed:
 		code = oauth.InvalidDPoPProof
+	case oauth.ReasonRateLimited:
+		code = oauth.TooMany
 	case oauth.ReasonInternal:
 		code = oauth.ServerError
 		if s.possession != nil && s.possession.full { // it passes by itself

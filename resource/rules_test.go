@@ -323,8 +323,8 @@ func ruleRows(tb testing.TB) []ruleRow {
 		{"DP-2 a dot segment", oauth.ReasonDPoPBad, both(key, said("htu", "https://api.example.com/a/../b"), target("/a")), both(key, said("htu", "https://api.example.com/a/%2e%2E/%62"), target("/b"))},
 
 		{"DP-3 a minute and a second old", oauth.ReasonDPoPBad, both(key, said("iat", at(-61*time.Second)), verifierSince(-2*time.Minute)), both(key, said("iat", at(-60*time.Second)), verifierSince(-2*time.Minute))},
-		{"DP-3 a minute and a second ahead", oauth.ReasonDPoPBad, both(key, said("iat", at(61*time.Second))), both(key, said("iat", at(60*time.Second)))},
-		{"DP-3 older than the verifier", oauth.ReasonDPoPBad, both(key, said("iat", at(-time.Second)), verifierSince(0)), both(key, said("iat", at(-time.Second)), verifierSince(-time.Second))},
+		{"DP-3 more than ten seconds ahead", oauth.ReasonDPoPBad, both(key, said("iat", at(11*time.Second))), both(key, said("iat", at(10*time.Second)))},
+		{"DP-3 perhaps used before the verifier began", oauth.ReasonPoPMemoryLost, both(key, verifierSince(-9*time.Second)), both(key, verifierSince(-10*time.Second))},
 
 		{"LR-3 scope missing", oauth.ReasonScopeDenied, need("admin"), need("write")},
 		{"LR-3 one of two missing", oauth.ReasonScopeDenied, need("read", "admin"), need("read", "write")},

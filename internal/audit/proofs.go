@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -38,6 +39,25 @@ func ProofsIn(ctx context.Context, path string, since time.Time, used func(mark 
 	}
 	defer f.Close()
 	return Proofs(ctx, f, info.Size(), since, used)
+}
+
+// First names the record in a regular file by the digest of its first line, and says
+// of when that is. It is empty while there is no whole line.
+func First(path string) (digest string, at time.Time, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", at, fmt.Errorf("audit: %w", err)
+	}
+	defer f.Close()
+	line, err := bufio.NewReaderSize(f, maxLine).ReadSlice('\n')
+	switch {
+	case errors.Is(err, io.EOF):
+		return "", at, nil
+	case err != nil:
+		return "", at, fmt.Errorf("audit: %w", err)
+	}
+	at, _ = timeOf(line)
+	return fmt.Sprintf("%x", sha256.Sum256(line)), at, nil
 }
 
 // Proofs calls used for each proof of the record's end, with the time of its line,

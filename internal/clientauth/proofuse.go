@@ -2,10 +2,12 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/judge"
+	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -13,9 +15,11 @@ import (
 // share them.
 type Proofs interface {
 	// UseProof marks a proof as used until a time and reports whether it was
-	// unused. Of any number of calls with one mark, at however many nodes, exactly
-	// one gets true. An error means that nobody knows.
-	UseProof(ctx context.Context, mark [32]byte, until time.Time) (unused bool, err error)
+	// unused; one whose time is over counts as used. Of any number of calls with one
+	// mark, at however many nodes, exactly one gets true. The owner is whose proof it
+	// is: [replay.ErrShare] means that it has as many as one may have. Any other error
+	// means that nobody knows.
+	UseProof(ctx context.Context, owner string, mark [32]byte, until time.Time) (unused bool, err error)
 }
 
 // A proofLookup also tells without marking, which explaining needs.
@@ -30,8 +34,10 @@ type proofUse struct {
 	since time.Time
 	// unused is [Proofs.UseProof]; explaining looks and marks nothing.
 	unused func(context.Context, svidgate.ProofUse) (bool, error)
-	broken bool // nobody knows
-	spent  bool // it was used before
+	owner  string // the workload
+	share  bool   // the workload has used as many as one may have remembered
+	broken bool   // nobody knows
+	spent  bool   // it was used before
 }
 
 // proofUseRules come after all that could refuse the request's client, so that a
@@ -57,7 +63,11 @@ var proofUseRules = []judge.Rule[*proofUse]{
 		ID: "PP-8", Source: "draft-ietf-oauth-attestation-based-client-auth, on replay", What: "the proof was not used before", Needs: factProven | factMemory,
 		Judge: func(ctx context.Context, u *proofUse) oauth.Reason {
 			unused, err := u.unused(ctx, u.ProofUse)
-			if err != nil {
+			switch {
+			case errors.Is(err, replay.ErrShare):
+				u.share, u.Cause = true, err
+				return oauth.ReasonRateLimited
+			case err != nil:
 				u.broken, u.Cause = true, err
 				return oauth.ReasonInternal
 			}
@@ -67,13 +77,18 @@ var proofUseRules = []judge.Rule[*proofUse]{
 			return ""
 		},
 		Expected: func(u *proofUse) string {
-			if u.broken {
+			switch {
+			case u.share:
+				return shareExpected
+			case u.broken:
 				return "room to remember the proof"
 			}
 			return "a proof not used before"
 		},
 		Presented: func(u *proofUse) string {
 			switch {
+			case u.share:
+				return "another of " + oauth.Shown(u.owner)
 			case u.broken:
 				return "none"
 			case u.spent:
@@ -90,10 +105,15 @@ func (u *proofUse) Refusal(reason oauth.Reason, rule, expected, presented string
 	switch reason {
 	case oauth.ReasonInternal, oauth.ReasonPoPMemoryLost:
 		code = oauth.Unavailable
+	case oauth.ReasonRateLimited:
+		code = oauth.TooMany
 	}
 	e := oauth.Refuse(code, reason, rule, expected, presented)
-	if reason == oauth.ReasonPoPMemoryLost {
+	switch reason {
+	case oauth.ReasonPoPMemoryLost:
 		e.RetryAfter = u.since.Sub(u.Made)
+	case oauth.ReasonRateLimited:
+		e.RetryAfter = shareWait
 	}
 	return e
 }
@@ -107,9 +127,10 @@ func (a *Authenticator) useProof(ctx context.Context, identity svidgate.Identity
 	if a.Proofs == nil { // a proof that nobody counts proves nothing
 		return oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "PP-8", "a memory of proofs", "none")
 	}
-	u := &proofUse{ProofUse: of, since: a.ProofsSince, unused: func(ctx context.Context, of svidgate.ProofUse) (bool, error) {
-		return a.Proofs.UseProof(ctx, of.Mark, of.Until)
-	}}
+	u := &proofUse{ProofUse: of, since: a.ProofsSince, owner: ownerOf(identity)}
+	u.unused = func(ctx context.Context, of svidgate.ProofUse) (bool, error) {
+		return a.Proofs.UseProof(ctx, u.owner, of.Mark, of.Until)
+	}
 	u.Facts = factProven | factMemory
 	if e := judge.FirstRefusal(ctx, proofUseRules, u); e != nil {
 		return e

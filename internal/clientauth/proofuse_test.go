@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,10 +115,15 @@ func TestProofsAreRememberedForTheWindow(t *testing.T) {
 // length takes the same room.
 func TestFullMemoryOfProofs(t *testing.T) {
 	s := witSite(t, 64)
-	attestation, holder := s.WIT(t, billing)
+	var attestation string
+	var holder crypto.Signer
 	full := 0
-	for range 200 {
-		_, err := s.authenticate(t, witRequest(t, billing, attestation, s.Proof(t, holder, func(_, c map[string]any) {
+	for i := range 200 {
+		if i%5 == 0 { // none comes to its share
+			id := "spiffe://example.org/" + strconv.Itoa(i)
+			attestation, holder = s.WIT(t, id)
+		}
+		_, err := s.authenticate(t, witRequest(t, "fleet", attestation, s.Proof(t, holder, func(_, c map[string]any) {
 			c["jti"] = c["jti"].(string) + strings.Repeat("x", 4000)
 		})))
 		if err != nil {
@@ -131,6 +137,39 @@ func TestFullMemoryOfProofs(t *testing.T) {
 	s.Clock.Advance(2 * time.Minute)
 	fresh, freshHolder := s.WIT(t, billing)
 	_, err := s.authenticate(t, witRequest(t, billing, fresh, s.Proof(t, freshHolder)))
+	check(t, err, accepted)
+}
+
+// AK-18: a workload that uses more proofs than its share, with however many keys, is
+// refused alone: others go on, and so does it later.
+func TestShareOfProofs(t *testing.T) {
+	s := witSite(t, 800)
+	over := want{oauth.TooMany, oauth.ReasonRateLimited, "PP-8"}
+	used, refused := 0, 0
+	for range 3 {
+		attestation, holder := s.WIT(t, billing)
+		for range 60 {
+			_, err := s.authenticate(t, witRequest(t, billing, attestation, s.Proof(t, holder)))
+			if err == nil {
+				used++
+				continue
+			}
+			check(t, err, over)
+			if e := oauth.AsError(err); e.RetryAfter <= 0 || !errors.Is(err, replay.ErrShare) || !strings.Contains(e.Presented, billing) {
+				t.Errorf("%v: %s, come again in %s", err, e.Presented, e.RetryAfter)
+			}
+			refused++
+		}
+	}
+	if used != 100 || refused != 80 {
+		t.Errorf("%d proofs of one workload were used and %d refused, of a memory of 800", used, refused)
+	}
+	other, otherHolder := s.WIT(t, "spiffe://example.org/other")
+	_, err := s.authenticate(t, witRequest(t, "fleet", other, s.Proof(t, otherHolder)))
+	check(t, err, accepted)
+	s.Clock.Advance(2 * time.Minute)
+	attestation, holder := s.WIT(t, billing)
+	_, err = s.authenticate(t, witRequest(t, billing, attestation, s.Proof(t, holder)))
 	check(t, err, accepted)
 }
 
@@ -149,7 +188,7 @@ func TestProofsOfAStoreThatFails(t *testing.T) {
 
 type failing struct{}
 
-func (failing) UseProof(context.Context, [32]byte, time.Time) (bool, error) {
+func (failing) UseProof(context.Context, string, [32]byte, time.Time) (bool, error) {
 	return true, errors.New("no answer")
 }
 

@@ -2,10 +2,12 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/judge"
+	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -18,6 +20,8 @@ type use struct {
 	unused func(digest [32]byte, until time.Time) (bool, error)
 	digest [32]byte  // of the assertion
 	until  time.Time // when it expires
+	owner  string    // the workload
+	share  bool      // the workload has used as many as one may have remembered
 	full   bool      // there was no room to remember it
 	spent  bool      // it was used before
 }
@@ -36,7 +40,11 @@ var useRules = []judge.Rule[*use]{{
 		}
 		// Remembered for as long as the leeway would still let it pass.
 		unused, err := u.unused(u.digest, u.until.Add(maxLeeway))
-		if err != nil {
+		switch {
+		case errors.Is(err, replay.ErrShare):
+			u.share, u.Cause = true, err
+			return oauth.ReasonRateLimited
+		case err != nil:
 			u.full, u.Cause = true, err
 			return oauth.ReasonInternal
 		}
@@ -47,6 +55,8 @@ var useRules = []judge.Rule[*use]{{
 	},
 	Expected: func(u *use) string {
 		switch {
+		case u.share:
+			return shareExpected
 		case u.full:
 			return "room to remember the assertion"
 		case !u.once && u.Has(factMemory):
@@ -56,6 +66,8 @@ var useRules = []judge.Rule[*use]{{
 	},
 	Presented: func(u *use) string {
 		switch {
+		case u.share:
+			return "another of " + oauth.Shown(u.owner)
 		case u.full:
 			return "none"
 		case !u.once:
@@ -73,18 +85,37 @@ const maxLeeway = 300 * time.Second
 // Refusal gives a reason its code.
 func (u *use) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
 	code := oauth.InvalidClient
-	if reason == oauth.ReasonInternal {
+	switch reason {
+	case oauth.ReasonInternal:
 		code = oauth.Unavailable
+	case oauth.ReasonRateLimited:
+		code = oauth.TooMany
 	}
-	return oauth.Refuse(code, reason, rule, expected, presented)
+	e := oauth.Refuse(code, reason, rule, expected, presented)
+	if reason == oauth.ReasonRateLimited {
+		e.RetryAfter = shareWait
+	}
+	return e
 }
+
+// What a workload is told that has used up its share of what is remembered: what it
+// used ends one by one, so there is room again before long.
+const (
+	shareExpected = "no more of one workload at once than are remembered for it"
+	shareWait     = 10 * time.Second
+)
+
+// ownerOf is whose share of a memory a credential takes: the workload's, which can
+// have any number of keys.
+func ownerOf(identity svidgate.Identity) string { return identity.SPIFFEID().String() }
 
 // useOnce is CJ-13.
 func (a *Authenticator) useOnce(ctx context.Context, identity svidgate.Identity) error {
 	if identity.Method() != oauth.MethodJWT || !a.SingleUse[identity.SPIFFEID().TrustDomain()] {
 		return nil
 	}
-	u := &use{once: true, unused: a.Used.Use, digest: identity.UseDigest(), until: identity.ExpiresAt()}
+	u := &use{once: true, owner: ownerOf(identity), digest: identity.UseDigest(), until: identity.ExpiresAt()}
+	u.unused = func(digest [32]byte, until time.Time) (bool, error) { return a.Used.Use(u.owner, digest, until) }
 	u.Facts = factProven | factMemory
 	if e := judge.FirstRefusal(ctx, useRules, u); e != nil {
 		return e

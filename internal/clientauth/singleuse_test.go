@@ -178,6 +178,28 @@ func nextBase64(c byte) byte {
 	return alphabet[strings.IndexByte(alphabet, c)+1] // never the last: its low four bits are 0
 }
 
+// AK-18: a workload that uses more than its share is refused alone.
+func TestShareOfAssertions(t *testing.T) {
+	s := singleUse(t, 64, oauth.MethodJWT)
+	for i := range 20 {
+		_, err := s.authenticate(t, jwt(t, testidentity.Assertion(billing, s.JWT(t, billing, jti(fmt.Sprint(i))))))
+		if i < 8 {
+			check(t, err, accepted)
+			continue
+		}
+		check(t, err, want{oauth.TooMany, oauth.ReasonRateLimited, "CJ-13"})
+		if oauth.AsError(err).RetryAfter <= 0 || !errors.Is(err, replay.ErrShare) {
+			t.Errorf("number %d: %v", i, err)
+		}
+	}
+	if unused, err := s.auth.Used.Use("spiffe://example.org/other", [32]byte{1}, s.Clock.Now().Add(time.Minute)); !unused || err != nil {
+		t.Errorf("another workload has no room: %v", err)
+	}
+	s.Clock.Advance(15 * time.Minute)
+	_, err := s.authenticate(t, jwt(t, testidentity.Assertion(billing, s.JWT(t, billing))))
+	check(t, err, accepted)
+}
+
 // Where nothing more can be remembered, nothing more is let in (GL-15): neither
 // is an old use forgotten nor a new one let through unremembered.
 func TestFullMemory(t *testing.T) {
@@ -186,16 +208,15 @@ func TestFullMemory(t *testing.T) {
 	_, err := s.authenticate(t, jwt(t, testidentity.Assertion(billing, used)))
 	check(t, err, accepted)
 	full := want{oauth.Unavailable, oauth.ReasonInternal, "CJ-13"}
-	var last string
-	for i := 0; ; i++ {
+	for i := 0; ; i++ { // others use theirs
 		if i > 5000 {
 			t.Fatal("GL-15 5,000 assertions went into a memory for 64")
 		}
-		last = s.JWT(t, billing, jti(fmt.Sprint(i)))
-		if _, err = s.authenticate(t, jwt(t, testidentity.Assertion(billing, last))); err != nil {
+		if _, err := s.auth.Used.Use(fmt.Sprint(i), [32]byte{byte(i), byte(i >> 8), 1}, s.Clock.Now().Add(14*time.Minute)); err != nil {
 			break
 		}
 	}
+	_, err = s.authenticate(t, jwt(t, testidentity.Assertion(billing, s.JWT(t, billing, jti("another")))))
 	check(t, err, full)
 	if !errors.Is(err, replay.ErrFull) {
 		t.Errorf("the cause is lost: %v", err)

@@ -216,7 +216,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 		t.Fatalf("the first use is answered with %d", got)
 	}
 	proof, challenge := [32]byte{1}, d.challenges.Fresh()
-	if unused, err := d.current.Load().authenticator.Proofs.UseProof(t.Context(), proof, time.Now().Add(time.Hour)); !unused || err != nil {
+	if unused, err := d.current.Load().authenticator.Proofs.UseProof(t.Context(), "a", proof, time.Now().Add(time.Hour)); !unused || err != nil {
 		t.Fatal(unused, err)
 	}
 	issued := issuedTotal(p.metrics(t, d))
@@ -226,7 +226,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 	if got := p.shows(t, d, assertion); got != 401 {
 		t.Errorf("CJ-13 the second use, after a reload, is answered with %d", got)
 	}
-	if unused, err := d.current.Load().authenticator.Proofs.UseProof(t.Context(), proof, time.Now().Add(time.Hour)); unused || err != nil {
+	if unused, err := d.current.Load().authenticator.Proofs.UseProof(t.Context(), "a", proof, time.Now().Add(time.Hour)); unused || err != nil {
 		t.Errorf("AK-10 a proof is unused after a reload (%v)", err)
 	}
 	if !d.challenges.Current(challenge) {

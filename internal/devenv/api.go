@@ -31,7 +31,17 @@ func (e *Environment) startAPI(l net.Listener, ca *devca.ServerCA, log *slog.Log
 	if err != nil {
 		return err
 	}
-	verifier, err := resource.New(resource.Config{Resource: e.Resource, Issuers: []resource.KeySource{keys}, Log: log})
+	// No proof was used before: the issuer's keys, and so all tokens, are as new as the
+	// API. So it takes proofs at once, as one does that began a while ago.
+	begun := false
+	now := func() time.Time {
+		if !begun { // by New, before anything is served
+			begun = true
+			return time.Now().Add(-time.Minute)
+		}
+		return time.Now()
+	}
+	verifier, err := resource.New(resource.Config{Resource: e.Resource, Issuers: []resource.KeySource{keys}, Now: now, Log: log})
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,12 @@ func digest(n int) [32]byte {
 	return sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n)))
 }
 
+// owner shares what is used out among so many that none comes to its share.
+func owner(n int) string { return fmt.Sprint(n % 64) }
+
 func use(t testing.TB, m *Memory, n int, until time.Time, want bool) {
 	t.Helper()
-	if unused, err := m.Use(digest(n), until); err != nil || unused != want {
+	if unused, err := m.Use(owner(n), digest(n), until); err != nil || unused != want {
 		t.Fatalf("digest %d: unused %t, %v; want %t", n, unused, err, want)
 	}
 }
@@ -34,7 +37,7 @@ func use(t testing.TB, m *Memory, n int, until time.Time, want bool) {
 func size(m *Memory) (n int) {
 	for i := range m.shards {
 		m.shards[i].mu.Lock()
-		n += len(m.shards[i].until)
+		n += len(m.shards[i].used)
 		m.shards[i].mu.Unlock()
 	}
 	return n
@@ -56,6 +59,22 @@ func TestUse(t *testing.T) {
 	use(t, m, 1, c.Now().Add(time.Second), false)
 }
 
+// What has ended was perhaps used, and forgotten since: it counts as used. A second
+// later it does no harm to whoever comes with something that lasts.
+func TestEndedCountsAsUsed(t *testing.T) {
+	var c clock
+	m := New(1000, c.Now)
+	use(t, m, 1, noon.Add(-time.Hour), false)
+	use(t, m, 1, noon, false)
+	if n := size(m); n != 0 {
+		t.Errorf("%d digests are kept that had ended", n)
+	}
+	use(t, m, 1, noon.Add(1), true)
+	use(t, m, 2, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), true)
+	c.advance(time.Hour)
+	use(t, m, 2, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), false)
+}
+
 // F16: one of any number of callers, for many digests at the same time.
 func TestParallelUse(t *testing.T) {
 	var c clock
@@ -66,7 +85,7 @@ func TestParallelUse(t *testing.T) {
 	for range callers {
 		wg.Go(func() {
 			for n := range digests {
-				unused, err := m.Use(digest(n), noon.Add(time.Hour))
+				unused, err := m.Use(owner(n), digest(n), noon.Add(time.Hour))
 				if err != nil {
 					t.Error(err)
 				}
@@ -88,7 +107,7 @@ func TestParallelUse(t *testing.T) {
 func fill(t *testing.T, m *Memory, until time.Time) (next int) {
 	t.Helper()
 	for n := range 1 << 20 {
-		if _, err := m.Use(digest(n), until); errors.Is(err, ErrFull) {
+		if _, err := m.Use(owner(n), digest(n), until); errors.Is(err, ErrFull) {
 			return n
 		} else if err != nil {
 			t.Fatal(err)
@@ -104,11 +123,11 @@ func TestFull(t *testing.T) {
 			var c clock
 			m := New(limit, c.Now)
 			next := fill(t, m, noon.Add(time.Hour))
-			if n := size(m); n > max(limit, shards) || next < limit/shards {
+			if n := size(m); n > limit || next < limit/2 {
 				t.Errorf("%d digests were kept, the first refused was number %d", n, next)
 			}
 			use(t, m, 0, noon.Add(time.Hour), false) // what was used stays used
-			if unused, err := m.Use(digest(next), noon.Add(time.Hour)); unused || !errors.Is(err, ErrFull) {
+			if unused, err := m.Use(owner(next), digest(next), noon.Add(time.Hour)); unused || !errors.Is(err, ErrFull) {
 				t.Errorf("GL-15 unused %t, %v", unused, err)
 			}
 			c.advance(time.Hour) // all have expired
@@ -121,10 +140,10 @@ func TestFull(t *testing.T) {
 // Room comes back soon after the digests that took it have expired.
 func TestRoomAfterExpiry(t *testing.T) {
 	var c clock
-	m := New(shards, c.Now) // one to a shard
+	m := New(64, c.Now)
 	next := fill(t, m, noon.Add(10*time.Second))
 	c.advance(9 * time.Second)
-	if _, err := m.Use(digest(next), c.Now().Add(time.Hour)); !errors.Is(err, ErrFull) { // and sweeps
+	if _, err := m.Use(owner(next), digest(next), c.Now().Add(time.Hour)); !errors.Is(err, ErrFull) { // and sweeps
 		t.Fatalf("got %v", err)
 	}
 	c.advance(sweepFull)
@@ -135,20 +154,20 @@ func TestRoomAfterExpiry(t *testing.T) {
 // get in.
 func TestFullMemoryIsSweptOnceASecond(t *testing.T) {
 	var c clock
-	m := New(shards, c.Now)
+	m := New(64, c.Now)
 	next := fill(t, m, noon.Add(time.Hour))
-	s := &m.shards[digest(next)[0]%shards]
+	s := &m.shards[0]
 	for range 3 {
 		c.advance(sweepFull)
 		for range 5 {
-			if _, err := m.Use(digest(next), noon.Add(time.Hour)); !errors.Is(err, ErrFull) {
+			if _, err := m.Use(owner(next), digest(next), noon.Add(time.Hour)); !errors.Is(err, ErrFull) {
 				t.Fatalf("got %v", err)
 			}
 			if !s.swept.Equal(c.Now()) {
 				t.Fatalf("swept at %s, it is %s", s.swept, c.Now())
 			}
 			c.advance(sweepFull / 10)
-			if _, err := m.Use(digest(next), noon.Add(time.Hour)); !errors.Is(err, ErrFull) || s.swept.Equal(c.Now()) {
+			if _, err := m.Use(owner(next), digest(next), noon.Add(time.Hour)); !errors.Is(err, ErrFull) || s.swept.Equal(c.Now()) {
 				t.Fatalf("swept again after %s, %v", sweepFull/10, err)
 			}
 			c.advance(-sweepFull / 10)
@@ -166,21 +185,107 @@ func TestClockSetBack(t *testing.T) {
 	c.advance(-24 * time.Hour)
 	use(t, m, 1, c.Now().Add(time.Minute), false)
 
-	// Three digests of one shard, which has room for two.
-	small := New(2*shards, c.Now)
-	var same []int
-	for n := 0; len(same) < 3; n++ {
-		if digest(n)[0]%shards == 0 {
-			same = append(same, n)
+	// Nor does it keep what it remembers for good: there is room for two.
+	small := New(2, c.Now)
+	c.advance(24 * time.Hour)
+	use(t, small, 1, c.Now().Add(time.Minute), true) // and sweeps, a day ahead
+	c.advance(-24 * time.Hour)
+	use(t, small, 2, c.Now().Add(10*time.Second), true)
+	c.advance(10 * time.Second)
+	use(t, small, 3, c.Now().Add(time.Minute), true)
+	use(t, small, 1, c.Now().Add(time.Minute), false)
+}
+
+// AK-30: a clock that jumps ahead and back lets nothing be used again that was
+// forgotten in between; what lasts longer than that is used as ever.
+func TestClockThereAndBack(t *testing.T) {
+	var c clock
+	m := New(1000, c.Now)
+	use(t, m, 1, noon.Add(time.Minute), true)
+	c.advance(time.Hour)
+	use(t, m, 2, c.Now().Add(time.Minute), true) // and sweeps
+	if n := size(m); n != 1 {
+		t.Fatalf("%d digests are kept, of which one has ended", n)
+	}
+	c.advance(-time.Hour)
+	use(t, m, 1, noon.Add(time.Minute), false)
+	use(t, m, 3, noon.Add(time.Minute+1), true)
+	use(t, m, 2, noon.Add(time.Hour+time.Minute), false)
+}
+
+// AK-18: whoever uses up more than its share is refused alone, whatever digests it
+// chooses; others go on, and so does it when what it used has ended.
+func TestShareOfTheMemory(t *testing.T) {
+	for _, limit := range []int{64, 1000, 1 << 18} {
+		t.Run(fmt.Sprintf("limit %d", limit), func(t *testing.T) {
+			var c clock
+			m := New(limit, c.Now)
+			until := noon.Add(time.Minute)
+			// All begin alike, as whoever aims at one part would choose them.
+			aimed := func(n int) (d [32]byte) {
+				binary.LittleEndian.PutUint64(d[24:], uint64(n))
+				return d
+			}
+			mine, refused := 0, 0
+			for n := range limit {
+				switch unused, err := m.Use("greedy", aimed(n), until); {
+				case unused && err == nil:
+					mine++
+				case !unused && errors.Is(err, ErrShare):
+					refused++
+				default:
+					t.Fatalf("number %d: %t, %v", n, unused, err)
+				}
+			}
+			if mine > limit/8 || mine < limit/10 || refused != limit-mine {
+				t.Errorf("one owner had %d of %d, and was refused %d times", mine, limit, refused)
+			}
+			for n := range limit / 64 {
+				use(t, m, n, until, true)
+			}
+			if unused, err := m.Use("other", aimed(0), until); unused || err != nil {
+				t.Errorf("what one owner used is %t for another, %v", unused, err)
+			}
+			c.advance(time.Minute)
+			if unused, err := m.Use("greedy", aimed(limit), c.Now().Add(time.Minute)); !unused || err != nil {
+				t.Errorf("after all has ended: %t, %v", unused, err)
+			}
+			for n := range limit {
+				m.Use("greedy", aimed(n), c.Now().Add(time.Minute))
+			}
+			for i := range m.shards {
+				if n := len(m.shards[i].owned); n > 1 {
+					t.Errorf("%d owners are kept of whom one has something", n)
+				}
+			}
+		})
+	}
+}
+
+// What was used in another memory counts for nobody, up to the whole memory.
+func TestRecall(t *testing.T) {
+	var c clock
+	m := New(64, c.Now)
+	for n := range 60 {
+		if err := m.Recall(digest(n), noon.Add(time.Minute)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	c.advance(24 * time.Hour)
-	use(t, small, same[0], c.Now().Add(time.Minute), true) // and sweeps, a day ahead
-	c.advance(-24 * time.Hour)
-	small.shards[0].until[digest(same[1])] = c.Now().Add(10 * time.Second)
-	c.advance(10 * time.Second)
-	use(t, small, same[2], c.Now().Add(time.Minute), true)
-	use(t, small, same[0], c.Now().Add(time.Minute), false)
+	use(t, m, 1, noon.Add(time.Minute), false)
+	use(t, m, 60, noon.Add(time.Minute), true)
+	for n := 61; n < 64; n++ {
+		if err := m.Recall(digest(n), noon.Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Recall(digest(64), noon.Add(time.Minute)); !errors.Is(err, ErrFull) {
+		t.Errorf("%v", err)
+	}
+	if err := m.Recall(digest(65), noon); err != nil {
+		t.Errorf("what has ended needs no room: %v", err)
+	}
+	c.advance(time.Minute)
+	use(t, m, 66, noon.Add(2*time.Minute), true)
 }
 
 // A million digests that expire one after the other take the room of those that
@@ -219,7 +324,7 @@ func TestUsed(t *testing.T) {
 			t.Fatal("a digest that nobody used counts as used")
 		}
 	}
-	if unused, err := m.Use(d, now.Add(time.Minute)); err != nil || !unused {
+	if unused, err := m.Use("a", d, now.Add(time.Minute)); err != nil || !unused {
 		t.Fatal("asking used it up")
 	}
 	if !m.Used(d) || m.Used([32]byte{2}) {

@@ -144,7 +144,7 @@ func useOf(t *testing.T, a *clientauth.Authenticator, q clientauth.Question) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Used.Use(identity.UseDigest(), identity.ExpiresAt()); err != nil {
+	if _, err := a.Used.Use("a", identity.UseDigest(), identity.ExpiresAt()); err != nil {
 		t.Fatal(err)
 	}
 }

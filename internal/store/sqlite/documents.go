@@ -18,6 +18,9 @@ type document struct {
 // SigningKeys is the document of the signing keys.
 func (s *Store) SigningKeys() keys.Document { return &document{s, "signing-keys"} }
 
+// UsedProofs is the document that says which record has the used proofs.
+func (s *Store) UsedProofs() keys.Document { return &document{s, "used-proofs"} }
+
 // Read is the content and its version, or nothing and version 0 when there is none.
 func (d *document) Read(ctx context.Context) (content []byte, version int64, err error) {
 	err = d.store.read(ctx, func(r *reading) error {
