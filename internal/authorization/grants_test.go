@@ -466,7 +466,7 @@ func TestBoundToKeyAndWorkload(t *testing.T) {
 	accepted.Check(t, err)
 	r, err := s.Requests.Read(t.Context(), "client_id="+app+"&request_uri="+pushed.RequestURI)
 	accepted.Check(t, err)
-	location, err := s.Requests.Grant(t.Context(), r, jo(s), r.Scope())
+	location, err := s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), r.Scope())
 	accepted.Check(t, err)
 	code := answer(t, location).Get("code")
 	for by, rule := range map[authorization.Presenter]string{rotated: "CW-8", noKey: "CW-8", sibling: "CX-10"} {
@@ -501,6 +501,7 @@ func TestStoreFails(t *testing.T) {
 	token := s.redeem(t, redeeming(s.granted(t)))
 	draft, err := s.Grants.Redeem(t.Context(), redeeming(code))
 	accepted.Check(t, err)
+	permission := s.signedIn(t)
 	s.Records.(interface{ Close() error }).Close()
 	for name, call := range map[string]func() error{
 		"redeem": func() error { _, err := s.Grants.Redeem(t.Context(), redeeming(code)); return err },
@@ -517,7 +518,7 @@ func TestStoreFails(t *testing.T) {
 		"grant": func() error {
 			r, err := s.Requests.Read(t.Context(), query())
 			accepted.Check(t, err)
-			location, err := s.Requests.Grant(t.Context(), r, jo(s), nil)
+			location, err := s.Requests.Grant(t.Context(), r, jo(s), permission, nil)
 			if fault, ok := errors.AsType[*authorization.Fault](err); location != "" || !ok || answer(t, fault.Location()).Get("error") != "temporarily_unavailable" {
 				t.Errorf("AZ-8 the browser is sent to %q, %v", location, err)
 			}

@@ -26,6 +26,14 @@ type Subject struct {
 	ACR      string
 }
 
+// A Permission is by what a person grants. The zero value permits nothing.
+type Permission struct {
+	Session Digest // of the session of the person, in which they must still be signed in
+	// Remembered says that they were not asked, because they agreed before. Otherwise
+	// they agreed just now, which is remembered with the grant.
+	Remembered bool
+}
+
 // A Pushed is an authorization request that a client pushed.
 type Pushed struct {
 	URI        Digest // of the request_uri
@@ -123,6 +131,8 @@ var (
 	ErrNotFound  = errors.New("there is no such record")
 	ErrCompleted = errors.New("the pushed request was completed or has expired")
 	ErrFull      = errors.New("the client has too many pushed requests open")
+	ErrSignedOut = errors.New("the session of the person has ended")
+	ErrNotAgreed = errors.New("the person does not agree to that any more")
 	ErrUsed      = errors.New("it was used before, and the grant is revoked now")
 	ErrRevoked   = errors.New("the grant is revoked")
 )
@@ -140,9 +150,13 @@ type Records interface {
 	// Open gives a pushed request, and the first time lets it live until then:
 	// whoever began to sign in gets to the end of it. ErrNotFound.
 	Open(ctx context.Context, uri Digest, now, until time.Time) (Pushed, error)
-	// Create keeps a grant with its code and removes the pushed request that it
-	// completes, if uri is not zero. ErrCompleted when that is gone.
-	Create(ctx context.Context, g Grant, uri Digest, now time.Time) error
+	// Create keeps a grant with its code, and what the person agreed to if that was
+	// just now, and removes the pushed request that it completes, if uri is not zero.
+	// ErrSignedOut when the session of the permission is not the person's or has ended,
+	// ErrNotAgreed when what is remembered does not cover the grant, ErrCompleted when
+	// the pushed request is gone. So who signed out, was removed or withdrew before
+	// this step grants nothing.
+	Create(ctx context.Context, g Grant, by Permission, uri Digest, now time.Time) error
 
 	// ByID, ByCode and ByRefreshToken find a grant, also a revoked one. ErrNotFound.
 	ByID(ctx context.Context, id string, now time.Time) (Grant, error)
@@ -157,6 +171,11 @@ type Records interface {
 	// forgiven (RT-4); afterwards the grant is revoked and the answer is ErrUsed
 	// (RT-3). ErrRevoked, ErrNotFound.
 	Rotate(ctx context.Context, r Rotation) (salt [sha256.Size]byte, err error)
+	// Unredeem and Unrotate take back what the one before them wrote, for an answer that
+	// never left: the grant is again as it was before. A grant that was revoked since
+	// then, or drawn on by somebody who was answered, stays as it is.
+	Unredeem(ctx context.Context, r Redemption, before Grant) error
+	Unrotate(ctx context.Context, r Rotation, before RefreshState) error
 	// Revoke revokes a grant. One that is not there is no error.
 	Revoke(ctx context.Context, id string, now time.Time) error
 }

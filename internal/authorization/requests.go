@@ -175,8 +175,9 @@ func (a *Requests) refusal(redirectURI, state string, code oauth.ErrorCode) stri
 
 // Grant makes the grant that a person gives, with no more scope than the request
 // asked for, and its code. It returns where to send the browser. A pushed request
-// is completed by it, once (PA-4). The error is a *Fault.
-func (a *Requests) Grant(ctx context.Context, r Request, by Subject, scope []string) (location string, err error) {
+// is completed by it, once (PA-4). The error is a *Fault; or ErrSignedOut or
+// ErrNotAgreed, after which the person is to be asked and the request is still open.
+func (a *Requests) Grant(ctx context.Context, r Request, by Subject, permission Permission, scope []string) (location string, err error) {
 	if refusal := a.grantable(r, by, scope); refusal != nil {
 		return "", &Fault{refusal: refusal}
 	}
@@ -186,8 +187,10 @@ func (a *Requests) Grant(ctx context.Context, r Request, by Subject, scope []str
 		Scope: slices.Clone(scope), Resource: r.resource, IssuedAt: now, ExpiresAt: now.Add(lateFor),
 		Code: Code{Digest: digestOf(code), RedirectURI: r.redirectURI, Challenge: r.challenge, ExpiresAt: now.Add(CodeFor)},
 	}
-	err = a.config.Records.Create(ctx, g, r.pushed.URI, now)
+	err = a.config.Records.Create(ctx, g, permission, r.pushed.URI, now)
 	switch {
+	case errors.Is(err, ErrSignedOut), errors.Is(err, ErrNotAgreed):
+		return "", err
 	case errors.Is(err, ErrCompleted): // PA-4; the client had its answer
 		return "", &Fault{refusal: oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestURIUnknown, "PA-4", "a pushed request that is not completed", "another")}
 	case err != nil:

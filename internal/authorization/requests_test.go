@@ -12,6 +12,7 @@ import (
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/store/storetest"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -151,7 +152,7 @@ func TestWhatWasRead(t *testing.T) {
 		!slices.Equal(r.Scope(), []string{"write", "read"}) || r.Resource() != api || r.Pushed() || r.SPIFFEID() != "" {
 		t.Errorf("read as %q %q %q %q %v %q", r.ClientID(), r.ClientName(), r.RedirectURI(), r.State(), r.Scope(), r.Resource())
 	}
-	location, err := s.Requests.Grant(t.Context(), r, jo(s), r.Scope())
+	location, err := s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), r.Scope())
 	accepted.Check(t, err)
 	if got := answer(t, location); got.Get("state") != state || got.Get("iss") != testidentity.Issuer || len(got.Get("code")) != 43 || len(got) != 3 {
 		t.Errorf("AZ-9 IS-1 the answer is %v", got)
@@ -238,7 +239,7 @@ func TestGrant(t *testing.T) {
 		{"CC-3 the longest name", r, authorization.Subject{User: strings.Repeat("j", 255), AuthTime: now}, nil, accepted},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			location, err := s.Requests.Grant(t.Context(), row.r, row.by, row.scope)
+			location, err := s.Requests.Grant(t.Context(), row.r, row.by, storetest.SignedIn(t, s.people, row.by.User, s.Clock.Now()), row.scope)
 			row.want.Check(t, err)
 			if (location == "") != (err != nil) {
 				t.Errorf("sent to %q beside %v", location, err)
@@ -374,7 +375,7 @@ func TestPushedOnce(t *testing.T) {
 	r, err := s.Requests.Reopen(t.Context(), kept)
 	accepted.Check(t, err)
 	reloaded := read(q, accepted)
-	location, err := s.Requests.Grant(t.Context(), r, jo(s), nil)
+	location, err := s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), nil)
 	accepted.Check(t, err)
 	if answer(t, location).Get("code") == "" {
 		t.Errorf("sent to %s", location)
@@ -382,7 +383,7 @@ func TestPushedOnce(t *testing.T) {
 	read(q, unknown) // PA-4 it is completed
 	_, err = s.Requests.Reopen(t.Context(), kept)
 	unknown.Check(t, err)
-	location, err = s.Requests.Grant(t.Context(), reloaded, jo(s), nil)
+	location, err = s.Requests.Grant(t.Context(), reloaded, jo(s), s.signedIn(t), nil)
 	invalid(oauth.ReasonRequestURIUnknown, "PA-4").Check(t, err)
 	if location != "" {
 		t.Errorf("PA-4 completed twice: %s", location)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/login"
 )
 
 var (
@@ -74,8 +75,11 @@ func pushed(r *reading, uri authorization.Digest, now time.Time) (p authorizatio
 }
 
 // Create implements [authorization.Records].
-func (s records) Create(ctx context.Context, g authorization.Grant, uri authorization.Digest, now time.Time) error {
+func (s records) Create(ctx context.Context, g authorization.Grant, by authorization.Permission, uri authorization.Digest, now time.Time) error {
 	return s.write(ctx, func(w *writing) error {
+		if err := permitted(w, g, by, now); err != nil {
+			return err
+		}
 		if uri != (authorization.Digest{}) {
 			n, err := w.exec(`DELETE FROM pushed_requests WHERE uri = ? AND expires > ?`, uri[:], stamp(now))
 			if err != nil {
@@ -93,6 +97,33 @@ func (s records) Create(ctx context.Context, g authorization.Grant, uri authoriz
 			g.Code.Digest[:], g.Code.RedirectURI, g.Code.Challenge, stamp(g.Code.ExpiresAt))
 		return err
 	})
+}
+
+// permitted holds a grant to the session and to what the person agreed to, as they
+// are in this unit.
+func permitted(w *writing, g authorization.Grant, by authorization.Permission, now time.Time) error {
+	var one int
+	err := w.row(`SELECT 1 FROM login_sessions WHERE digest = ? AND subject = ? AND ends > ?`, []any{by.Session[:], g.Subject.User, stamp(now)}, &one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return authorization.ErrSignedOut
+	}
+	if err != nil {
+		return err
+	}
+	agreed := login.Consent{Subject: g.Subject.User, ClientID: g.ClientID, Resource: g.Resource, Scope: g.Scope, Given: now}
+	if !by.Remembered {
+		return giveConsent(w, agreed)
+	}
+	var scope string
+	err = w.row(`SELECT scope FROM login_consents WHERE subject = ? AND client_id = ? AND resource = ? AND ends > ?`,
+		[]any{agreed.Subject, agreed.ClientID, agreed.Resource, stamp(now)}, &scope)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if agreed.Scope = strings.Fields(scope); err != nil || !agreed.Covers(g.Scope) {
+		return authorization.ErrNotAgreed
+	}
+	return nil
 }
 
 const grantColumns = `SELECT id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,
@@ -193,7 +224,9 @@ func (s records) Rotate(ctx context.Context, r authorization.Rotation) (salt [sh
 		case g.Refresh.Current == r.From:
 		case g.Refresh.Forgives(r.From, r.Grace, r.Now):
 			salt = g.Refresh.Salt
-			return nil
+			// Somebody else has the successor now, so Unrotate must not take it back.
+			_, err = w.exec(`UPDATE grants SET refresh_idle = max(refresh_idle + 1, ?) WHERE id = ?`, stamp(r.IdleAt), r.GrantID)
+			return err
 		default:
 			outcome = authorization.ErrUsed
 			return revoke(w, r.GrantID, r.Now)
@@ -215,6 +248,28 @@ func (s records) Rotate(ctx context.Context, r authorization.Rotation) (salt [sh
 		return [sha256.Size]byte{}, err
 	}
 	return salt, nil
+}
+
+// Unredeem implements [authorization.Records].
+func (s records) Unredeem(ctx context.Context, r authorization.Redemption, before authorization.Grant) error {
+	return s.write(ctx, func(w *writing) error {
+		_, err := w.exec(`UPDATE grants SET redeemed = 0, spiffe_id = ?, key = ?, expires = ?,
+				refresh_family = NULL, refresh_current = NULL, refresh_idle = 0, refresh_expires = 0
+			WHERE id = ? AND revoked = 0 AND redeemed = ? AND refresh_current IS ?`,
+			before.SPIFFEID, before.Key, stamp(before.ExpiresAt), r.GrantID, stamp(r.Now), blob(r.Refresh.Current))
+		return err
+	})
+}
+
+// Unrotate implements [authorization.Records].
+func (s records) Unrotate(ctx context.Context, r authorization.Rotation, before authorization.RefreshState) error {
+	return s.write(ctx, func(w *writing) error {
+		_, err := w.exec(`UPDATE grants SET refresh_current = ?, refresh_previous = ?, refresh_salt = ?, refresh_rotated = ?, refresh_idle = ?
+			WHERE id = ? AND revoked = 0 AND refresh_current = ? AND refresh_idle = ?`,
+			blob(before.Current), blob(before.Previous), blob(before.Salt), stamp(before.RotatedAt), stamp(before.IdleAt),
+			r.GrantID, blob(r.To), stamp(r.IdleAt))
+		return err
+	})
 }
 
 // Revoke implements [authorization.Records].

@@ -288,24 +288,26 @@ func (s people) UseAttempt(ctx context.Context, state, browser login.Digest, now
 
 // GiveConsent implements [login.Consents].
 func (s people) GiveConsent(ctx context.Context, c login.Consent) error {
-	return s.write(ctx, func(w *writing) error {
-		var before string
-		err := w.row(`SELECT scope FROM login_consents WHERE subject = ? AND client_id = ? AND resource = ? AND ends > ?`, []any{c.Subject, c.ClientID, c.Resource, stamp(c.Given)}, &before)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		scope := append(strings.Fields(before), c.Scope...)
-		slices.Sort(scope)
-		scope = slices.Compact(scope)
-		if _, err := w.exec(`INSERT INTO login_consents (subject, client_id, resource, scope, given, ends) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (subject, client_id, resource) DO UPDATE SET scope = excluded.scope, given = excluded.given, ends = excluded.ends`,
-			c.Subject, c.ClientID, c.Resource, strings.Join(scope, " "), stamp(c.Given), stamp(c.Ends())); err != nil {
-			return err
-		}
-		_, err = w.exec(`DELETE FROM login_consents WHERE rowid IN (SELECT rowid FROM login_consents WHERE subject = ? ORDER BY given DESC, rowid DESC LIMIT -1 OFFSET ?)`,
-			c.Subject, login.MaxConsents)
+	return s.write(ctx, func(w *writing) error { return giveConsent(w, c) })
+}
+
+func giveConsent(w *writing, c login.Consent) error {
+	var before string
+	err := w.row(`SELECT scope FROM login_consents WHERE subject = ? AND client_id = ? AND resource = ? AND ends > ?`, []any{c.Subject, c.ClientID, c.Resource, stamp(c.Given)}, &before)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
-	})
+	}
+	scope := append(strings.Fields(before), c.Scope...)
+	slices.Sort(scope)
+	scope = slices.Compact(scope)
+	if _, err := w.exec(`INSERT INTO login_consents (subject, client_id, resource, scope, given, ends) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (subject, client_id, resource) DO UPDATE SET scope = excluded.scope, given = excluded.given, ends = excluded.ends`,
+		c.Subject, c.ClientID, c.Resource, strings.Join(scope, " "), stamp(c.Given), stamp(c.Ends())); err != nil {
+		return err
+	}
+	_, err = w.exec(`DELETE FROM login_consents WHERE rowid IN (SELECT rowid FROM login_consents WHERE subject = ? ORDER BY given DESC, rowid DESC LIMIT -1 OFFSET ?)`,
+		c.Subject, login.MaxConsents)
+	return err
 }
 
 // Consent implements [login.Consents].
