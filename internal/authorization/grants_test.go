@@ -585,3 +585,22 @@ func TestReasonExamples(t *testing.T) {
 		}
 	}
 }
+
+// CX-10 A refresh token of a client that was public is not one of its workloads, should
+// it authenticate since. Before the code is redeemed nobody is known.
+func TestWasPublic(t *testing.T) {
+	s := newSite(t)
+	now := authorization.Presenter{ClientID: "phone", SPIFFEID: "spiffe://example.org/phone"}
+	phone := func(by authorization.Presenter) authorization.Redeeming {
+		r := redeeming(s.granted(t, "client_id", "phone", "redirect_uri", "http://127.0.0.1/cb"))
+		r.By, r.RedirectURI = by, "http://127.0.0.1/cb"
+		return r
+	}
+	token := s.redeem(t, phone(phoneCaller))
+	_, err := s.refresh(t, authorization.Refreshing{By: now, Token: token})
+	want{Code: oauth.InvalidGrant, Reason: oauth.ReasonGrantNotYours, Rule: "CX-10"}.Check(t, err)
+	_, err = s.refresh(t, authorization.Refreshing{By: phoneCaller, Token: token})
+	accepted.Check(t, err)
+	_, err = s.refresh(t, authorization.Refreshing{By: now, Token: s.redeem(t, phone(now))})
+	accepted.Check(t, err)
+}

@@ -51,7 +51,10 @@ type Config struct {
 	Records Records
 	// RequirePushed refuses every authorization request that was not pushed (PA-6).
 	RequirePushed bool
-	Now           func() time.Time
+	// Blocked reports whether a client, or a workload of it, is blocked; the zero ID is
+	// no workload, and nil is never.
+	Blocked func(clientID string, id spiffeid.ID) bool
+	Now     func() time.Time
 }
 
 // Requests judges authorization requests by one configuration. It is safe for
@@ -109,7 +112,7 @@ func (a *Requests) readPushed(ctx context.Context, sent parameters) (Request, er
 	if refusal != nil { // it was parsed before
 		return Request{}, &Fault{refusal: oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "PA-2", "the request as it was pushed", "another")}
 	}
-	r, err := a.judge(ctx, &asking{requests: a, sent: sent, pushed: true})
+	r, err := a.judge(ctx, &asking{requests: a, sent: sent, pushed: true, workload: pushed.SPIFFEID})
 	if err != nil {
 		return Request{}, err
 	}
@@ -228,6 +231,7 @@ type Presenter struct {
 	ClientID string
 	SPIFFEID string // empty for a public client
 	Key      string // thumbprint of the proven key that goes with a WIT-SVID
+	Source   string // where the request of a public client came from, for PAR
 }
 
 // authenticated reports whether there is a proof of who it is.
@@ -251,11 +255,11 @@ func (a *Requests) Push(ctx context.Context, by Presenter, req *tokenrequest.Req
 	}
 	uri, now := oauth.RequestURIPrefix+secret(), a.config.Now()
 	err := a.config.Records.Push(ctx, Pushed{
-		URI: digestOf(uri), ClientID: by.ClientID, SPIFFEID: by.SPIFFEID, Key: by.Key, Parameters: s.sent.encode(), ExpiresAt: now.Add(PushedFor),
+		URI: digestOf(uri), ClientID: by.ClientID, SPIFFEID: by.SPIFFEID, Source: by.Source, Key: by.Key, Parameters: s.sent.encode(), ExpiresAt: now.Add(PushedFor),
 	}, now)
 	switch {
 	case errors.Is(err, ErrFull):
-		return oauth.PushedResponse{}, tooManyOpen()
+		return oauth.PushedResponse{}, tooManyOpen(by)
 	case err != nil:
 		return oauth.PushedResponse{}, store.Refuse(err)
 	}
@@ -263,8 +267,13 @@ func (a *Requests) Push(ctx context.Context, by Presenter, req *tokenrequest.Req
 }
 
 // tooManyOpen is how a client is told that some of its pushed requests must end first.
-func tooManyOpen() *oauth.Error {
-	e := oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "PA-5", "at most "+strconv.Itoa(MaxPushed)+" pushed requests open", "another")
+func tooManyOpen(by Presenter) *oauth.Error {
+	of := " of one workload"
+	if !by.authenticated() {
+		of = " from one source"
+	}
+	e := oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "PA-5",
+		"at most "+strconv.Itoa(MaxPushed)+" pushed requests open, and "+strconv.Itoa(Pushed{SPIFFEID: by.SPIFFEID}.Room())+of, "another")
 	e.RetryAfter = PushedFor
 	return e
 }

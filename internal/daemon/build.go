@@ -236,6 +236,7 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 	}
 	requests, err := authorization.New(authorization.Config{
 		Issuer: cfg.Issuer, Clients: clients, Policy: table, Records: d.store.Authorizations(), RequirePushed: cfg.RequirePushed, Now: d.now,
+		Blocked: d.ledger.Blocked,
 	})
 	if err != nil {
 		return nil, nil, err

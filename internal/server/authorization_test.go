@@ -511,3 +511,43 @@ func TestNoRecordNothingUsedUp(t *testing.T) {
 	old := testidentity.With(testidentity.Assertion(billing, s.JWT(t, billing)), "grant_type", "refresh_token", "refresh_token", string(first))
 	refusedWith(t, post(s.server.Public(), old, nil), 400, oauth.InvalidGrant)
 }
+
+// GL-16 F42 Requests that anybody pushes in the name of a public client are bounded by
+// where they come from.
+func TestPushesPerSource(t *testing.T) {
+	s := newCodeSite(t)
+	push := func(form url.Values, source string) int {
+		t.Helper()
+		return post(s.server.Public(), form, nil, toPAR, func(r *http.Request) { r.RemoteAddr = source }).Code
+	}
+	n := 0
+	for push(asked("phone"), "[2001:db8::1]:1") == http.StatusCreated {
+		if n++; n > authorization.MaxPushedFrom {
+			t.Fatal("one source pushes without end")
+		}
+	}
+	if n == 0 || push(asked("phone"), "[2001:db8::2]:1") != http.StatusTooManyRequests {
+		t.Errorf("after %d, a neighbour of the source gets in", n)
+	}
+	if push(asked("phone"), "[2001:db8:1::1]:1") != http.StatusCreated {
+		t.Error("another source does not get in")
+	}
+	authenticated := testidentity.Assertion(billing, s.JWT(t, billing))
+	authenticated.Del("grant_type")
+	for name, values := range asked(billing) {
+		authenticated[name] = values
+	}
+	if push(authenticated, "[2001:db8::1]:1") != http.StatusCreated {
+		t.Error("a client that authenticates does not get in")
+	}
+	for total := n; total < authorization.MaxPushedFrom; total += n { // slowly, it fills its room
+		s.Clock.Advance(time.Second)
+		for range n {
+			push(asked("phone"), "[2001:db8::1]:1")
+		}
+	}
+	s.Clock.Advance(time.Second)
+	if push(asked("phone"), "[2001:db8::1]:1") != http.StatusTooManyRequests || push(asked("phone"), "[2001:db8:1::1]:1") != http.StatusCreated {
+		t.Error("GL-16 a source has more than its room, or fills another's")
+	}
+}

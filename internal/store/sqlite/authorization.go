@@ -35,8 +35,16 @@ func (s records) Push(ctx context.Context, p authorization.Pushed, now time.Time
 		if open >= authorization.MaxPushed {
 			return authorization.ErrFull
 		}
-		_, err := w.exec(`INSERT INTO pushed_requests (uri, client_id, spiffe_id, key, parameters, opened, expires) VALUES (?, ?, ?, ?, ?, 0, ?)`,
-			p.URI[:], p.ClientID, p.SPIFFEID, p.Key, p.Parameters, stamp(p.ExpiresAt))
+		// There are no more than that to look through.
+		if err := w.row(`SELECT count(*) FROM pushed_requests WHERE client_id = ? AND expires > ? AND spiffe_id = ? AND source = ?`,
+			[]any{p.ClientID, stamp(now), p.SPIFFEID, p.Source}, &open); err != nil {
+			return err
+		}
+		if open >= int64(p.Room()) {
+			return authorization.ErrFull
+		}
+		_, err := w.exec(`INSERT INTO pushed_requests (uri, client_id, spiffe_id, source, key, parameters, opened, expires) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`,
+			p.URI[:], p.ClientID, p.SPIFFEID, p.Source, p.Key, p.Parameters, stamp(p.ExpiresAt))
 		return err
 	})
 }
@@ -65,8 +73,8 @@ func (s records) Open(ctx context.Context, uri authorization.Digest, now, until 
 
 func pushed(r *reading, uri authorization.Digest, now time.Time) (p authorization.Pushed, opened bool, err error) {
 	var until int64
-	err = r.row(`SELECT client_id, spiffe_id, key, parameters, opened, expires FROM pushed_requests WHERE uri = ? AND expires > ?`,
-		[]any{uri[:], stamp(now)}, &p.ClientID, &p.SPIFFEID, &p.Key, &p.Parameters, &opened, &until)
+	err = r.row(`SELECT client_id, spiffe_id, source, key, parameters, opened, expires FROM pushed_requests WHERE uri = ? AND expires > ?`,
+		[]any{uri[:], stamp(now)}, &p.ClientID, &p.SPIFFEID, &p.Source, &p.Key, &p.Parameters, &opened, &until)
 	if errors.Is(err, sql.ErrNoRows) {
 		return authorization.Pushed{}, false, authorization.ErrNotFound
 	}
@@ -88,6 +96,12 @@ func (s records) Create(ctx context.Context, g authorization.Grant, by authoriza
 			if n == 0 {
 				return authorization.ErrCompleted
 			}
+		}
+		// A flood of codes that nobody redeems removes itself, not what is in use.
+		if _, err := w.exec(`DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE user = ? AND client_id = ?
+				ORDER BY revoked = 0 AND redeemed != 0 DESC, issued DESC, rowid DESC LIMIT -1 OFFSET ?)`,
+			g.Subject.User, g.ClientID, authorization.MaxGrants-1); err != nil {
+			return err
 		}
 		_, err := w.exec(`INSERT INTO grants (id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,
 				code, redirect_uri, challenge, code_expires, redeemed, refresh_rotated, refresh_idle, refresh_expires)

@@ -107,6 +107,7 @@ func TestAuthorizations(t *testing.T, place Place) {
 		{"RT-3 rotation", testRotation},
 		{"RT-4 grace", testGrace},
 		{"AZ-7 RT-3 undone", testUndone},
+		{"F42 grants of one person", testMaxGrants},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, grantingAt(s), clock) })
 	}
@@ -257,20 +258,42 @@ func testPushed(t *testing.T, r granting, clock *Clock) {
 	_, err = r.Open(t.Context(), p.URI, now, now.Add(10*time.Minute))
 	wantError(t, "PA-4 completed", err, authorization.ErrNotFound)
 
-	// A client fills its own room, and no other's.
-	const each = authorization.MaxPushed / callers
-	AtOnce(t, func(i int) (bool, error) {
-		for j := range each {
-			if i == 0 && j == 0 { // one was never opened
-				continue
+	// A client fills its own room, and no other's; a workload of it, and a source in the
+	// name of a public one, only a part of that.
+	fill := func(of authorization.Pushed, n int) {
+		t.Helper()
+		AtOnce(t, func(i int) (bool, error) {
+			for j := i; j < n; j += callers {
+				p := of
+				p.URI = digestOf("many ", of.ClientID, of.SPIFFEID, of.Source, j)
+				if err := r.Push(t.Context(), p, now); err != nil {
+					return false, err
+				}
 			}
-			if err := r.Push(t.Context(), pushed(fmt.Sprint("many ", i, " ", j)), now); err != nil {
-				return false, err
-			}
-		}
-		return true, nil
-	})
-	wantError(t, "F42 one more", r.Push(t.Context(), pushed("more"), now), authorization.ErrFull)
+			return true, nil
+		})
+	}
+	full := func(what string, of authorization.Pushed) {
+		t.Helper()
+		of.URI = digestOf("one more of ", what)
+		wantError(t, "F42 "+what, r.Push(t.Context(), of, now), authorization.ErrFull)
+	}
+	one, two := pushed("one"), pushed("two")
+	two.SPIFFEID = "spiffe://example.org/two"
+	fill(one, authorization.MaxPushedByOne-1) // one was never opened
+	full("of one workload", one)
+	fill(two, authorization.MaxPushed-authorization.MaxPushedByOne)
+	two.SPIFFEID = "spiffe://example.org/three"
+	full("of one client", two)
+	phone := pushed("phone")
+	phone.ClientID, phone.SPIFFEID, phone.Source = "phone", "", "2001:db8::"
+	fill(phone, authorization.MaxPushedFrom)
+	full("of one source", phone)
+	phone.Source = "2001:db8:1::"
+	must(t, r.Push(t.Context(), phone, now))
+	if got, err := r.Open(t.Context(), phone.URI, now, phone.ExpiresAt); err != nil || got != phone {
+		t.Errorf("PA-2 opened: %v, %v", got, err)
+	}
 	other := pushed("of another client")
 	other.ClientID = "other"
 	must(t, r.Push(t.Context(), other, now))
@@ -510,5 +533,60 @@ func testUndone(t *testing.T, r granting, clock *Clock) {
 	must(t, r.Unrotate(t.Context(), w, before.Refresh))
 	if !read("given twice").Revoked {
 		t.Error("RT-3 a revoked grant was undone")
+	}
+}
+
+// One person has so many grants for one client: those that give nothing go first, and
+// of each kind the oldest.
+func testMaxGrants(t *testing.T, r granting, clock *Clock) {
+	now := clock.Now()
+	n := 0
+	create := func(word, client string) string {
+		t.Helper()
+		n++
+		g := granted(fmt.Sprint(word, " ", n), now)
+		g.ClientID, g.Subject.User, g.IssuedAt = client, "many", now.Add(time.Duration(n)*time.Microsecond)
+		must(t, r.Create(t.Context(), g, authorization.Digest{}, now))
+		return g.ID
+	}
+	used := func() string {
+		t.Helper()
+		id := create("used", "app")
+		must(t, r.Redeem(t.Context(), redemption(id, now)))
+		return id
+	}
+	there := func(id string) bool {
+		t.Helper()
+		_, err := r.ByID(t.Context(), id, now)
+		if err != nil {
+			wantError(t, id, err, authorization.ErrNotFound)
+		}
+		return err == nil
+	}
+	other, first, second := create("other", "another app"), used(), used()
+	old := create("waits", "app")
+	for range authorization.MaxGrants - 3 {
+		create("flood", "app")
+	}
+	if !there(old) || !there(first) {
+		t.Error("one was removed though there was room")
+	}
+	for range authorization.MaxGrants { // by nobody who redeems
+		create("flood", "app")
+	}
+	if there(old) || !there(first) || !there(second) || !there(other) {
+		t.Error("F42 not just codes that nobody redeemed were removed")
+	}
+	must(t, r.Revoke(t.Context(), second, now))
+	create("flood", "app")
+	for range authorization.MaxGrants - 1 {
+		used()
+	}
+	if there(second) || !there(first) {
+		t.Error("F42 one in use went before one that was revoked")
+	}
+	last := used()
+	if there(first) || !there(last) || !there(other) {
+		t.Error("F42 the oldest is not the one that went")
 	}
 }

@@ -29,6 +29,7 @@ func TestPeople(t *testing.T, place Place) {
 		{"consents", testConsents},
 		{"what ends with a user", testUserEnds},
 		{"AZ-12 nothing outlives its end", testNothingOutlives},
+		{"very many grants end", testManyEnd},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, s, clock) })
 	}
@@ -381,5 +382,40 @@ func testNothingOutlives(t *testing.T, s Store, clock *Clock) {
 				}
 			}
 		}
+	}
+}
+
+// However many grants somebody has, all of them end.
+func testManyEnd(t *testing.T, s Store, clock *Clock) {
+	const each = 20
+	p, a, ctx, now := s.People(), s.Authorizations(), t.Context(), clock.Now()
+	create := func(id, subject, client string, by authorization.Permission) error {
+		g := granted(id, now)
+		g.ExpiresAt, g.Subject.User, g.ClientID = now.Add(time.Hour), subject, client
+		return a.Create(ctx, g, by, authorization.Digest{}, now)
+	}
+	id := func(i, j int) string { return fmt.Sprint("many ", i, " ", j) }
+	must(t, create("zoe's of many", "local:zoe", "app 0", SignedIn(t, p, "local:zoe", now)))
+	by := SignedIn(t, p, "local:mia", now)
+	AtOnce(t, func(i int) (bool, error) {
+		for j := range each {
+			if err := create(id(i, j), "local:mia", fmt.Sprint("app ", i), by); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if ended, err := p.RemoveUser(ctx, "mia", now); err != nil || ended != (login.Ended{Sessions: 1, Consents: callers, Grants: callers * each}) {
+		t.Errorf("ended %+v, %v", ended, err)
+	}
+	for i := range callers {
+		for j := range each {
+			if g, err := a.ByID(ctx, id(i, j), now); err != nil || !g.Revoked {
+				t.Fatalf("grant %d %d is revoked: %t, %v", i, j, g.Revoked, err)
+			}
+		}
+	}
+	if g, err := a.ByID(ctx, "zoe's of many", now); err != nil || g.Revoked {
+		t.Errorf("another person's is revoked: %t, %v", g.Revoked, err)
 	}
 }
