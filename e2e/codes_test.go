@@ -17,9 +17,11 @@ import (
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/devca"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
+	"github.com/svidgate/svidgate/internal/store/storetest"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -39,6 +41,7 @@ type registrar struct {
 	clients *registration.Registry
 	policy  *policy.Table
 	records authorization.Records
+	people  login.State
 }
 
 // newRegistrar has the clients of the seed draft, by one method, and phone, a public
@@ -72,7 +75,7 @@ clients:
 	for _, id := range []string{seedClient, "phone"} {
 		table.Clients = append(table.Clients, policy.Client{ClientID: id, GrantTypes: codeTypes, Resources: []string{apiURL}, Scope: []string{"read", "write"}})
 	}
-	return &registrar{world: &world{s, td}, clients: clients, policy: policy.New(table), records: kept.Authorizations()}
+	return &registrar{world: &world{s, td}, clients: clients, policy: policy.New(table), records: kept.Authorizations(), people: kept.People()}
 }
 
 // ask is an authorization request of a client, with changes.
@@ -105,7 +108,7 @@ func (r *registrar) code(t *testing.T, query url.Values, ago time.Duration) stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	location, err := requests.Grant(t.Context(), request, authorization.Subject{User: "local:jo", AuthTime: now()}, request.Scope())
+	location, err := requests.Grant(t.Context(), request, authorization.Subject{User: "local:jo", AuthTime: now()}, storetest.SignedIn(t, r.people, "local:jo", now()), request.Scope())
 	if err != nil {
 		t.Fatal(err)
 	}

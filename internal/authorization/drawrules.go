@@ -76,10 +76,11 @@ func (s *drawing) client() oauth.Reason {
 	return ""
 }
 
-// workload is CW-9 and CX-10: once a workload is known, it is that one. A grant of a
-// client that became public since, or no longer is, is nobody's.
+// workload is CW-9 and CX-10: once a workload is known, it is that one, and once the
+// code was redeemed it is known that there is none. So a grant of a client that became
+// public since, or no longer is, is nobody's.
 func (s *drawing) workload() oauth.Reason {
-	if s.grant.SPIFFEID != "" && s.grant.SPIFFEID != s.by.SPIFFEID {
+	if known := s.grant.SPIFFEID != "" || s.grant.Code.Redeemed; known && s.grant.SPIFFEID != s.by.SPIFFEID {
 		return oauth.ReasonGrantNotYours
 	}
 	return ""
@@ -124,7 +125,10 @@ func expectedClient(s *drawing) string { return "client " + shown(s.grant.Client
 func shownClient(s *drawing) string    { return "client " + shown(s.by.ClientID) }
 
 func expectedWorkload(s *drawing) string {
-	if s.grant.SPIFFEID == "" {
+	switch {
+	case s.grant.SPIFFEID == "" && s.grant.Code.Redeemed:
+		return "no workload: the client was public"
+	case s.grant.SPIFFEID == "":
 		return "any workload of the client"
 	}
 	return oauth.Shown(s.grant.SPIFFEID)

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
+	"github.com/svidgate/svidgate/internal/store/storetest"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
@@ -40,6 +42,7 @@ type site struct {
 	Requests *authorization.Requests
 	Grants   *authorization.Grants
 	Records  authorization.Records
+	people   login.State
 	policy   *policy.Table
 }
 
@@ -57,7 +60,7 @@ func newSite(t testing.TB, change ...func(*settings)) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { kept.Close() })
-	s.Records = kept.Authorizations()
+	s.Records, s.people = kept.Authorizations(), kept.People()
 
 	jwt, none := []oauth.AuthMethod{oauth.MethodJWT}, []oauth.AuthMethod{oauth.MethodNone}
 	clients := s.Registry(t,
@@ -124,6 +127,12 @@ func jo(s *site) authorization.Subject {
 	return authorization.Subject{User: "jo", AuthTime: s.Clock.Now(), AMR: []string{"pwd"}}
 }
 
+// signedIn is the permission of jo.
+func (s *site) signedIn(t testing.TB) authorization.Permission {
+	t.Helper()
+	return storetest.SignedIn(t, s.people, "jo", s.Clock.Now())
+}
+
 // granted is the code of a sound request that a person granted whole.
 func (s *site) granted(t testing.TB, pairs ...string) (code string) {
 	t.Helper()
@@ -131,7 +140,7 @@ func (s *site) granted(t testing.TB, pairs ...string) (code string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	location, err := s.Requests.Grant(t.Context(), r, jo(s), r.Scope())
+	location, err := s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), r.Scope())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,7 @@ type Draft struct {
 	grant  *Grant
 	scope  []string
 	settle func(context.Context) (oauth.RefreshToken, error)
+	undo   *func(context.Context) error // what settle wrote; nil as long as that is nothing
 }
 
 // Grant is what was granted. It is also told where the draft was refused, if the
@@ -113,6 +114,26 @@ func (d Draft) Settle(ctx context.Context) (oauth.RefreshToken, error) {
 	return d.settle(ctx)
 }
 
+// Undo takes back what Settle wrote, for an answer that never left: the client has
+// nothing of it and will come again with what it has (RT-3, AZ-7). The error is the
+// store's.
+func (d Draft) Undo(ctx context.Context) error {
+	if d.undo == nil || *d.undo == nil {
+		return nil
+	}
+	return (*d.undo)(ctx)
+}
+
+// settling gives a draft what settles it, which says how that is undone.
+func (d *Draft) settling(settle func(context.Context) (oauth.RefreshToken, func(context.Context) error, error)) {
+	undo := new(func(context.Context) error)
+	d.undo = undo
+	d.settle = func(ctx context.Context) (token oauth.RefreshToken, err error) {
+		token, *undo, err = settle(ctx)
+		return token, err
+	}
+}
+
 // A Redeeming is a request that redeems a code.
 type Redeeming struct {
 	By          Presenter
@@ -130,13 +151,15 @@ func (a *Grants) Redeem(ctx context.Context, r Redeeming) (Draft, error) {
 		return a.refused(ctx, &s.drawing, refusal, oauth.ReasonCodeReused)
 	}
 	draft := Draft{grant: &s.grant, scope: s.grant.Scope}
-	draft.settle = func(ctx context.Context) (oauth.RefreshToken, error) { return a.redeem(ctx, s) }
+	draft.settling(func(ctx context.Context) (oauth.RefreshToken, func(context.Context) error, error) {
+		return a.redeem(ctx, s)
+	})
 	return draft, nil
 }
 
 // redeem uses the code up. Of any number of requests that came this far with the
 // same code, one gets past it.
-func (a *Grants) redeem(ctx context.Context, s *redeeming) (oauth.RefreshToken, error) {
+func (a *Grants) redeem(ctx context.Context, s *redeeming) (oauth.RefreshToken, func(context.Context) error, error) {
 	w := Redemption{GrantID: s.grant.ID, SPIFFEID: s.by.SPIFFEID, Key: s.by.Key, Now: s.now, ExpiresAt: s.now.Add(a.config.LongestToken)}
 	var wire oauth.RefreshToken
 	if a.config.Policy.Offers(s.by.ClientID, oauth.GrantRefreshToken) {
@@ -149,9 +172,9 @@ func (a *Grants) redeem(ctx context.Context, s *redeeming) (oauth.RefreshToken, 
 		wire = token.wire()
 	}
 	if err := a.config.Records.Redeem(ctx, w); err != nil {
-		return "", a.lost(err, s.drawing.Refusal(oauth.ReasonCodeReused, "AZ-7", "a code that was not redeemed", "one that was"))
+		return "", nil, a.lost(err, s.drawing.Refusal(oauth.ReasonCodeReused, "AZ-7", "a code that was not redeemed", "one that was"))
 	}
-	return wire, nil
+	return wire, func(ctx context.Context) error { return a.config.Records.Unredeem(ctx, w, s.grant) }, nil
 }
 
 // idleAt is when a refresh token ends that is not used from now on.
@@ -181,28 +204,34 @@ func (a *Grants) Refresh(ctx context.Context, r Refreshing) (Draft, error) {
 	if len(r.Scope) > 0 { // RT-2: of this access token only
 		draft.scope = slices.Clone(r.Scope)
 	}
-	draft.settle = func(ctx context.Context) (oauth.RefreshToken, error) { return a.rotate(ctx, s) }
+	draft.settling(func(ctx context.Context) (oauth.RefreshToken, func(context.Context) error, error) {
+		return a.rotate(ctx, s)
+	})
 	return draft, nil
 }
 
-func (a *Grants) rotate(ctx context.Context, s *refreshing) (oauth.RefreshToken, error) {
-	var salt [sha256.Size]byte
-	rand.Read(salt[:]) // it never fails
+func (a *Grants) rotate(ctx context.Context, s *refreshing) (oauth.RefreshToken, func(context.Context) error, error) {
+	var fresh [sha256.Size]byte
+	rand.Read(fresh[:]) // it never fails
 	next := s.token
 	if a.rotates(s.by) {
-		next = s.token.successor(salt)
+		next = s.token.successor(fresh)
 	}
-	salt, err := a.config.Records.Rotate(ctx, Rotation{
-		GrantID: s.grant.ID, From: s.token.digest(), To: next.digest(), Salt: salt, Grace: a.grace(s.by),
+	w := Rotation{
+		GrantID: s.grant.ID, From: s.token.digest(), To: next.digest(), Salt: fresh, Grace: a.grace(s.by),
 		IdleAt: a.idleAt(s.now, s.grant.Refresh.ExpiresAt), ExpiresAt: s.now.Add(a.config.LongestToken), Now: s.now,
-	})
+	}
+	salt, err := a.config.Records.Rotate(ctx, w)
 	if err != nil {
-		return "", a.lost(err, s.drawing.Refusal(oauth.ReasonRefreshTokenReused, "RT-3", "the latest refresh token of the grant", "one that was replaced"))
+		return "", nil, a.lost(err, s.drawing.Refusal(oauth.ReasonRefreshTokenReused, "RT-3", "the latest refresh token of the grant", "one that was replaced"))
 	}
-	if a.rotates(s.by) { // by the salt of whoever came first
-		next = s.token.successor(salt)
+	if !a.rotates(s.by) {
+		return next.wire(), nil, nil
 	}
-	return next.wire(), nil
+	if salt != fresh { // that of whoever came first, and nothing was replaced
+		return s.token.successor(salt).wire(), nil, nil
+	}
+	return next.wire(), func(ctx context.Context) error { return a.config.Records.Unrotate(ctx, w, s.grant.Refresh) }, nil
 }
 
 func (a *Grants) rotates(by Presenter) bool { return a.config.Refresh.Rotation || !by.authenticated() }

@@ -466,7 +466,7 @@ func TestBoundToKeyAndWorkload(t *testing.T) {
 	accepted.Check(t, err)
 	r, err := s.Requests.Read(t.Context(), "client_id="+app+"&request_uri="+pushed.RequestURI)
 	accepted.Check(t, err)
-	location, err := s.Requests.Grant(t.Context(), r, jo(s), r.Scope())
+	location, err := s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), r.Scope())
 	accepted.Check(t, err)
 	code := answer(t, location).Get("code")
 	for by, rule := range map[authorization.Presenter]string{rotated: "CW-8", noKey: "CW-8", sibling: "CX-10"} {
@@ -501,6 +501,7 @@ func TestStoreFails(t *testing.T) {
 	token := s.redeem(t, redeeming(s.granted(t)))
 	draft, err := s.Grants.Redeem(t.Context(), redeeming(code))
 	accepted.Check(t, err)
+	permission := s.signedIn(t)
 	s.Records.(interface{ Close() error }).Close()
 	for name, call := range map[string]func() error{
 		"redeem": func() error { _, err := s.Grants.Redeem(t.Context(), redeeming(code)); return err },
@@ -517,7 +518,7 @@ func TestStoreFails(t *testing.T) {
 		"grant": func() error {
 			r, err := s.Requests.Read(t.Context(), query())
 			accepted.Check(t, err)
-			location, err := s.Requests.Grant(t.Context(), r, jo(s), nil)
+			location, err := s.Requests.Grant(t.Context(), r, jo(s), permission, nil)
 			if fault, ok := errors.AsType[*authorization.Fault](err); location != "" || !ok || answer(t, fault.Location()).Get("error") != "temporarily_unavailable" {
 				t.Errorf("AZ-8 the browser is sent to %q, %v", location, err)
 			}
@@ -583,4 +584,23 @@ func TestReasonExamples(t *testing.T) {
 			t.Errorf("%s: the example is %q, and these are said: %q", reason, text, said[reason])
 		}
 	}
+}
+
+// CX-10 A refresh token of a client that was public is not one of its workloads, should
+// it authenticate since. Before the code is redeemed nobody is known.
+func TestWasPublic(t *testing.T) {
+	s := newSite(t)
+	now := authorization.Presenter{ClientID: "phone", SPIFFEID: "spiffe://example.org/phone"}
+	phone := func(by authorization.Presenter) authorization.Redeeming {
+		r := redeeming(s.granted(t, "client_id", "phone", "redirect_uri", "http://127.0.0.1/cb"))
+		r.By, r.RedirectURI = by, "http://127.0.0.1/cb"
+		return r
+	}
+	token := s.redeem(t, phone(phoneCaller))
+	_, err := s.refresh(t, authorization.Refreshing{By: now, Token: token})
+	want{Code: oauth.InvalidGrant, Reason: oauth.ReasonGrantNotYours, Rule: "CX-10"}.Check(t, err)
+	_, err = s.refresh(t, authorization.Refreshing{By: phoneCaller, Token: token})
+	accepted.Check(t, err)
+	_, err = s.refresh(t, authorization.Refreshing{By: now, Token: s.redeem(t, phone(now))})
+	accepted.Check(t, err)
 }

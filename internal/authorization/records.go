@@ -26,11 +26,20 @@ type Subject struct {
 	ACR      string
 }
 
+// A Permission is by what a person grants. The zero value permits nothing.
+type Permission struct {
+	Session Digest // of the session of the person, in which they must still be signed in
+	// Remembered says that they were not asked, because they agreed before. Otherwise
+	// they agreed just now, which is remembered with the grant.
+	Remembered bool
+}
+
 // A Pushed is an authorization request that a client pushed.
 type Pushed struct {
 	URI        Digest // of the request_uri
 	ClientID   string
 	SPIFFEID   string // of the workload that pushed it; empty for a public client
+	Source     string // where a public client pushed it from; nobody else has one
 	Key        string // thumbprint of its key; empty where the method has none
 	Parameters string // as they were sent, form-encoded
 	ExpiresAt  time.Time
@@ -122,27 +131,51 @@ type Rotation struct {
 var (
 	ErrNotFound  = errors.New("there is no such record")
 	ErrCompleted = errors.New("the pushed request was completed or has expired")
-	ErrFull      = errors.New("the client has too many pushed requests open")
+	ErrFull      = errors.New("too many pushed requests are open")
+	ErrSignedOut = errors.New("the session of the person has ended")
+	ErrNotAgreed = errors.New("the person does not agree to that any more")
 	ErrUsed      = errors.New("it was used before, and the grant is revoked now")
 	ErrRevoked   = errors.New("the grant is revoked")
 )
 
-// MaxPushed is how many pushed requests one client may have open.
-const MaxPushed = 4096
+const (
+	// MaxPushed is how many pushed requests one client may have open, MaxPushedByOne
+	// how many of them one workload, and MaxPushedFrom how many one source in the name
+	// of a public client: whoever takes that name shuts out those beside them only.
+	MaxPushed      = 4096
+	MaxPushedByOne = 2048
+	MaxPushedFrom  = 128
+	// MaxGrants is how many grants one person has for one client; one more removes the
+	// oldest, and first of those that give nothing (any more).
+	MaxGrants = 100
+)
+
+// Room is how many requests like this one may be open.
+func (p Pushed) Room() int {
+	if p.SPIFFEID == "" {
+		return MaxPushedFrom
+	}
+	return MaxPushedByOne
+}
 
 // Records keep pushed requests and grants. Every method is one step that is done
 // whole or not at all, whatever else goes on in this process or in another one; a
 // change has reached the disk when the method returns. Times come from the caller.
 // What has expired is as if it were not there.
 type Records interface {
-	// Push keeps a request; ErrFull when MaxPushed of its client are open.
+	// Push keeps a request; ErrFull when MaxPushed of its client are open, or Room of
+	// its client with its workload or source.
 	Push(ctx context.Context, p Pushed, now time.Time) error
 	// Open gives a pushed request, and the first time lets it live until then:
 	// whoever began to sign in gets to the end of it. ErrNotFound.
 	Open(ctx context.Context, uri Digest, now, until time.Time) (Pushed, error)
-	// Create keeps a grant with its code and removes the pushed request that it
-	// completes, if uri is not zero. ErrCompleted when that is gone.
-	Create(ctx context.Context, g Grant, uri Digest, now time.Time) error
+	// Create keeps a grant with its code, and what the person agreed to if that was
+	// just now, and removes the pushed request that it completes, if uri is not zero.
+	// ErrSignedOut when the session of the permission is not the person's or has ended,
+	// ErrNotAgreed when what is remembered does not cover the grant, ErrCompleted when
+	// the pushed request is gone. So who signed out, was removed or withdrew before this
+	// step grants nothing. Beyond MaxGrants the oldest are removed.
+	Create(ctx context.Context, g Grant, by Permission, uri Digest, now time.Time) error
 
 	// ByID, ByCode and ByRefreshToken find a grant, also a revoked one. ErrNotFound.
 	ByID(ctx context.Context, id string, now time.Time) (Grant, error)
@@ -157,6 +190,11 @@ type Records interface {
 	// forgiven (RT-4); afterwards the grant is revoked and the answer is ErrUsed
 	// (RT-3). ErrRevoked, ErrNotFound.
 	Rotate(ctx context.Context, r Rotation) (salt [sha256.Size]byte, err error)
+	// Unredeem and Unrotate take back what the one before them wrote, for an answer that
+	// never left: the grant is again as it was before. A grant that was revoked since
+	// then, or drawn on by somebody who was answered, stays as it is.
+	Unredeem(ctx context.Context, r Redemption, before Grant) error
+	Unrotate(ctx context.Context, r Rotation, before RefreshState) error
 	// Revoke revokes a grant. One that is not there is no error.
 	Revoke(ctx context.Context, id string, now time.Time) error
 }

@@ -51,7 +51,10 @@ type Config struct {
 	Records Records
 	// RequirePushed refuses every authorization request that was not pushed (PA-6).
 	RequirePushed bool
-	Now           func() time.Time
+	// Blocked reports whether a client, or a workload of it, is blocked; the zero ID is
+	// no workload, and nil is never.
+	Blocked func(clientID string, id spiffeid.ID) bool
+	Now     func() time.Time
 }
 
 // Requests judges authorization requests by one configuration. It is safe for
@@ -109,7 +112,7 @@ func (a *Requests) readPushed(ctx context.Context, sent parameters) (Request, er
 	if refusal != nil { // it was parsed before
 		return Request{}, &Fault{refusal: oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "PA-2", "the request as it was pushed", "another")}
 	}
-	r, err := a.judge(ctx, &asking{requests: a, sent: sent, pushed: true})
+	r, err := a.judge(ctx, &asking{requests: a, sent: sent, pushed: true, workload: pushed.SPIFFEID})
 	if err != nil {
 		return Request{}, err
 	}
@@ -175,8 +178,9 @@ func (a *Requests) refusal(redirectURI, state string, code oauth.ErrorCode) stri
 
 // Grant makes the grant that a person gives, with no more scope than the request
 // asked for, and its code. It returns where to send the browser. A pushed request
-// is completed by it, once (PA-4). The error is a *Fault.
-func (a *Requests) Grant(ctx context.Context, r Request, by Subject, scope []string) (location string, err error) {
+// is completed by it, once (PA-4). The error is a *Fault; or ErrSignedOut or
+// ErrNotAgreed, after which the person is to be asked and the request is still open.
+func (a *Requests) Grant(ctx context.Context, r Request, by Subject, permission Permission, scope []string) (location string, err error) {
 	if refusal := a.grantable(r, by, scope); refusal != nil {
 		return "", &Fault{refusal: refusal}
 	}
@@ -186,8 +190,10 @@ func (a *Requests) Grant(ctx context.Context, r Request, by Subject, scope []str
 		Scope: slices.Clone(scope), Resource: r.resource, IssuedAt: now, ExpiresAt: now.Add(lateFor),
 		Code: Code{Digest: digestOf(code), RedirectURI: r.redirectURI, Challenge: r.challenge, ExpiresAt: now.Add(CodeFor)},
 	}
-	err = a.config.Records.Create(ctx, g, r.pushed.URI, now)
+	err = a.config.Records.Create(ctx, g, permission, r.pushed.URI, now)
 	switch {
+	case errors.Is(err, ErrSignedOut), errors.Is(err, ErrNotAgreed):
+		return "", err
 	case errors.Is(err, ErrCompleted): // PA-4; the client had its answer
 		return "", &Fault{refusal: oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestURIUnknown, "PA-4", "a pushed request that is not completed", "another")}
 	case err != nil:
@@ -225,6 +231,7 @@ type Presenter struct {
 	ClientID string
 	SPIFFEID string // empty for a public client
 	Key      string // thumbprint of the proven key that goes with a WIT-SVID
+	Source   string // where the request of a public client came from, for PAR
 }
 
 // authenticated reports whether there is a proof of who it is.
@@ -248,11 +255,11 @@ func (a *Requests) Push(ctx context.Context, by Presenter, req *tokenrequest.Req
 	}
 	uri, now := oauth.RequestURIPrefix+secret(), a.config.Now()
 	err := a.config.Records.Push(ctx, Pushed{
-		URI: digestOf(uri), ClientID: by.ClientID, SPIFFEID: by.SPIFFEID, Key: by.Key, Parameters: s.sent.encode(), ExpiresAt: now.Add(PushedFor),
+		URI: digestOf(uri), ClientID: by.ClientID, SPIFFEID: by.SPIFFEID, Source: by.Source, Key: by.Key, Parameters: s.sent.encode(), ExpiresAt: now.Add(PushedFor),
 	}, now)
 	switch {
 	case errors.Is(err, ErrFull):
-		return oauth.PushedResponse{}, tooManyOpen()
+		return oauth.PushedResponse{}, tooManyOpen(by)
 	case err != nil:
 		return oauth.PushedResponse{}, store.Refuse(err)
 	}
@@ -260,8 +267,13 @@ func (a *Requests) Push(ctx context.Context, by Presenter, req *tokenrequest.Req
 }
 
 // tooManyOpen is how a client is told that some of its pushed requests must end first.
-func tooManyOpen() *oauth.Error {
-	e := oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "PA-5", "at most "+strconv.Itoa(MaxPushed)+" pushed requests open", "another")
+func tooManyOpen(by Presenter) *oauth.Error {
+	of := " of one workload"
+	if !by.authenticated() {
+		of = " from one source"
+	}
+	e := oauth.Refuse(oauth.TooMany, oauth.ReasonRateLimited, "PA-5",
+		"at most "+strconv.Itoa(MaxPushed)+" pushed requests open, and "+strconv.Itoa(Pushed{SPIFFEID: by.SPIFFEID}.Room())+of, "another")
 	e.RetryAfter = PushedFor
 	return e
 }

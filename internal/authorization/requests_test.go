@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	svidgate "github.com/svidgate/svidgate"
+
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/store/storetest"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -153,7 +156,7 @@ func TestWhatWasRead(t *testing.T) {
 		!slices.Equal(r.Scope(), []string{"write", "read"}) || r.Resource() != api || r.Pushed() || r.SPIFFEID() != "" {
 		t.Errorf("read as %q %q %q %q %v %q", r.ClientID(), r.ClientName(), r.RedirectURI(), r.State(), r.Scope(), r.Resource())
 	}
-	location, err := s.Requests.Grant(t.Context(), r, jo(s), r.Scope())
+	location, err := s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), r.Scope())
 	accepted.Check(t, err)
 	if got := answer(t, location); got.Get("state") != state || got.Get("iss") != testidentity.Issuer || len(got.Get("code")) != 43 || len(got) != 3 {
 		t.Errorf("AZ-9 IS-1 the answer is %v", got)
@@ -240,7 +243,7 @@ func TestGrant(t *testing.T) {
 		{"CC-3 the longest name", r, authorization.Subject{User: strings.Repeat("j", 255), AuthTime: now}, nil, accepted},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			location, err := s.Requests.Grant(t.Context(), row.r, row.by, row.scope)
+			location, err := s.Requests.Grant(t.Context(), row.r, row.by, storetest.SignedIn(t, s.people, row.by.User, s.Clock.Now()), row.scope)
 			row.want.Check(t, err)
 			if (location == "") != (err != nil) {
 				t.Errorf("sent to %q beside %v", location, err)
@@ -376,7 +379,7 @@ func TestPushedOnce(t *testing.T) {
 	r, err := s.Requests.Reopen(t.Context(), kept)
 	accepted.Check(t, err)
 	reloaded := read(q, accepted)
-	location, err := s.Requests.Grant(t.Context(), r, jo(s), nil)
+	location, err := s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), nil)
 	accepted.Check(t, err)
 	if answer(t, location).Get("code") == "" {
 		t.Errorf("sent to %s", location)
@@ -384,7 +387,7 @@ func TestPushedOnce(t *testing.T) {
 	read(q, unknown) // PA-4 it is completed
 	_, err = s.Requests.Reopen(t.Context(), kept)
 	unknown.Check(t, err)
-	location, err = s.Requests.Grant(t.Context(), reloaded, jo(s), nil)
+	location, err = s.Requests.Grant(t.Context(), reloaded, jo(s), s.signedIn(t), nil)
 	invalid(oauth.ReasonRequestURIUnknown, "PA-4").Check(t, err)
 	if location != "" {
 		t.Errorf("PA-4 completed twice: %s", location)
@@ -469,4 +472,58 @@ func TestConfigIsComplete(t *testing.T) {
 	if _, err := authorization.NewGrants(authorization.GrantsConfig{}); err == nil {
 		t.Error("Grants are made of nothing")
 	}
+}
+
+// RU-8 A blocked client learns nothing and sends nobody anywhere, and neither does a
+// request that a blocked workload pushed.
+func TestBlockedRequests(t *testing.T) {
+	blocked := map[string]bool{}
+	s := newSite(t, func(set *settings) {
+		set.requests.Blocked = func(clientID string, id spiffeid.ID) bool { return blocked[clientID] || blocked[id.String()] }
+	})
+	pushed, err := s.Requests.Push(t.Context(), appCaller, push(t, values()))
+	accepted.Check(t, err)
+	for _, row := range []struct {
+		name, query, block string
+	}{
+		{"the client", query("client_id", "phone", "redirect_uri", "http://127.0.0.1/cb"), "phone"},
+		{"the workload that pushed", url.Values{"client_id": {app}, "request_uri": {string(pushed.RequestURI)}}.Encode(), app},
+	} {
+		blocked["other"] = true
+		r, err := s.Requests.Read(t.Context(), row.query)
+		accepted.Check(t, err)
+		kept := s.Requests.Keep(r)
+		blocked[row.block] = true
+		_, read := s.Requests.Read(t.Context(), row.query)
+		_, reopened := s.Requests.Reopen(t.Context(), kept)
+		for _, err := range []error{read, reopened} {
+			want{Code: oauth.UnauthorizedClient, Reason: oauth.ReasonClientBlocked, Rule: "RU-8"}.Check(t, err)
+			if fault, ok := errors.AsType[*authorization.Fault](err); !ok || fault.Location() != "" {
+				t.Errorf("AZ-8 %s is blocked, and the browser is sent away: %v", row.name, err)
+			}
+		}
+		clear(blocked)
+	}
+}
+
+// AZ-12 BC-4 Who signed out, or withdrew, grants nothing and is asked; the pushed
+// request is still open for their answer.
+func TestNoPermission(t *testing.T) {
+	s := newSite(t)
+	pushed, err := s.Requests.Push(t.Context(), appCaller, push(t, values()))
+	accepted.Check(t, err)
+	r, err := s.Requests.Read(t.Context(), url.Values{"client_id": {app}, "request_uri": {string(pushed.RequestURI)}}.Encode())
+	accepted.Check(t, err)
+	remembered := s.signedIn(t)
+	remembered.Remembered = true
+	for _, row := range []struct {
+		by   authorization.Permission
+		want error
+	}{{authorization.Permission{}, authorization.ErrSignedOut}, {remembered, authorization.ErrNotAgreed}} {
+		if location, err := s.Requests.Grant(t.Context(), r, jo(s), row.by, r.Scope()); !errors.Is(err, row.want) || location != "" {
+			t.Errorf("%q, %v, want %v", location, err, row.want)
+		}
+	}
+	_, err = s.Requests.Grant(t.Context(), r, jo(s), s.signedIn(t), r.Scope())
+	accepted.Check(t, err)
 }

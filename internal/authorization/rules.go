@@ -1,9 +1,12 @@
 package authorization
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/policy"
@@ -31,8 +34,9 @@ type asking struct {
 	judge.Judgement
 	requests *Requests
 	sent     parameters
-	pushing  bool // at the PAR endpoint
-	pushed   bool // or it came from there
+	pushing  bool   // at the PAR endpoint
+	pushed   bool   // or it came from there
+	workload string // that pushed it; empty where none did
 
 	client      registration.Client
 	redirectURI string
@@ -50,6 +54,8 @@ func (s *asking) Refusal(reason oauth.Reason, rule, expected, presented string) 
 	switch {
 	case reason == oauth.ReasonInternal:
 		code = oauth.ServerError
+	case reason == oauth.ReasonClientBlocked:
+		code = oauth.UnauthorizedClient
 	case reason == oauth.ReasonResponseTypeUnsupported:
 		code = oauth.UnsupportedResponseType
 	case rule == "JR-2":
@@ -126,6 +132,17 @@ var requestRules = []judge.Rule[*asking]{
 		},
 		Expected:  func(*asking) string { return "a registered client_id" },
 		Presented: func(s *asking) string { return shown(s.sent.get(oauth.ParamClientID)) },
+	},
+	{
+		ID: "RU-8", Source: "ours", What: "neither the client nor the workload that pushed the request is blocked", Needs: factClient,
+		Judge: func(_ context.Context, s *asking) oauth.Reason {
+			if s.blocked() {
+				return oauth.ReasonClientBlocked
+			}
+			return ""
+		},
+		Expected:  func(*asking) string { return "a client and a SPIFFE ID that nobody blocked" },
+		Presented: func(s *asking) string { return shown(cmp.Or(s.workload, s.client.ID())) },
 	},
 	{
 		ID: "RD-1", Source: "RFC 9700 2.1", What: "redirect_uri is a registered one, or the only one", Needs: factClient,
@@ -267,6 +284,14 @@ var requestRules = []judge.Rule[*asking]{
 		Expected:  func(*asking) string { return "what the client may have" },
 		Presented: func(s *asking) string { return shown(s.sent.get(oauth.ParamScope)) },
 	},
+}
+
+func (s *asking) blocked() bool {
+	if s.requests.config.Blocked == nil {
+		return false
+	}
+	id, _ := spiffeid.FromString(s.workload) // the zero ID where there is none
+	return s.requests.config.Blocked(s.client.ID(), id)
 }
 
 func (s *asking) mustPush() bool { return s.requests.config.RequirePushed || s.client.RequirePushed() }

@@ -175,7 +175,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
 	table, resources := policyTable(cfg)
-	granted, err := d.granted(cfg, table)
+	granted, err := d.granted(cfg, authenticator.Clients, table)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, err
 	}
 	introspector, err := introspection.New(introspection.Config{
-		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: authenticator.Clients.Blocked, Introspects: introspects(cfg),
+		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: authenticator.Clients.Ended, Introspects: introspects(cfg),
 	})
 	if err != nil {
 		return nil, err
@@ -236,6 +236,7 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 	}
 	requests, err := authorization.New(authorization.Config{
 		Issuer: cfg.Issuer, Clients: clients, Policy: table, Records: d.store.Authorizations(), RequirePushed: cfg.RequirePushed, Now: d.now,
+		Blocked: clients.Ended,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -245,10 +246,10 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 }
 
 // granted are the grants that people gave, under this configuration or an earlier one.
-func (d *Daemon) granted(cfg *config.Config, table *policy.Table) (*authorization.Grants, error) {
+func (d *Daemon) granted(cfg *config.Config, clients *registration.Registry, table *policy.Table) (*authorization.Grants, error) {
 	return authorization.NewGrants(authorization.GrantsConfig{
 		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
-		Blocked: d.ledger.Blocked,
+		Blocked: clients.Ended,
 		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
 			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
 			return dead, err

@@ -60,6 +60,6 @@ func drawn(t oauth.GrantType, caller clientauth.Caller, draft authorization.Draf
 	}
 	return Authorization{
 		caller: caller, grantType: t, subject: g.Subject.User, resources: []string{g.Resource}, scope: draft.Scope(), settled: true,
-		grant: g, settle: draft.Settle,
+		grant: g, settle: draft.Settle, undo: draft.Undo,
 	}, nil
 }

@@ -20,6 +20,7 @@ type Authorization struct {
 	resources []string
 	scope     []string
 	settle    func(context.Context) (oauth.RefreshToken, error) // nil where nothing is used up
+	undo      func(context.Context) error                       // takes back what settle wrote
 	grant     *authorization.Grant                              // nil where no person granted anything
 	settled   bool                                              // scope is what was granted before
 }
@@ -69,6 +70,15 @@ func (a Authorization) Settle(ctx context.Context) (oauth.RefreshToken, error) {
 		return "", nil
 	}
 	return a.settle(ctx)
+}
+
+// Undo takes back what Settle wrote, when its answer cannot leave, so that the same
+// request can be made again. The error is the store's.
+func (a Authorization) Undo(ctx context.Context) error {
+	if a.undo == nil {
+		return nil
+	}
+	return a.undo(ctx)
 }
 
 // A Grant authorizes a caller for what its request asks. The error is an

@@ -18,10 +18,12 @@ import (
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
+	"github.com/svidgate/svidgate/internal/store/storetest"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -44,6 +46,7 @@ type scene struct {
 	in      *introspection.Introspector
 	grants  *authorization.Grants
 	records authorization.Records
+	people  login.State
 	blocked map[string]bool // clients and workloads
 	callers map[string]clientauth.Caller
 }
@@ -63,7 +66,7 @@ func newScene(t testing.TB) *scene {
 	if s.list, err = revocation.Open(t.Context(), revocation.Config{Store: db, Now: s.Clock.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
-	s.records = db.Authorizations()
+	s.records, s.people = db.Authorizations(), db.People()
 	if s.grants, err = authorization.NewGrants(authorization.GrantsConfig{
 		Records: db.Authorizations(), Policy: people(), LongestToken: 5 * time.Minute, Now: s.Clock.Now,
 		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
@@ -118,7 +121,7 @@ func (s *scene) granted(t testing.TB, id string) (refresh string) {
 			Digest: sha256.Sum256([]byte("code of " + id)), RedirectURI: "https://app.example.com/cb",
 			Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]), ExpiresAt: now.Add(time.Minute),
 		},
-	}, authorization.Digest{}, now)
+	}, storetest.SignedIn(t, s.people, "alice", now), authorization.Digest{}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

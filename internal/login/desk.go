@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -305,15 +304,6 @@ func (d *Desk) Agreed(ctx context.Context, subject, clientID, resource string, s
 		return false, store.Refuse(err)
 	}
 	return c.Ends().After(d.config.Now()) && c.Covers(scope), nil
-}
-
-// Agree remembers that somebody does.
-func (d *Desk) Agree(ctx context.Context, subject, clientID, resource string, scope []string) error {
-	sorted := slices.Compact(slices.Sorted(slices.Values(scope)))
-	if err := d.config.State.GiveConsent(ctx, Consent{Subject: subject, ClientID: clientID, Resource: resource, Scope: sorted, Given: d.config.Now()}); err != nil {
-		return store.Refuse(err)
-	}
-	return nil
 }
 
 // Agreements are what somebody agreed to.

@@ -547,12 +547,23 @@ func TestBlocks(t *testing.T) {
 	// A new process knows all of it.
 	again := fleetOf(t, records, w, nil, wide)
 	try(again, "wide", one, blocked)
+	ended := func(want bool, clientID, id string) {
+		t.Helper()
+		if again.clients.Ended(clientID, spiffeid.RequireFromString(id)) != want {
+			t.Errorf("RU-6 client %s with %s: ended %t", clientID, id, !want)
+		}
+	}
+	ended(false, job, job)
+	ended(true, "wide", one)
 	// A tombstone stops first use, not an operator who configures a client.
 	if _, err := again.ledger.Delete(t.Context(), registration.Block{Subject: job}); err != nil {
 		t.Fatal(err)
 	}
+	ended(true, job, job)
+	ended(false, "another", job) // of the configuration
 	again.configure(t, nil, registration.Metadata{ClientID: job, AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}})
 	try(again, "", job, testidentity.Want{})
+	ended(false, job, job)
 }
 
 // TestConfigurationInForceDecides: a record gives nothing by itself (RU-3).

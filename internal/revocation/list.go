@@ -14,7 +14,7 @@ const (
 	MaxAge = 10 * time.Second
 
 	pollEvery   = 500 * time.Millisecond
-	pollTimeout = 2 * time.Second // of one look at the store
+	pageTimeout = 2 * time.Second // of one read: a full list takes many
 	pageSize    = 1000            // entries of one read
 
 	// maxSingle and maxWide bound the copy: single tokens, which clients revoke, never
@@ -110,12 +110,10 @@ func (l *List) Refresh(ctx context.Context) error {
 
 // look is Refresh; its caller holds looking.
 func (l *List) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
-	defer cancel()
 	began := l.config.Now()
 	l.tried = began
 	for {
-		entries, position, err := l.config.Store.Revocations(ctx, l.position, began, pageSize)
+		entries, position, err := l.page(ctx, began)
 		if err != nil {
 			return err
 		}
@@ -133,6 +131,13 @@ func (l *List) look(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// page is one read; its caller holds looking.
+func (l *List) page(ctx context.Context, now time.Time) ([]Entry, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	return l.config.Store.Revocations(ctx, l.position, now, pageSize)
 }
 
 // Revoke writes an entry to the store and takes it over. With an error nothing was

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -411,6 +412,36 @@ func (f filled) Revocations(_ context.Context, after int64, _ time.Time, limit i
 		entries = append(entries, entry(revocation.TokenID, fmt.Sprintf("t%d", position)))
 	}
 	return entries, position, nil
+}
+
+// A slow store takes its time for each read.
+type slow struct {
+	filled
+	each time.Duration
+}
+
+func (s slow) Revocations(ctx context.Context, after int64, now time.Time, limit int) ([]revocation.Entry, int64, error) {
+	select {
+	case <-time.After(s.each):
+		return s.filled.Revocations(ctx, after, now, limit)
+	case <-ctx.Done():
+		return nil, after, ctx.Err()
+	}
+}
+
+// GL-15 A full list is read however many reads that takes; one read that hangs is given up.
+func TestOpensAFullList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := revocation.Config{Store: slow{filled{1 << 16}, time.Second}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		l, err := revocation.Open(t.Context(), c)
+		if err != nil || l.Len() != 1<<16 {
+			t.Fatalf("%v", err)
+		}
+		c.Store = slow{filled{1}, 3 * time.Second}
+		if _, err := revocation.Open(t.Context(), c); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a store that hangs: %v", err)
+		}
+	})
 }
 
 func BenchmarkRevoked(b *testing.B) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/grant"
@@ -21,6 +22,7 @@ import (
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
+	"github.com/svidgate/svidgate/internal/store/storetest"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -94,7 +96,7 @@ func (s *site) code(t testing.TB, clientID string) string {
 		t.Fatal(err)
 	}
 	by := authorization.Subject{User: "jo", AuthTime: s.Clock.Now(), AMR: []string{"pwd", "otp"}, ACR: "silver"}
-	location, err := s.config.Requests.Grant(t.Context(), r, by, r.Scope())
+	location, err := s.config.Requests.Grant(t.Context(), r, by, storetest.SignedIn(t, s.people, "jo", s.Clock.Now()), r.Scope())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,5 +472,82 @@ func TestMetadataOfCodes(t *testing.T) {
 	plain := newSite(t)
 	if string(server.metadata.plain) != string(plain.server.metadata.plain) {
 		t.Errorf("MD-1 nobody can sign in, and the metadata says %s", server.metadata.plain)
+	}
+}
+
+// TK-9 RT-3 AZ-7 A request whose record failed used nothing up: the client, which got no
+// answer, comes again with what it has, and is not taken for a thief.
+func TestNoRecordNothingUsedUp(t *testing.T) {
+	s := newCodeSite(t)
+	good := s.config.Audit
+	full, err := audit.Open(audit.Config{File: "/dev/full", Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	twice := func(pairs ...string) oauth.TokenResponse {
+		t.Helper()
+		send := func() *httptest.ResponseRecorder {
+			return post(s.server.Public(), testidentity.With(testidentity.Assertion(billing, s.JWT(t, billing)), pairs...), nil)
+		}
+		s.server.config.Audit = full
+		if w := send(); w.Code < 500 || strings.Contains(w.Body.String(), "token\":") {
+			t.Fatalf("GL-15 status %d: %s", w.Code, w.Body)
+		}
+		s.server.config.Audit = good
+		body, _ := issued(t, send())
+		return body
+	}
+	body := twice("grant_type", "authorization_code", "code", s.code(t, billing), "code_verifier", codeVerifier)
+	first := body.RefreshToken
+	for range 2 {
+		if next := twice("grant_type", "refresh_token", "refresh_token", string(body.RefreshToken)); next.RefreshToken == body.RefreshToken {
+			t.Error("RT-3 the token was not replaced")
+		} else {
+			body = next
+		}
+	}
+	// What was used up and answered still counts.
+	old := testidentity.With(testidentity.Assertion(billing, s.JWT(t, billing)), "grant_type", "refresh_token", "refresh_token", string(first))
+	refusedWith(t, post(s.server.Public(), old, nil), 400, oauth.InvalidGrant)
+}
+
+// GL-16 F42 Requests that anybody pushes in the name of a public client are bounded by
+// where they come from.
+func TestPushesPerSource(t *testing.T) {
+	s := newCodeSite(t)
+	push := func(form url.Values, source string) int {
+		t.Helper()
+		return post(s.server.Public(), form, nil, toPAR, func(r *http.Request) { r.RemoteAddr = source }).Code
+	}
+	n := 0
+	for push(asked("phone"), "[2001:db8::1]:1") == http.StatusCreated {
+		if n++; n > authorization.MaxPushedFrom {
+			t.Fatal("one source pushes without end")
+		}
+	}
+	if n == 0 || push(asked("phone"), "[2001:db8::2]:1") != http.StatusTooManyRequests {
+		t.Errorf("after %d, a neighbour of the source gets in", n)
+	}
+	if push(asked("phone"), "[2001:db8:1::1]:1") != http.StatusCreated {
+		t.Error("another source does not get in")
+	}
+	authenticated := testidentity.Assertion(billing, s.JWT(t, billing))
+	authenticated.Del("grant_type")
+	for name, values := range asked(billing) {
+		authenticated[name] = values
+	}
+	if push(authenticated, "[2001:db8::1]:1") != http.StatusCreated {
+		t.Error("a client that authenticates does not get in")
+	}
+	for total := n; total < authorization.MaxPushedFrom; total += n { // slowly, it fills its room
+		s.Clock.Advance(time.Second)
+		for range n {
+			push(asked("phone"), "[2001:db8::1]:1")
+		}
+	}
+	s.Clock.Advance(time.Second)
+	if push(asked("phone"), "[2001:db8::1]:1") != http.StatusTooManyRequests || push(asked("phone"), "[2001:db8:1::1]:1") != http.StatusCreated {
+		t.Error("GL-16 a source has more than its room, or fills another's")
 	}
 }

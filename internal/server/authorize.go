@@ -66,7 +66,7 @@ func (s *Server) proceed(ctx context.Context, v *visit, request authorization.Re
 		return err
 	}
 	if agreed && proven(request) {
-		return s.grantCode(ctx, v, request)
+		return s.grantCode(ctx, v, request, kept, true)
 	}
 	p, err := s.pages.Consent(page.Consent{
 		Client: clientOf(request), Resource: request.Resource(), Title: s.config.Descriptions[request.Resource()].Title, Scope: s.described(request),
@@ -102,10 +102,7 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 		if err := s.grantRecorded(ctx, &consent); err != nil {
 			return err
 		}
-		if err := s.config.Desk.Agree(ctx, v.session.Subject, request.ClientID(), request.Resource(), request.Scope()); err != nil {
-			return err
-		}
-		return s.grantCode(ctx, v, request)
+		return s.grantCode(ctx, v, request, kept, false)
 	case "deny":
 		denied := oauth.Refuse(oauth.AccessDenied, oauth.ReasonConsentDenied, "AZ-8", "the consent of the person", "a refusal")
 		if e := s.refused(v.r, &consent, denied); e != denied {
@@ -119,9 +116,15 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 }
 
 // grantCode makes the code and sends the browser back with it, once that is recorded.
-func (s *Server) grantCode(ctx context.Context, v *visit, request authorization.Request) error {
+// Who signed out or withdrew a moment ago is asked instead.
+func (s *Server) grantCode(ctx context.Context, v *visit, request authorization.Request, kept string, remembered bool) error {
 	by := authorization.Subject{User: v.session.Subject, AuthTime: v.session.AuthTime, AMR: v.session.AMR, ACR: v.session.ACR}
-	location, err := s.config.Requests.Grant(ctx, request, by, request.Scope())
+	permission := authorization.Permission{Session: authorization.Digest(v.session.Digest), Remembered: remembered}
+	location, err := s.config.Requests.Grant(ctx, request, by, permission, request.Scope())
+	if errors.Is(err, authorization.ErrSignedOut) || errors.Is(err, authorization.ErrNotAgreed) {
+		redirect(v, s.next(kept))
+		return nil
+	}
 	if err != nil {
 		return s.faulty(ctx, v, err)
 	}

@@ -40,6 +40,7 @@ type call struct {
 	request *tokenrequest.Request
 	caller  clientauth.Caller
 	record  *record
+	undo    func(context.Context) error // what the operation wrote, should its answer not leave; nil for nothing
 }
 
 // An answer writes the response of an operation.
@@ -121,7 +122,8 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 	}
 	// 4. What the endpoint is for.
 	rec.span.Stage(trace.Grant)
-	write, err := operate(ctx, &call{&request, caller, rec})
+	c := &call{request: &request, caller: caller, record: rec}
+	write, err := operate(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +136,22 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 		return write, nil
 	}
 	if err := s.grantRecorded(ctx, rec); err != nil {
+		s.takenBack(ctx, c)
 		return nil, err
 	}
 	// 6. The answer.
 	return write, nil
+}
+
+// takenBack undoes what an operation wrote whose answer is withheld, so that the
+// client, which has nothing of it, can ask again and is not taken for a thief.
+func (s *Server) takenBack(ctx context.Context, c *call) {
+	if c.undo == nil {
+		return
+	}
+	if err := c.undo(context.WithoutCancel(ctx)); err != nil {
+		s.config.Log.ErrorContext(ctx, "what a request used up stays used up, though it got no answer", "request_id", c.record.event.RequestID, "error", err.Error())
+	}
 }
 
 // admit lets a client in whose identity is proven, as often as it may come. Of one

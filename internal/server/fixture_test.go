@@ -30,11 +30,13 @@ import (
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
+	"github.com/svidgate/svidgate/internal/store/storetest"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -73,6 +75,7 @@ type site struct {
 
 	revocations *revocation.List
 	records     authorization.Records
+	people      login.State
 	record      string // the audit file
 }
 
@@ -138,7 +141,7 @@ func newSiteWith(t testing.TB, trustDomains []string, change ...func(*Config)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.records = kept.Authorizations()
+	s.records, s.people = kept.Authorizations(), kept.People()
 	introspector, err := introspection.New(introspection.Config{
 		Tokens: introspection.NewTokens(testidentity.Issuer, ring, s.Clock.Now), Revocations: s.revocations, Grants: granted, Blocked: func(string, spiffeid.ID) bool { return false },
 		Introspects: map[string][]string{orders: {api}},
@@ -210,7 +213,7 @@ func (s *site) granted(t testing.TB, id string, by authorization.Presenter) (ref
 			Digest: sha256.Sum256([]byte("code of " + id)), RedirectURI: "https://app.example.com/cb",
 			Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]), ExpiresAt: now.Add(time.Minute),
 		},
-	}, authorization.Digest{}, now)
+	}, storetest.SignedIn(t, s.people, "alice", now), authorization.Digest{}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,6 +105,7 @@ type Server struct {
 	metadata   struct{ plain, wit []byte } // without and with spiffe_wit
 	pages      *page.Pages
 	begun      *ratelimit.Limiter[netip.Addr] // sign-ins at providers
+	pushes     *ratelimit.Limiter[netip.Addr] // of public clients
 	sameOrigin *http.CrossOriginProtection
 	stopping   *atomic.Bool // shared with the servers before and after this one
 }
@@ -123,9 +124,9 @@ func New(c Config, previous *Server) (*Server, error) {
 		s.metrics, s.stopping = newMetrics(&c), new(atomic.Bool)
 	}
 	if previous != nil {
-		s.begun = previous.begun
+		s.begun, s.pushes = previous.begun, previous.pushes
 	} else {
-		s.begun = ratelimit.New[netip.Addr](begunPerSource, c.Now)
+		s.begun, s.pushes = ratelimit.New[netip.Addr](begunPerSource, c.Now), ratelimit.New[netip.Addr](pushedPerSource, c.Now)
 	}
 	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
 		s.failures = ratelimit.New[netip.Addr](c.FailuresPerSource, c.Now)

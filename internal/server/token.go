@@ -42,6 +42,7 @@ func (s *Server) token(ctx context.Context, c *call, authorize grant.Grant) (ans
 	if err != nil {
 		return nil, err
 	}
+	c.undo = authorization.Undo
 	c.record.minted(token, decision)
 	body := token.Response()
 	body.RefreshToken = refresh

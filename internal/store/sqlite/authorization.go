@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/login"
 )
 
 var (
@@ -34,8 +35,16 @@ func (s records) Push(ctx context.Context, p authorization.Pushed, now time.Time
 		if open >= authorization.MaxPushed {
 			return authorization.ErrFull
 		}
-		_, err := w.exec(`INSERT INTO pushed_requests (uri, client_id, spiffe_id, key, parameters, opened, expires) VALUES (?, ?, ?, ?, ?, 0, ?)`,
-			p.URI[:], p.ClientID, p.SPIFFEID, p.Key, p.Parameters, stamp(p.ExpiresAt))
+		// There are no more than that to look through.
+		if err := w.row(`SELECT count(*) FROM pushed_requests WHERE client_id = ? AND expires > ? AND spiffe_id = ? AND source = ?`,
+			[]any{p.ClientID, stamp(now), p.SPIFFEID, p.Source}, &open); err != nil {
+			return err
+		}
+		if open >= int64(p.Room()) {
+			return authorization.ErrFull
+		}
+		_, err := w.exec(`INSERT INTO pushed_requests (uri, client_id, spiffe_id, source, key, parameters, opened, expires) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`,
+			p.URI[:], p.ClientID, p.SPIFFEID, p.Source, p.Key, p.Parameters, stamp(p.ExpiresAt))
 		return err
 	})
 }
@@ -64,8 +73,8 @@ func (s records) Open(ctx context.Context, uri authorization.Digest, now, until 
 
 func pushed(r *reading, uri authorization.Digest, now time.Time) (p authorization.Pushed, opened bool, err error) {
 	var until int64
-	err = r.row(`SELECT client_id, spiffe_id, key, parameters, opened, expires FROM pushed_requests WHERE uri = ? AND expires > ?`,
-		[]any{uri[:], stamp(now)}, &p.ClientID, &p.SPIFFEID, &p.Key, &p.Parameters, &opened, &until)
+	err = r.row(`SELECT client_id, spiffe_id, source, key, parameters, opened, expires FROM pushed_requests WHERE uri = ? AND expires > ?`,
+		[]any{uri[:], stamp(now)}, &p.ClientID, &p.SPIFFEID, &p.Source, &p.Key, &p.Parameters, &opened, &until)
 	if errors.Is(err, sql.ErrNoRows) {
 		return authorization.Pushed{}, false, authorization.ErrNotFound
 	}
@@ -74,8 +83,11 @@ func pushed(r *reading, uri authorization.Digest, now time.Time) (p authorizatio
 }
 
 // Create implements [authorization.Records].
-func (s records) Create(ctx context.Context, g authorization.Grant, uri authorization.Digest, now time.Time) error {
+func (s records) Create(ctx context.Context, g authorization.Grant, by authorization.Permission, uri authorization.Digest, now time.Time) error {
 	return s.write(ctx, func(w *writing) error {
+		if err := permitted(w, g, by, now); err != nil {
+			return err
+		}
 		if uri != (authorization.Digest{}) {
 			n, err := w.exec(`DELETE FROM pushed_requests WHERE uri = ? AND expires > ?`, uri[:], stamp(now))
 			if err != nil {
@@ -85,6 +97,12 @@ func (s records) Create(ctx context.Context, g authorization.Grant, uri authoriz
 				return authorization.ErrCompleted
 			}
 		}
+		// A flood of codes that nobody redeems removes itself, not what is in use.
+		if _, err := w.exec(`DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE user = ? AND client_id = ?
+				ORDER BY revoked = 0 AND redeemed != 0 DESC, issued DESC, rowid DESC LIMIT -1 OFFSET ?)`,
+			g.Subject.User, g.ClientID, authorization.MaxGrants-1); err != nil {
+			return err
+		}
 		_, err := w.exec(`INSERT INTO grants (id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,
 				code, redirect_uri, challenge, code_expires, redeemed, refresh_rotated, refresh_idle, refresh_expires)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, 0, 0, 0, 0)`,
@@ -93,6 +111,33 @@ func (s records) Create(ctx context.Context, g authorization.Grant, uri authoriz
 			g.Code.Digest[:], g.Code.RedirectURI, g.Code.Challenge, stamp(g.Code.ExpiresAt))
 		return err
 	})
+}
+
+// permitted holds a grant to the session and to what the person agreed to, as they
+// are in this unit.
+func permitted(w *writing, g authorization.Grant, by authorization.Permission, now time.Time) error {
+	var one int
+	err := w.row(`SELECT 1 FROM login_sessions WHERE digest = ? AND subject = ? AND ends > ?`, []any{by.Session[:], g.Subject.User, stamp(now)}, &one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return authorization.ErrSignedOut
+	}
+	if err != nil {
+		return err
+	}
+	agreed := login.Consent{Subject: g.Subject.User, ClientID: g.ClientID, Resource: g.Resource, Scope: g.Scope, Given: now}
+	if !by.Remembered {
+		return giveConsent(w, agreed)
+	}
+	var scope string
+	err = w.row(`SELECT scope FROM login_consents WHERE subject = ? AND client_id = ? AND resource = ? AND ends > ?`,
+		[]any{agreed.Subject, agreed.ClientID, agreed.Resource, stamp(now)}, &scope)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if agreed.Scope = strings.Fields(scope); err != nil || !agreed.Covers(g.Scope) {
+		return authorization.ErrNotAgreed
+	}
+	return nil
 }
 
 const grantColumns = `SELECT id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,
@@ -193,7 +238,9 @@ func (s records) Rotate(ctx context.Context, r authorization.Rotation) (salt [sh
 		case g.Refresh.Current == r.From:
 		case g.Refresh.Forgives(r.From, r.Grace, r.Now):
 			salt = g.Refresh.Salt
-			return nil
+			// Somebody else has the successor now, so Unrotate must not take it back.
+			_, err = w.exec(`UPDATE grants SET refresh_idle = max(refresh_idle + 1, ?) WHERE id = ?`, stamp(r.IdleAt), r.GrantID)
+			return err
 		default:
 			outcome = authorization.ErrUsed
 			return revoke(w, r.GrantID, r.Now)
@@ -215,6 +262,28 @@ func (s records) Rotate(ctx context.Context, r authorization.Rotation) (salt [sh
 		return [sha256.Size]byte{}, err
 	}
 	return salt, nil
+}
+
+// Unredeem implements [authorization.Records].
+func (s records) Unredeem(ctx context.Context, r authorization.Redemption, before authorization.Grant) error {
+	return s.write(ctx, func(w *writing) error {
+		_, err := w.exec(`UPDATE grants SET redeemed = 0, spiffe_id = ?, key = ?, expires = ?,
+				refresh_family = NULL, refresh_current = NULL, refresh_idle = 0, refresh_expires = 0
+			WHERE id = ? AND revoked = 0 AND redeemed = ? AND refresh_current IS ?`,
+			before.SPIFFEID, before.Key, stamp(before.ExpiresAt), r.GrantID, stamp(r.Now), blob(r.Refresh.Current))
+		return err
+	})
+}
+
+// Unrotate implements [authorization.Records].
+func (s records) Unrotate(ctx context.Context, r authorization.Rotation, before authorization.RefreshState) error {
+	return s.write(ctx, func(w *writing) error {
+		_, err := w.exec(`UPDATE grants SET refresh_current = ?, refresh_previous = ?, refresh_salt = ?, refresh_rotated = ?, refresh_idle = ?
+			WHERE id = ? AND revoked = 0 AND refresh_current = ? AND refresh_idle = ?`,
+			blob(before.Current), blob(before.Previous), blob(before.Salt), stamp(before.RotatedAt), stamp(before.IdleAt),
+			r.GrantID, blob(r.To), stamp(r.IdleAt))
+		return err
+	})
 }
 
 // Revoke implements [authorization.Records].

@@ -18,6 +18,7 @@ import (
 
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/store/powerloss"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
@@ -125,10 +126,14 @@ func (c *clerk) work(name string, chance *rand.Rand) error {
 	}
 	end := c.now.Add(24 * time.Hour)
 	err = c.decide(name+"/grant", audit.EventAuthorize, func(ctx context.Context) error {
+		session := login.Session{Digest: sha256.Sum256([]byte("session of " + name)), Person: login.Person{Subject: "corp:" + name, Provider: "corp", AuthTime: c.now}, Started: c.now, Seen: c.now}
+		if err := c.store.People().StartSession(ctx, session, session.Digest); err != nil {
+			return err
+		}
 		return c.store.Authorizations().Create(ctx, authorization.Grant{
-			ID: name, ClientID: workload.String(), Subject: authorization.Subject{User: "local:jo", AuthTime: c.now}, Scope: []string{"read"}, Resource: "https://api.example.com/",
+			ID: name, ClientID: workload.String(), Subject: authorization.Subject{User: session.Subject, AuthTime: c.now}, Scope: []string{"read"}, Resource: "https://api.example.com/",
 			IssuedAt: c.now, ExpiresAt: end, Code: authorization.Code{Digest: sha256.Sum256([]byte("code of " + name)), RedirectURI: "https://app.example.com/cb", Challenge: "c", ExpiresAt: end},
-		}, authorization.Digest{}, c.now)
+		}, authorization.Permission{Session: authorization.Digest(session.Digest)}, authorization.Digest{}, c.now)
 	}, c.atLeast(name, granted))
 	if err != nil {
 		return err

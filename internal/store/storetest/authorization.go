@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/store"
 )
 
@@ -60,23 +62,56 @@ func wantError(t *testing.T, what string, got, want error) {
 	}
 }
 
+// SignedIn is the permission of somebody who has signed in and agrees now.
+func SignedIn(t testing.TB, p login.State, subject string, now time.Time) authorization.Permission {
+	t.Helper()
+	if name, local := strings.CutPrefix(subject, login.Local+":"); local {
+		if err := p.AddUser(t.Context(), user(name, now)); err != nil && !errors.Is(err, login.ErrExists) {
+			t.Fatal(err)
+		}
+	}
+	session := sessionOf(subject, fmt.Sprint(subject, " at ", now), now)
+	if err := p.StartSession(t.Context(), session, session.Digest); err != nil {
+		t.Fatal(err)
+	}
+	return authorization.Permission{Session: authorization.Digest(session.Digest)}
+}
+
+// granting are Records for people who have signed in and agree just now.
+type granting struct {
+	authorization.Records
+	p login.State
+}
+
+func grantingAt(s Store) granting { return granting{s.Authorizations(), s.People()} }
+
+func (r granting) Create(ctx context.Context, g authorization.Grant, uri authorization.Digest, now time.Time) error {
+	session := sessionOf(g.Subject.User, fmt.Sprint(g.Subject.User, " at ", now), now)
+	if err := r.p.StartSession(ctx, session, session.Digest); err != nil {
+		return err
+	}
+	return r.Records.Create(ctx, g, authorization.Permission{Session: authorization.Digest(session.Digest)}, uri, now)
+}
+
 // TestAuthorizations is what [authorization.Records] promises.
 func TestAuthorizations(t *testing.T, place Place) {
 	clock := NewClock()
 	s := place.Open(t, clock.Now)
 	for _, part := range []struct {
 		name string
-		test func(*testing.T, authorization.Records, *Clock)
+		test func(*testing.T, granting, *Clock)
 	}{
 		{"what is kept", testKept},
 		{"pushed", testPushed},
 		{"AZ-7 redemption", testRedemption},
 		{"RT-3 rotation", testRotation},
 		{"RT-4 grace", testGrace},
+		{"AZ-7 RT-3 undone", testUndone},
+		{"F42 grants of one person", testMaxGrants},
 	} {
-		t.Run(part.name, func(t *testing.T) { part.test(t, s.Authorizations(), clock) })
+		t.Run(part.name, func(t *testing.T) { part.test(t, grantingAt(s), clock) })
 	}
-	r, now := s.Authorizations(), clock.Now()
+	r, now := grantingAt(s), clock.Now()
 	must(t, r.Create(t.Context(), granted("last", now), authorization.Digest{}, now))
 
 	// Who no longer waits changes nothing.
@@ -98,7 +133,7 @@ func TestAuthorizations(t *testing.T, place Place) {
 	must(t, s.Close())
 	wantError(t, "closed", r.Redeem(t.Context(), redemption("last", now)), store.ErrUnavailable)
 	s = place.Open(t, clock.Now)
-	r = s.Authorizations()
+	r = grantingAt(s)
 	wantError(t, "AZ-7 after a restart", r.Redeem(t.Context(), redemption("last", now)), authorization.ErrUsed)
 
 	// Restored from a backup, it knows what it knew then.
@@ -108,7 +143,7 @@ func TestAuthorizations(t *testing.T, place Place) {
 	must(t, s.Close())
 	place.Restore(t)
 	s = place.Open(t, clock.Now)
-	r = s.Authorizations()
+	r = grantingAt(s)
 	if g, err := r.ByID(t.Context(), "kept", now); err != nil || g.Code.Redeemed {
 		t.Errorf("restored: redeemed %t, %v", g.Code.Redeemed, err)
 	}
@@ -135,7 +170,7 @@ func TestAuthorizations(t *testing.T, place Place) {
 	must(t, s.Close())
 }
 
-func testKept(t *testing.T, r authorization.Records, clock *Clock) {
+func testKept(t *testing.T, r granting, clock *Clock) {
 	now := clock.Now()
 	g := granted("whole", now)
 	must(t, r.Create(t.Context(), g, authorization.Digest{}, now))
@@ -185,7 +220,7 @@ func testKept(t *testing.T, r authorization.Records, clock *Clock) {
 // sameGrant compares without printing what prints as nothing.
 func sameGrant(a, b authorization.Grant) bool { return reflect.DeepEqual(a, b) }
 
-func testPushed(t *testing.T, r authorization.Records, clock *Clock) {
+func testPushed(t *testing.T, r granting, clock *Clock) {
 	now := clock.Now()
 	pushed := func(name string) authorization.Pushed {
 		return authorization.Pushed{URI: digestOf(name), ClientID: "app", SPIFFEID: "spiffe://example.org/app", Key: "key", Parameters: "a=b", ExpiresAt: now.Add(time.Minute)}
@@ -223,20 +258,42 @@ func testPushed(t *testing.T, r authorization.Records, clock *Clock) {
 	_, err = r.Open(t.Context(), p.URI, now, now.Add(10*time.Minute))
 	wantError(t, "PA-4 completed", err, authorization.ErrNotFound)
 
-	// A client fills its own room, and no other's.
-	const each = authorization.MaxPushed / callers
-	AtOnce(t, func(i int) (bool, error) {
-		for j := range each {
-			if i == 0 && j == 0 { // one was never opened
-				continue
+	// A client fills its own room, and no other's; a workload of it, and a source in the
+	// name of a public one, only a part of that.
+	fill := func(of authorization.Pushed, n int) {
+		t.Helper()
+		AtOnce(t, func(i int) (bool, error) {
+			for j := i; j < n; j += callers {
+				p := of
+				p.URI = digestOf("many ", of.ClientID, of.SPIFFEID, of.Source, j)
+				if err := r.Push(t.Context(), p, now); err != nil {
+					return false, err
+				}
 			}
-			if err := r.Push(t.Context(), pushed(fmt.Sprint("many ", i, " ", j)), now); err != nil {
-				return false, err
-			}
-		}
-		return true, nil
-	})
-	wantError(t, "F42 one more", r.Push(t.Context(), pushed("more"), now), authorization.ErrFull)
+			return true, nil
+		})
+	}
+	full := func(what string, of authorization.Pushed) {
+		t.Helper()
+		of.URI = digestOf("one more of ", what)
+		wantError(t, "F42 "+what, r.Push(t.Context(), of, now), authorization.ErrFull)
+	}
+	one, two := pushed("one"), pushed("two")
+	two.SPIFFEID = "spiffe://example.org/two"
+	fill(one, authorization.MaxPushedByOne-1) // one was never opened
+	full("of one workload", one)
+	fill(two, authorization.MaxPushed-authorization.MaxPushedByOne)
+	two.SPIFFEID = "spiffe://example.org/three"
+	full("of one client", two)
+	phone := pushed("phone")
+	phone.ClientID, phone.SPIFFEID, phone.Source = "phone", "", "2001:db8::"
+	fill(phone, authorization.MaxPushedFrom)
+	full("of one source", phone)
+	phone.Source = "2001:db8:1::"
+	must(t, r.Push(t.Context(), phone, now))
+	if got, err := r.Open(t.Context(), phone.URI, now, phone.ExpiresAt); err != nil || got != phone {
+		t.Errorf("PA-2 opened: %v, %v", got, err)
+	}
 	other := pushed("of another client")
 	other.ClientID = "other"
 	must(t, r.Push(t.Context(), other, now))
@@ -245,7 +302,7 @@ func testPushed(t *testing.T, r authorization.Records, clock *Clock) {
 	must(t, r.Push(t.Context(), p, now.Add(time.Minute)))
 }
 
-func countGrants(t *testing.T, r authorization.Records, prefix string, now time.Time) (n int) {
+func countGrants(t *testing.T, r granting, prefix string, now time.Time) (n int) {
 	t.Helper()
 	for i := range callers {
 		_, err := r.ByID(t.Context(), fmt.Sprint(prefix, i), now)
@@ -267,7 +324,7 @@ func unless(err error, expected ...error) (won bool, other error) {
 	return err == nil, err
 }
 
-func testRedemption(t *testing.T, r authorization.Records, clock *Clock) {
+func testRedemption(t *testing.T, r granting, clock *Clock) {
 	now := clock.Now()
 	must(t, r.Create(t.Context(), granted("raced", now), authorization.Digest{}, now))
 	won := AtOnce(t, func(i int) (bool, error) {
@@ -296,7 +353,7 @@ func testRedemption(t *testing.T, r authorization.Records, clock *Clock) {
 	wantError(t, "AZ-6 expired", r.Redeem(t.Context(), redemption("old", now.Add(30*time.Second))), authorization.ErrNotFound)
 }
 
-func testRotation(t *testing.T, r authorization.Records, clock *Clock) {
+func testRotation(t *testing.T, r granting, clock *Clock) {
 	now := clock.Now()
 	begin := func(id string) {
 		must(t, r.Create(t.Context(), granted(id, now), authorization.Digest{}, now))
@@ -345,7 +402,7 @@ func testRotation(t *testing.T, r authorization.Records, clock *Clock) {
 	}
 }
 
-func testGrace(t *testing.T, r authorization.Records, clock *Clock) {
+func testGrace(t *testing.T, r granting, clock *Clock) {
 	const grace = 10 * time.Second
 	now := clock.Now()
 	begin := func(id string) {
@@ -392,5 +449,144 @@ func testGrace(t *testing.T, r authorization.Records, clock *Clock) {
 	slices.SortFunc(salts, func(a, b [sha256.Size]byte) int { return slices.Compare(a[:], b[:]) })
 	if g, err := r.ByID(t.Context(), "raced grace", now); won != callers || len(slices.Compact(salts)) != 1 || err != nil || g.Revoked {
 		t.Errorf("RT-4 %d were answered, revoked %t, %v", won, g.Revoked, err)
+	}
+}
+
+// What was written for an answer that never left is as if it had not been.
+func testUndone(t *testing.T, r granting, clock *Clock) {
+	const grace = 10 * time.Second
+	now := clock.Now()
+	later := now.Add(time.Second)
+	read := func(id string) authorization.Grant {
+		t.Helper()
+		g, err := r.ByID(t.Context(), id, now)
+		must(t, err)
+		return g
+	}
+	begin := func(id string) {
+		t.Helper()
+		must(t, r.Create(t.Context(), granted(id, now), authorization.Digest{}, now))
+	}
+	for _, refresh := range []bool{true, false} {
+		id := fmt.Sprint("redeemed with ", refresh)
+		w := redemption(id, now)
+		if !refresh {
+			w.Refresh = authorization.RefreshState{}
+		}
+		begin(id)
+		before := read(id)
+		must(t, r.Redeem(t.Context(), w))
+		other := w
+		other.Now, other.Refresh.Current = later, digestOf("another's")
+		must(t, r.Unredeem(t.Context(), other, before))
+		if !read(id).Code.Redeemed {
+			t.Error("AZ-7 what another request redeemed was undone")
+		}
+		must(t, r.Unredeem(t.Context(), w, before))
+		if got := read(id); !sameGrant(got, before) {
+			t.Errorf("AZ-7 undone, it is not what it was: redeemed %t, revoked %t", got.Code.Redeemed, got.Revoked)
+		}
+		must(t, r.Redeem(t.Context(), w))
+		wantError(t, "AZ-7 again", r.Redeem(t.Context(), w), authorization.ErrUsed)
+		must(t, r.Unredeem(t.Context(), w, before))
+		if got := read(id); !got.Revoked || !got.Code.Redeemed {
+			t.Error("AZ-7 a revoked grant was undone")
+		}
+	}
+
+	begin("rotated")
+	must(t, r.Redeem(t.Context(), redemption("rotated", now)))
+	_, err := r.Rotate(t.Context(), rotation("rotated", 0, grace, now))
+	must(t, err)
+	before, w := read("rotated"), rotation("rotated", 1, grace, later)
+	for range 2 { // the client comes again, and is not taken for a thief
+		_, err = r.Rotate(t.Context(), w)
+		must(t, err)
+		must(t, r.Unrotate(t.Context(), w, before.Refresh))
+		if got := read("rotated"); !sameGrant(got, before) {
+			t.Errorf("RT-3 undone, it is not what it was: %+v, want %+v", got.Refresh, before.Refresh)
+		}
+	}
+	_, err = r.Rotate(t.Context(), w)
+	must(t, err)
+	_, err = r.Rotate(t.Context(), rotation("rotated", 2, grace, later))
+	must(t, err)
+	must(t, r.Unrotate(t.Context(), w, before.Refresh))
+	if got := read("rotated"); got.Refresh.Current != digestOf("refresh ", 3, " of ", "rotated") {
+		t.Error("RT-3 a token that was used since was undone")
+	}
+
+	// RT-4: the successor was given to somebody else meanwhile.
+	begin("given twice")
+	must(t, r.Redeem(t.Context(), redemption("given twice", now)))
+	before, w = read("given twice"), rotation("given twice", 0, grace, now)
+	for range 2 {
+		_, err = r.Rotate(t.Context(), w)
+		must(t, err)
+	}
+	must(t, r.Unrotate(t.Context(), w, before.Refresh))
+	if got := read("given twice"); got.Refresh.Current != w.To || got.Revoked {
+		t.Error("RT-4 a successor that somebody was given was undone")
+	}
+	// Nothing comes back to life.
+	must(t, r.Revoke(t.Context(), "given twice", now))
+	must(t, r.Unrotate(t.Context(), w, before.Refresh))
+	if !read("given twice").Revoked {
+		t.Error("RT-3 a revoked grant was undone")
+	}
+}
+
+// One person has so many grants for one client: those that give nothing go first, and
+// of each kind the oldest.
+func testMaxGrants(t *testing.T, r granting, clock *Clock) {
+	now := clock.Now()
+	n := 0
+	create := func(word, client string) string {
+		t.Helper()
+		n++
+		g := granted(fmt.Sprint(word, " ", n), now)
+		g.ClientID, g.Subject.User, g.IssuedAt = client, "many", now.Add(time.Duration(n)*time.Microsecond)
+		must(t, r.Create(t.Context(), g, authorization.Digest{}, now))
+		return g.ID
+	}
+	used := func() string {
+		t.Helper()
+		id := create("used", "app")
+		must(t, r.Redeem(t.Context(), redemption(id, now)))
+		return id
+	}
+	there := func(id string) bool {
+		t.Helper()
+		_, err := r.ByID(t.Context(), id, now)
+		if err != nil {
+			wantError(t, id, err, authorization.ErrNotFound)
+		}
+		return err == nil
+	}
+	other, first, second := create("other", "another app"), used(), used()
+	old := create("waits", "app")
+	for range authorization.MaxGrants - 3 {
+		create("flood", "app")
+	}
+	if !there(old) || !there(first) {
+		t.Error("one was removed though there was room")
+	}
+	for range authorization.MaxGrants { // by nobody who redeems
+		create("flood", "app")
+	}
+	if there(old) || !there(first) || !there(second) || !there(other) {
+		t.Error("F42 not just codes that nobody redeemed were removed")
+	}
+	must(t, r.Revoke(t.Context(), second, now))
+	create("flood", "app")
+	for range authorization.MaxGrants - 1 {
+		used()
+	}
+	if there(second) || !there(first) {
+		t.Error("F42 one in use went before one that was revoked")
+	}
+	last := used()
+	if there(first) || !there(last) || !there(other) {
+		t.Error("F42 the oldest is not the one that went")
 	}
 }

@@ -28,6 +28,8 @@ func TestPeople(t *testing.T, place Place) {
 		{"attempts", testAttempts},
 		{"consents", testConsents},
 		{"what ends with a user", testUserEnds},
+		{"AZ-12 nothing outlives its end", testNothingOutlives},
+		{"very many grants end", testManyEnd},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, s, clock) })
 	}
@@ -284,7 +286,7 @@ func testUserEnds(t *testing.T, s Store, clock *Clock) {
 		t.Helper()
 		g := granted(id, now)
 		g.ExpiresAt, g.Subject.User, g.ClientID = now.Add(time.Hour), subject, client
-		must(t, a.Create(ctx, g, authorization.Digest{}, now))
+		must(t, a.Create(ctx, g, SignedIn(t, p, subject, now), authorization.Digest{}, now))
 	}
 	grant("dora's", "local:dora", "app")
 	grant("dora's other", "local:dora", "other")
@@ -304,7 +306,7 @@ func testUserEnds(t *testing.T, s Store, clock *Clock) {
 		t.Error("not just that grant was revoked")
 	}
 	must(t, p.GiveConsent(ctx, consentOf("local:dora", "other", now)))
-	if ended, err := p.RemoveUser(ctx, "dora", now); err != nil || ended != (login.Ended{Sessions: 1, Consents: 1, Grants: 1}) {
+	if ended, err := p.RemoveUser(ctx, "dora", now); err != nil || ended != (login.Ended{Sessions: 2, Consents: 1, Grants: 1}) {
 		t.Errorf("ended %+v, %v", ended, err)
 	}
 	if !revoked("dora's other") || revoked("zoe's") {
@@ -312,4 +314,108 @@ func testUserEnds(t *testing.T, s Store, clock *Clock) {
 	}
 	_, err := p.Session(ctx, keyOf("session ", "dora"), now)
 	wantError(t, "a session of the user", err, login.ErrNone)
+}
+
+// A grant that is made while its person is removed, signs out or withdraws is made
+// before that and revoked by it, or not at all.
+func testNothingOutlives(t *testing.T, s Store, clock *Clock) {
+	p, a, ctx, now := s.People(), s.Authorizations(), t.Context(), clock.Now()
+	create := func(id string, by authorization.Permission) error {
+		g := granted(id, now)
+		g.ExpiresAt, g.Subject.User = now.Add(time.Hour), "local:eve"
+		return a.Create(ctx, g, by, authorization.Digest{}, now)
+	}
+	agreed := func(by authorization.Permission) authorization.Permission {
+		by.Remembered = true
+		return by
+	}
+	alive := func(id string) bool {
+		t.Helper()
+		g, err := a.ByID(ctx, id, now)
+		if errors.Is(err, authorization.ErrNotFound) {
+			return false
+		}
+		must(t, err)
+		return !g.Revoked
+	}
+	by := SignedIn(t, p, "local:eve", now)
+	wantError(t, "AZ-12 nobody", create("nobody's", authorization.Permission{}), authorization.ErrSignedOut)
+	wantError(t, "AZ-12 another", create("another's", SignedIn(t, p, "local:zoe", now)), authorization.ErrSignedOut)
+	wantError(t, "BC-4 not agreed", create("not agreed", agreed(by)), authorization.ErrNotAgreed)
+	must(t, p.GiveConsent(ctx, consentOf("local:eve", "app", now, "read")))
+	wantError(t, "BC-4 agreed to less", create("less", agreed(by)), authorization.ErrNotAgreed)
+	must(t, create("agrees now", by))
+	must(t, create("agreed", agreed(by))) // since that is remembered
+	if c, err := p.Consent(ctx, "local:eve", "app", "https://api.example.com/", now); err != nil || !slices.Equal(c.Scope, []string{"read", "write"}) {
+		t.Errorf("agreed to with the grant: %v, %v", c.Scope, err)
+	}
+	for _, id := range []string{"nobody's", "another's", "not agreed", "less"} {
+		if alive(id) {
+			t.Errorf("%s is there", id)
+		}
+	}
+	if !alive("agrees now") || !alive("agreed") {
+		t.Error("a grant with a permission is not there")
+	}
+	must(t, p.EndSession(ctx, login.Digest(by.Session)))
+	wantError(t, "AZ-12 signed out", create("signed out", by), authorization.ErrSignedOut)
+	wantError(t, "AZ-12 signed out, agreed before", create("signed out", agreed(by)), authorization.ErrSignedOut)
+
+	for name, end := range map[string]func() error{
+		"removed":            func() error { _, err := p.RemoveUser(ctx, "eve", now); return err },
+		"withdrawn":          func() error { _, err := p.Withdraw(ctx, "local:eve", "app", now); return err },
+		"withdrawn from all": func() error { _, err := p.Withdraw(ctx, "local:eve", "", now); return err },
+	} {
+		for round := range 8 {
+			by := agreed(SignedIn(t, p, "local:eve", now))
+			must(t, p.GiveConsent(ctx, consentOf("local:eve", "app", now, "read", "write")))
+			id := func(i int) string { return fmt.Sprint(name, " ", round, " ", i) }
+			AtOnce(t, func(i int) (bool, error) {
+				if i == callers/2 {
+					return true, end()
+				}
+				return unless(create(id(i), by), authorization.ErrSignedOut, authorization.ErrNotAgreed)
+			})
+			for i := range callers {
+				if alive(id(i)) {
+					t.Fatalf("AZ-12 %s in round %d, grant %d is alive", name, round, i)
+				}
+			}
+		}
+	}
+}
+
+// However many grants somebody has, all of them end.
+func testManyEnd(t *testing.T, s Store, clock *Clock) {
+	const each = 20
+	p, a, ctx, now := s.People(), s.Authorizations(), t.Context(), clock.Now()
+	create := func(id, subject, client string, by authorization.Permission) error {
+		g := granted(id, now)
+		g.ExpiresAt, g.Subject.User, g.ClientID = now.Add(time.Hour), subject, client
+		return a.Create(ctx, g, by, authorization.Digest{}, now)
+	}
+	id := func(i, j int) string { return fmt.Sprint("many ", i, " ", j) }
+	must(t, create("zoe's of many", "local:zoe", "app 0", SignedIn(t, p, "local:zoe", now)))
+	by := SignedIn(t, p, "local:mia", now)
+	AtOnce(t, func(i int) (bool, error) {
+		for j := range each {
+			if err := create(id(i, j), "local:mia", fmt.Sprint("app ", i), by); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if ended, err := p.RemoveUser(ctx, "mia", now); err != nil || ended != (login.Ended{Sessions: 1, Consents: callers, Grants: callers * each}) {
+		t.Errorf("ended %+v, %v", ended, err)
+	}
+	for i := range callers {
+		for j := range each {
+			if g, err := a.ByID(ctx, id(i, j), now); err != nil || !g.Revoked {
+				t.Fatalf("grant %d %d is revoked: %t, %v", i, j, g.Revoked, err)
+			}
+		}
+	}
+	if g, err := a.ByID(ctx, "zoe's of many", now); err != nil || g.Revoked {
+		t.Errorf("another person's is revoked: %t, %v", g.Revoked, err)
+	}
 }
