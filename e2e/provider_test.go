@@ -286,6 +286,32 @@ func TestCallbackIsBound(t *testing.T) {
 	if n := w.provider.times("/token"); n != 1 {
 		t.Errorf("the code was redeemed %d times", n)
 	}
+	// A cookie that says what no cookie says is none: who has none is not signed in by it.
+	attacker := w.person(t)
+	site := must(url.Parse(issuer))
+	cookie := func() string {
+		for _, c := range attacker.Jar.Cookies(site) {
+			if c.Name == "__Host-svidgate-login" {
+				return c.Value
+			}
+		}
+		return ""
+	}
+	for _, value := range []string{strings.Repeat("A", 43), "short", ""} {
+		attacker.Jar.SetCookies(site, []*http.Cookie{{Name: "__Host-svidgate-login", Value: value, Path: "/", Secure: true}})
+		callback = begin(attacker)
+		if got := cookie(); got == value || len(got) != 43 {
+			t.Errorf("AZ-12 with the cookie %q somebody begins with %q", value, got)
+		}
+		victim := w.person(t)
+		victim.get(t, callback).says(t, http.StatusBadRequest, "This did not work", "took too long")
+		if last := w.last(t); last.text("reason") != "login_expired" || last.text("subject") != "" {
+			t.Errorf("the audit line is %v", last)
+		}
+		attacker.walk(t, attacker.get(t, callback)).says(t, http.StatusOK, "Allow access?")
+		attacker.get(t, "/account").says(t, http.StatusOK, "Your account")
+		attacker = w.person(t)
+	}
 	// Two tabs at once.
 	q := w.person(t)
 	first, second := begin(q), begin(q)

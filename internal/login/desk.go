@@ -169,6 +169,9 @@ func wrongPassword(expected, presented string) *oauth.Error {
 // about to do, and browser the secret of the cookie that they come back with.
 func (d *Desk) Begin(ctx context.Context, name string, browser Secret, kept string) (location string, err error) {
 	p := d.provider(name)
+	if browser == (Secret{}) {
+		return "", oauth.AsError(errors.New("login: a sign-in that belongs to no browser"))
+	}
 	if p == nil || len(kept) > maxKept {
 		return "", oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestMalformed, "AZ-12", "a provider of this server, and a request of it", "something else")
 	}
@@ -211,7 +214,8 @@ type Arrival struct {
 	Again bool
 }
 
-// Finish judges what a browser brings back from a provider.
+// Finish judges what a browser brings back from a provider. One that has no secret,
+// which is the zero one, began nothing.
 func (d *Desk) Finish(ctx context.Context, name string, browser Secret, query url.Values) (Arrival, error) {
 	p := d.provider(name)
 	for _, key := range []string{"state", "code", "error", "iss"} {
@@ -223,7 +227,10 @@ func (d *Desk) Finish(ctx context.Context, name string, browser Secret, query ur
 	if p == nil || !ok {
 		return Arrival{}, expired("the state of a sign-in", "none")
 	}
-	attempt, err := d.config.State.UseAttempt(ctx, state.Digest(), browser.Digest(), d.config.Now())
+	attempt, err := Attempt{}, ErrNone
+	if browser != (Secret{}) {
+		attempt, err = d.config.State.UseAttempt(ctx, state.Digest(), browser.Digest(), d.config.Now())
+	}
 	if errors.Is(err, ErrNone) {
 		return Arrival{}, expired("a sign-in that this browser began within "+AttemptMost.String(), "none")
 	}

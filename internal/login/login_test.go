@@ -249,6 +249,48 @@ func TestBegin(t *testing.T) {
 	}
 }
 
+// asked counts how often the store was asked for an attempt.
+type asked struct {
+	login.State
+	times int
+}
+
+func (a *asked) UseAttempt(ctx context.Context, state, browser login.Digest, now time.Time) (login.Attempt, error) {
+	a.times++
+	return a.State.UseAttempt(ctx, state, browser, now)
+}
+
+// TestNobodysBrowser: the secret that a browser has which has none is nobody's
+// (AZ-12): else whoever begins with it could have anybody sign in as them.
+func TestNobodysBrowser(t *testing.T) {
+	_, state, c := opened(t)
+	counted := &asked{State: state}
+	d, err := login.New(login.Config{State: counted, Providers: []login.ProviderConfig{{Name: "corp"}}, Now: c.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := login.Secret{}
+	if _, ok := login.ReadSecret(nobody.Value()); ok || nobody.Value() != strings.Repeat("A", 43) {
+		t.Errorf("%q is a secret", nobody.Value())
+	}
+	if _, err := d.Begin(t.Context(), "corp", nobody, ""); reasonOf(err) != oauth.ReasonInternal {
+		t.Errorf("a sign-in of no browser begins: %v", err)
+	}
+	sent := login.NewSecret()
+	if err := state.StartAttempt(t.Context(), login.Attempt{State: sent.Digest(), Browser: nobody.Digest(), Provider: "corp", Started: noon}); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		browser login.Secret
+		times   int
+	}{{nobody, 0}, {login.NewSecret(), 1}} {
+		arrival, err := d.Finish(t.Context(), "corp", row.browser, url.Values{"state": {sent.Value()}, "code": {"any"}})
+		if reasonOf(err) != oauth.ReasonLoginExpired || arrival.Subject != "" || counted.times != row.times {
+			t.Errorf("%v, and the store was asked %d times, want %d", err, counted.times, row.times)
+		}
+	}
+}
+
 func TestSecretsPrintAsNothing(t *testing.T) {
 	s := login.NewSecret()
 	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%+v %#v %s %v", s, s, s, &s)} {

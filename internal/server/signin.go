@@ -159,7 +159,7 @@ func (s *Server) again(kept string) onward {
 func (s *Server) fromProvider(name string) step {
 	return func(ctx context.Context, v *visit) error {
 		v.rec.event.Provider = name
-		browser, _ := login.ReadSecret(cookieOf(v.r, browserCookie))
+		browser, _ := login.ReadSecret(cookieOf(v.r, browserCookie)) // Finish takes no zero one
 		arrival, err := s.config.Desk.Finish(ctx, name, browser, v.query)
 		if arrival.Again && v.signedIn() { // the page was loaded again, or somebody went back
 			redirect(v, s.next(arrival.Kept))
