@@ -125,7 +125,7 @@ func (d *Desk) Password(ctx context.Context, source netip.Addr, name, password s
 	name = strings.ToLower(strings.TrimSpace(name)) // as phones write it
 	limits := limitsOf(name, source)
 	now := d.config.Now()
-	wait, err := d.config.State.Try(ctx, limits, now)
+	counts, wait, err := d.config.State.Try(ctx, limits, now)
 	if err != nil {
 		return Person{}, store.Refuse(err)
 	}
@@ -155,10 +155,10 @@ func (d *Desk) Password(ctx context.Context, source netip.Addr, name, password s
 	case !right:
 		return Person{}, wrongPassword("the password of "+user.Name, "another")
 	}
-	if err := d.config.State.Passed(ctx, limits); err != nil {
+	if err := d.config.State.Passed(ctx, counts); err != nil {
 		return Person{}, store.Refuse(err)
 	}
-	return Person{Subject: user.Subject(), Provider: Local, Name: user.Name, AuthTime: now, AMR: []string{"pwd"}}, nil
+	return Person{Subject: user.Subject(), Provider: Local, Name: user.Name, AuthTime: now, AMR: []string{"pwd"}, Credential: user.Credential()}, nil
 }
 
 func wrongPassword(expected, presented string) *oauth.Error {
@@ -286,7 +286,7 @@ func (d *Desk) SignIn(ctx context.Context, person Person, before string) (Secret
 	s := Session{Digest: secret.Digest(), Person: person, Started: now, Seen: now}
 	err := d.config.State.StartSession(ctx, s, ends)
 	if errors.Is(err, ErrNone) {
-		return Secret{}, Session{}, wrongPassword("a user who is still there", "one who was removed")
+		return Secret{}, Session{}, wrongPassword("a user who is still there, and that password", "one that was removed or changed")
 	}
 	if err != nil {
 		return Secret{}, Session{}, store.Refuse(err)

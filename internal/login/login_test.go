@@ -237,6 +237,46 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// TestPasswordChangedMeanwhile: no session begins with a password that was changed
+// while it was looked at, nor with that of a user who was removed.
+func TestPasswordChangedMeanwhile(t *testing.T) {
+	const another = "another staple for another horse"
+	d, state, c := opened(t)
+	accounts := &login.Accounts{Users: state, Now: c.Now}
+	changes := map[string]func() error{
+		"nothing":          func() error { return nil },
+		"another password": func() error { return accounts.ChangePassword(t.Context(), "alice", another) },
+		"the same again":   func() error { return accounts.ChangePassword(t.Context(), "alice", right) },
+		"removed and added": func() error {
+			_, err := accounts.Remove(t.Context(), "alice")
+			return errors.Join(err, accounts.Add(t.Context(), "alice", right))
+		},
+	}
+	for _, name := range []string{"nothing", "the same again", "removed and added", "another password"} {
+		person, err := d.Password(t.Context(), home, "alice", right)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := changes[name](); err != nil {
+			t.Fatal(err)
+		}
+		want := oauth.ReasonPasswordWrong
+		if name == "nothing" {
+			want = ""
+		}
+		if _, _, err := d.SignIn(t.Context(), person, ""); reasonOf(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	person, err := d.Password(t.Context(), home, "alice", another)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.SignIn(t.Context(), person, ""); err != nil {
+		t.Errorf("with the new password: %v", err)
+	}
+}
+
 // Nothing is asked of a provider before somebody wants to sign in there, and a name
 // that is none leads nowhere.
 func TestBegin(t *testing.T) {

@@ -23,6 +23,9 @@ type Person struct {
 	AuthTime time.Time // when they showed it (AT-3)
 	AMR      []string  // how, in the words of RFC 8176; may be nil
 	ACR      string    // may be empty
+	// Credential is which password a local user showed: a session begins only while
+	// it is still theirs. It is not kept.
+	Credential Digest
 }
 
 const (

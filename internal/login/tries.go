@@ -17,6 +17,14 @@ type Limit struct {
 	Shared bool
 }
 
+// A Count is what Try wrote for one limit.
+type Count struct {
+	Limit
+	// Before and Until are until when nobody may try, before and after it; zero for no
+	// pause.
+	Before, Until time.Time
+}
+
 const (
 	// TriesKept is how long a failed try counts.
 	TriesKept  = time.Hour
@@ -42,9 +50,10 @@ func (l Limit) Pause(failures int) time.Duration {
 type Tries interface {
 	// Try counts a try at each limit before it is made, so that many at once are
 	// many, or says how long to wait and counts nothing.
-	Try(ctx context.Context, limits []Limit, now time.Time) (wait time.Duration, err error)
-	// Passed takes back what Try counted for one that succeeded.
-	Passed(ctx context.Context, limits []Limit) error
+	Try(ctx context.Context, limits []Limit, now time.Time) (counts []Count, wait time.Duration, err error)
+	// Passed takes back what Try counted for one that succeeded, and no more of a
+	// limit that is shared: neither others' tries nor a pause that they began.
+	Passed(ctx context.Context, counts []Count) error
 }
 
 // limitsOf are those for a name from an address. An unknown name is counted as a
