@@ -72,6 +72,33 @@ func TestSignInAtProvider(t *testing.T) {
 	}
 }
 
+// TestLongNames: the longest name that a provider may give gets to the token, and
+// when somebody signed in is in it only where the provider says (AT-3, CC-3).
+func TestLongNames(t *testing.T) {
+	w := newTown(t, "")
+	for n, name := range []string{"4711", strings.Repeat("n", 255)} {
+		w.provider.does(fault{claims: func(c map[string]any) {
+			if c["sub"] = name; n > 0 {
+				delete(c, "auth_time")
+			}
+		}})
+		p := w.person(t)
+		v := p.atProvider(t, asking(), "bob")
+		v.says(t, http.StatusOK, "Allow access?", "corp:"+name)
+		q := p.atClient(t, p.post(t, "/consent", v.form("decision", "allow")))
+		a := w.do(t, call{form: url.Values{"grant_type": {"authorization_code"}, "client_id": {"travel"}, "code": {q.Get("code")}, "code_verifier": {verifier}}})
+		if a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		claims := claimsIn(t, string(a.token.AccessToken))
+		if _, said := claims["auth_time"]; claims["sub"] != "corp:"+name || said != (n == 0) {
+			t.Errorf("AT-3 CC-3 the token has %v", claims)
+		}
+	}
+	w.provider.does(fault{claims: func(c map[string]any) { c["sub"] = strings.Repeat("n", 256) }})
+	w.person(t).atProvider(t, asking(), "bob").says(t, http.StatusBadRequest, "This did not work", "gave an answer that cannot be trusted")
+}
+
 // TestProviderFaults: whatever a provider does, the person sees a page that says so
 // and leads on, the operator a reason, and workloads notice nothing.
 func TestProviderFaults(t *testing.T) {

@@ -21,7 +21,7 @@ func digestOf(secret string) Digest { return sha256.Sum256([]byte(secret)) }
 // A Subject is the person who grants, as the sign-in knows them.
 type Subject struct {
 	User     string    // sub; never a SPIFFE ID (CC-3)
-	AuthTime time.Time // when they signed in
+	AuthTime time.Time // when they signed in; zero where that is not known
 	AMR      []string  // how, as far as it is known (RFC 8176)
 	ACR      string
 }
@@ -143,6 +143,9 @@ type Records interface {
 	// Create keeps a grant with its code and removes the pushed request that it
 	// completes, if uri is not zero. ErrCompleted when that is gone.
 	Create(ctx context.Context, g Grant, uri Digest, now time.Time) error
+	// Complete removes a pushed request for which nothing is granted. ErrCompleted
+	// when it is gone.
+	Complete(ctx context.Context, uri Digest, now time.Time) error
 
 	// ByID, ByCode and ByRefreshToken find a grant, also a revoked one. ErrNotFound.
 	ByID(ctx context.Context, id string, now time.Time) (Grant, error)

@@ -88,6 +88,13 @@ func (d *Desk) offered(provider string) bool {
 	return provider == Local && d.config.Local || d.provider(provider) != nil
 }
 
+// Offers reports whether whoever has a subject may still sign in in their way. A nil
+// Desk offers none.
+func (d *Desk) Offers(subject string) bool {
+	provider, _, ok := strings.Cut(subject, ":")
+	return d != nil && ok && d.offered(provider)
+}
+
 // Session finds the session of a cookie, and notes that it is used. The error is
 // ErrNone where there is none, also because its way of signing in is no longer
 // offered.

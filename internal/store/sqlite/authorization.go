@@ -77,12 +77,8 @@ func pushed(r *reading, uri authorization.Digest, now time.Time) (p authorizatio
 func (s records) Create(ctx context.Context, g authorization.Grant, uri authorization.Digest, now time.Time) error {
 	return s.write(ctx, func(w *writing) error {
 		if uri != (authorization.Digest{}) {
-			n, err := w.exec(`DELETE FROM pushed_requests WHERE uri = ? AND expires > ?`, uri[:], stamp(now))
-			if err != nil {
+			if err := complete(w, uri, now); err != nil {
 				return err
-			}
-			if n == 0 {
-				return authorization.ErrCompleted
 			}
 		}
 		_, err := w.exec(`INSERT INTO grants (id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,
@@ -93,6 +89,19 @@ func (s records) Create(ctx context.Context, g authorization.Grant, uri authoriz
 			g.Code.Digest[:], g.Code.RedirectURI, g.Code.Challenge, stamp(g.Code.ExpiresAt))
 		return err
 	})
+}
+
+// Complete implements [authorization.Records].
+func (s records) Complete(ctx context.Context, uri authorization.Digest, now time.Time) error {
+	return s.write(ctx, func(w *writing) error { return complete(w, uri, now) })
+}
+
+func complete(w *writing, uri authorization.Digest, now time.Time) error {
+	n, err := w.exec(`DELETE FROM pushed_requests WHERE uri = ? AND expires > ?`, uri[:], stamp(now))
+	if err == nil && n == 0 {
+		return authorization.ErrCompleted
+	}
+	return err
 }
 
 const grantColumns = `SELECT id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,

@@ -223,6 +223,16 @@ func testPushed(t *testing.T, r authorization.Records, clock *Clock) {
 	_, err = r.Open(t.Context(), p.URI, now, now.Add(10*time.Minute))
 	wantError(t, "PA-4 completed", err, authorization.ErrNotFound)
 
+	// PA-4: and so does one that grants nothing.
+	denied := pushed("denied")
+	must(t, r.Push(t.Context(), denied, now))
+	wantError(t, "PA-4 completed too late", r.Complete(t.Context(), denied.URI, denied.ExpiresAt), authorization.ErrCompleted)
+	must(t, r.Complete(t.Context(), denied.URI, now))
+	_, err = r.Open(t.Context(), denied.URI, now, now.Add(10*time.Minute))
+	wantError(t, "PA-4 completed", err, authorization.ErrNotFound)
+	wantError(t, "PA-4 completed twice", r.Complete(t.Context(), denied.URI, now), authorization.ErrCompleted)
+	wantError(t, "PA-4 granted after it was denied", r.Create(t.Context(), granted("denied", now), denied.URI, now), authorization.ErrCompleted)
+
 	// A client fills its own room, and no other's.
 	const each = authorization.MaxPushed / callers
 	AtOnce(t, func(i int) (bool, error) {
