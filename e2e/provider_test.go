@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -339,6 +340,15 @@ func TestCallbackIsBound(t *testing.T) {
 		attacker.get(t, "/account").says(t, http.StatusOK, "Your account")
 		attacker = w.person(t)
 	}
+	// What is carried over is the request, and nothing that came beside it (GL-16).
+	full := w.person(t)
+	kept := fmt.Sprintf("%d.%s", time.Now().Unix(), asking("padding", strings.Repeat("x", 9000)))
+	v := full.get(t, "/login/start?"+url.Values{"provider": {"corp"}, "request": {kept}}.Encode())
+	v = full.get(t, full.post(t, v.location, url.Values{"who": {"bob"}}).location)
+	if len(v.location) > 1000 || !strings.Contains(v.location, "client_id") {
+		t.Errorf("it goes on at %.2000s", v.location)
+	}
+	full.walk(t, v).says(t, http.StatusOK, "Allow access?")
 	// Two tabs at once.
 	q := w.person(t)
 	first, second := begin(q), begin(q)

@@ -174,7 +174,7 @@ func wrongPassword(expected, presented string) *oauth.Error {
 
 // Begin sends somebody to a provider: it returns where. kept is what they were
 // about to do, and browser the secret of the cookie that they come back with.
-func (d *Desk) Begin(ctx context.Context, name string, browser Secret, kept string) (location string, err error) {
+func (d *Desk) Begin(ctx context.Context, source netip.Addr, name string, browser Secret, kept string) (location string, err error) {
 	p := d.provider(name)
 	if browser == (Secret{}) {
 		return "", oauth.AsError(errors.New("login: a sign-in that belongs to no browser"))
@@ -197,7 +197,7 @@ func (d *Desk) Begin(ctx context.Context, name string, browser Secret, kept stri
 	}
 	state := NewSecret()
 	verifier, nonce := pair(browser, state)
-	err = d.config.State.StartAttempt(ctx, Attempt{State: state.Digest(), Browser: browser.Digest(), Provider: name, Kept: kept, Started: d.config.Now()})
+	err = d.config.State.StartAttempt(ctx, Attempt{State: state.Digest(), Browser: browser.Digest(), Source: key("attempts", network(source)), Provider: name, Kept: kept, Started: d.config.Now()})
 	if errors.Is(err, ErrFull) {
 		return "", oauth.Refuse(oauth.Unavailable, oauth.ReasonRateLimited, "GL-16", fmt.Sprintf("at most %d sign-ins under way", MaxAttempts), "one more")
 	}

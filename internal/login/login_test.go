@@ -281,7 +281,7 @@ func TestPasswordChangedMeanwhile(t *testing.T) {
 // that is none leads nowhere.
 func TestBegin(t *testing.T) {
 	d, _, _ := opened(t)
-	if _, err := d.Begin(t.Context(), "corp", login.NewSecret(), ""); reasonOf(err) != oauth.ReasonRequestMalformed {
+	if _, err := d.Begin(t.Context(), home, "corp", login.NewSecret(), ""); reasonOf(err) != oauth.ReasonRequestMalformed {
 		t.Errorf("a provider that is not there: %v", err)
 	}
 	if _, err := d.Finish(t.Context(), "corp", login.NewSecret(), url.Values{"state": {login.NewSecret().Value()}}); reasonOf(err) != oauth.ReasonLoginExpired {
@@ -313,7 +313,7 @@ func TestNobodysBrowser(t *testing.T) {
 	if _, ok := login.ReadSecret(nobody.Value()); ok || nobody.Value() != strings.Repeat("A", 43) {
 		t.Errorf("%q is a secret", nobody.Value())
 	}
-	if _, err := d.Begin(t.Context(), "corp", nobody, ""); reasonOf(err) != oauth.ReasonInternal {
+	if _, err := d.Begin(t.Context(), home, "corp", nobody, ""); reasonOf(err) != oauth.ReasonInternal {
 		t.Errorf("a sign-in of no browser begins: %v", err)
 	}
 	sent := login.NewSecret()

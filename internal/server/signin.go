@@ -16,7 +16,7 @@ import (
 const browserSeconds = int(login.AttemptMost / 1e9)
 
 // begunPerSource is how many sign-ins at providers one address may begin in a second,
-// so that none can use up all that are kept (GL-16).
+// which bounds what it costs to keep them (GL-16).
 const begunPerSource = 15
 
 // showSignIn shows the page on which somebody says who they are.
@@ -128,6 +128,7 @@ func (s *Server) toProvider(ctx context.Context, v *visit) error {
 			return s.faulty(ctx, v, err)
 		}
 		v.rec.event.ClientID = request.ClientID()
+		kept = s.config.Requests.Keep(request) // and nothing that came beside it
 	}
 	if !s.begun.Take(sourceKey(v.rec.source)) {
 		wait, _ := s.begun.Spent(sourceKey(v.rec.source))
@@ -137,7 +138,7 @@ func (s *Server) toProvider(ctx context.Context, v *visit) error {
 	if !ok {
 		browser = login.NewSecret()
 	}
-	location, err := s.config.Desk.Begin(ctx, name, browser, kept)
+	location, err := s.config.Desk.Begin(ctx, v.rec.source, name, browser, kept)
 	if err != nil {
 		s.fail(v, oauth.AsError(err), s.again(kept))
 		return nil

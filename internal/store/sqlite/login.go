@@ -262,6 +262,10 @@ func (s people) EndSessions(ctx context.Context, subject string) (int, error) {
 // StartAttempt implements [login.Attempts].
 func (s people) StartAttempt(ctx context.Context, a login.Attempt) error {
 	return s.write(ctx, func(w *writing) error {
+		if _, err := w.exec(`DELETE FROM login_attempts WHERE rowid IN (SELECT rowid FROM login_attempts WHERE source = ? ORDER BY used, started DESC LIMIT -1 OFFSET ?)`,
+			a.Source[:], login.MaxAttemptsOfSource-1); err != nil {
+			return err
+		}
 		var n int
 		if err := w.row(`SELECT count(*) FROM login_attempts WHERE ends > ?`, []any{stamp(a.Started)}, &n); err != nil {
 			return err
@@ -269,8 +273,8 @@ func (s people) StartAttempt(ctx context.Context, a login.Attempt) error {
 		if n >= login.MaxAttempts {
 			return login.ErrFull
 		}
-		_, err := w.exec(`INSERT INTO login_attempts (state, browser, provider, kept, started, used, ends) VALUES (?, ?, ?, ?, ?, 0, ?)`,
-			a.State[:], a.Browser[:], a.Provider, a.Kept, stamp(a.Started), stamp(a.Started.Add(login.AttemptMost)))
+		_, err := w.exec(`INSERT INTO login_attempts (state, browser, source, provider, kept, started, used, ends) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`,
+			a.State[:], a.Browser[:], a.Source[:], a.Provider, a.Kept, stamp(a.Started), stamp(a.Started.Add(login.AttemptMost)))
 		return err
 	})
 }

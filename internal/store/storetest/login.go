@@ -278,6 +278,29 @@ func testAttempts(t *testing.T, s Store, clock *Clock) {
 	if won != 1 {
 		t.Errorf("%d of many came back first", won)
 	}
+
+	// A source fills its own room, and no other's: for one more, one that was used goes,
+	// and then the oldest.
+	begin := func(source string, i int) error {
+		return p.StartAttempt(ctx, login.Attempt{State: keyOf(source, i), Browser: a.Browser, Source: keyOf(source), Provider: "corp", Started: now.Add(time.Duration(i) * time.Millisecond)})
+	}
+	use := func(source string, i int) error {
+		_, err := p.UseAttempt(ctx, keyOf(source, i), a.Browser, now)
+		return err
+	}
+	must(t, begin("quiet", 0))
+	for i := range login.MaxAttemptsOfSource {
+		must(t, begin("loud", i))
+	}
+	must(t, use("loud", 7))
+	must(t, begin("loud", login.MaxAttemptsOfSource))
+	wantError(t, "GL-16 one that was used", use("loud", 7), login.ErrNone)
+	must(t, begin("loud", login.MaxAttemptsOfSource+1))
+	wantError(t, "GL-16 the oldest", use("loud", 0), login.ErrNone)
+	for _, i := range []int{1, login.MaxAttemptsOfSource, login.MaxAttemptsOfSource + 1} {
+		must(t, use("loud", i))
+	}
+	must(t, use("quiet", 0))
 }
 
 func consentOf(subject, client string, now time.Time, scope ...string) login.Consent {
