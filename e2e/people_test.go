@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/svidgate/svidgate/oauth"
 )
 
 // TestAuthorizeWithPassword: sign-in, consent, and the code; the second time nothing
@@ -99,6 +103,128 @@ func TestDenied(t *testing.T) {
 	}
 	p.get(t, "/authorize?"+asking()).says(t, http.StatusOK, "Allow access?") // and asked again
 	p.post(t, "/consent", v.form("decision", "maybe")).says(t, http.StatusBadRequest, "This did not work")
+}
+
+// TestDeniedPushed: a pushed request is completed by a refusal, too (PA-4).
+func TestDeniedPushed(t *testing.T) {
+	w := newTown(t, "")
+	query := w.push(t)
+	p := w.person(t)
+	v := p.signIn(t, query)
+	v.says(t, http.StatusOK, "Allow access?")
+	form := v.form("decision", "deny")
+	if q := p.atClient(t, p.post(t, "/consent", form)); q.Get("error") != "access_denied" {
+		t.Errorf("the client got %v", q)
+	}
+	p.get(t, "/authorize?"+query).says(t, http.StatusBadRequest, "This did not work", "This link was used already")
+	for _, decision := range []string{"deny", "allow"} {
+		form.Set("decision", decision)
+		p.post(t, "/consent", form).says(t, http.StatusBadRequest, "This did not work", "This link was used already")
+	}
+	v = p.get(t, "/authorize?"+w.push(t)) // its twin
+	if q := p.atClient(t, p.post(t, "/consent", v.form("decision", "allow"))); q.Get("code") == "" {
+		t.Errorf("the client got %v", q)
+	}
+}
+
+// push is the query of an authorization request that a workload pushed.
+func (w *town) push(t *testing.T) string {
+	t.Helper()
+	const web = "spiffe://example.org/web"
+	c := withJWT(web, w.td.jwt(t, "/web", issuer))
+	c.target = "/par"
+	for name, values := range must(url.ParseQuery(asking("client_id", web, "resource", apiURL))) {
+		c.set(name, values[0])
+	}
+	a := w.do(t, c)
+	var pushed oauth.PushedResponse
+	if err := json.Unmarshal(a.body, &pushed); err != nil || a.status != http.StatusCreated {
+		t.Fatalf("PA-2 status %d %s", a.status, a.body)
+	}
+	return url.Values{"client_id": {web}, "request_uri": {pushed.RequestURI}}.Encode()
+}
+
+// edit replaces a piece of the configuration and has it in force.
+func (w *town) edit(t *testing.T, old, new string) {
+	t.Helper()
+	before := string(must(os.ReadFile(filepath.Join(w.dir, "svidgate.yaml"))))
+	if strings.Count(before, old) != 1 {
+		t.Fatalf("%q is not in the configuration once:\n%s", old, before)
+	}
+	w.replace(t, "svidgate.yaml", []byte(strings.Replace(before, old, new, 1)))
+	if out := w.done(t, "reload"); out != "the configuration is in force\n" {
+		t.Errorf("%q", out)
+	}
+}
+
+// TestConsentIsForWhatWasShown: when the configuration asks for something else by the
+// time that a person answers, they are asked again (AZ-12).
+func TestConsentIsForWhatWasShown(t *testing.T) {
+	w := newTown(t, "")
+	p := w.person(t)
+	v := p.signIn(t, asking("scope", ""))
+	v.says(t, http.StatusOK, "Allow access?", "See your bookings", "Change and cancel your bookings")
+	for _, change := range [][2]string{
+		{"resources: [\"https://api.example.com/\"], scope: read write}", "resources: [\"https://api.example.com/\"], scope: write}"},
+		{"write: Change and cancel your bookings", "write: Sell all that you have"},
+		{"title: The bookings of Example Travel", "title: Your house"},
+		{"client_name: Travel Planner", "client_name: Bank"},
+	} {
+		w.edit(t, change[0], change[1])
+		for _, decision := range []string{"allow", "deny"} {
+			p.walk(t, p.post(t, "/consent", v.form("decision", decision))).says(t, http.StatusOK, "Allow access?")
+		}
+		v = p.walk(t, p.post(t, "/consent", v.form("decision", "allow")))
+	}
+	v.says(t, http.StatusOK, "Allow access?", "Sell all that you have", "Your house", "Bank")
+	form := v.form("decision", "allow")
+	form.Del("shown")
+	p.walk(t, p.post(t, "/consent", form)).says(t, http.StatusOK, "Allow access?")
+	if q := p.atClient(t, p.post(t, "/consent", v.form("decision", "allow"))); q.Get("code") == "" {
+		t.Errorf("the client got %v", q)
+	}
+}
+
+// TestWayOfSigningInTakenAway: with it go the refresh tokens of its people, while
+// it is away (RT-6); others' stay.
+func TestWayOfSigningInTakenAway(t *testing.T) {
+	w := newTown(t, "")
+	redeem := func(q url.Values) string {
+		t.Helper()
+		a := w.do(t, call{form: url.Values{"grant_type": {"authorization_code"}, "client_id": {"travel"}, "code": {q.Get("code")}, "code_verifier": {verifier}}})
+		if a.status != http.StatusOK || a.token.RefreshToken == "" {
+			t.Fatalf("the code gives %d %s", a.status, a.body)
+		}
+		return secrets.add("refresh token", string(a.token.RefreshToken))
+	}
+	alice := redeem(w.person(t).allow(t, asking()))
+	p := w.person(t)
+	v := p.atProvider(t, asking(), "bob")
+	bob := redeem(p.atClient(t, p.post(t, "/consent", v.form("decision", "allow"))))
+	refresh := func(token *string, want bool) {
+		t.Helper()
+		c := call{form: form("grant_type", "refresh_token", "client_id", "travel", "refresh_token", *token)}
+		if !want {
+			w.refused(t, c, refusal{"invalid_grant", oauth.ReasonGrantRevoked, "RT-6"})
+			return
+		}
+		a := w.do(t, c)
+		if a.status != http.StatusOK {
+			t.Fatalf("a refresh gives %d %s", a.status, a.body)
+		}
+		*token = secrets.add("refresh token", string(a.token.RefreshToken))
+	}
+	refresh(&alice, true)
+	refresh(&bob, true)
+	w.edit(t, "name: corp,", "name: other,")
+	refresh(&alice, true)
+	refresh(&bob, false)
+	w.edit(t, "name: other,", "name: corp,")
+	w.edit(t, "local: true", "local: false")
+	refresh(&alice, false)
+	refresh(&bob, true)
+	w.edit(t, "local: false", "local: true")
+	refresh(&alice, true)
 }
 
 // TestWrongPassword: a wrong password and an unknown user look the same, and after
@@ -287,7 +413,7 @@ func TestConsentsAreRevocable(t *testing.T) {
 	}
 	token := redeem(p.allow(t, asking()))
 	account := p.get(t, "/account")
-	account.says(t, http.StatusOK, "Your account", "travel", apiURL, "since "+time.Now().UTC().Format("2 January 2006"))
+	account.says(t, http.StatusOK, "Your account", "Travel Planner", "The bookings of Example Travel", "since "+time.Now().UTC().Format("2 January 2006"))
 	if got := asJSON[[]map[string]any](t, w.server, "user", "consents", "alice"); len(got) != 1 || got[0]["client_id"] != "travel" {
 		t.Errorf("the operator sees %v", got)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -70,6 +71,33 @@ func TestSignInAtProvider(t *testing.T) {
 			t.Errorf("%s was asked for %d times", path, n)
 		}
 	}
+}
+
+// TestLongNames: the longest name that a provider may give gets to the token, and
+// when somebody signed in is in it only where the provider says (AT-3, CC-3).
+func TestLongNames(t *testing.T) {
+	w := newTown(t, "")
+	for n, name := range []string{"4711", strings.Repeat("n", 255)} {
+		w.provider.does(fault{claims: func(c map[string]any) {
+			if c["sub"] = name; n > 0 {
+				delete(c, "auth_time")
+			}
+		}})
+		p := w.person(t)
+		v := p.atProvider(t, asking(), "bob")
+		v.says(t, http.StatusOK, "Allow access?", "corp:"+name)
+		q := p.atClient(t, p.post(t, "/consent", v.form("decision", "allow")))
+		a := w.do(t, call{form: url.Values{"grant_type": {"authorization_code"}, "client_id": {"travel"}, "code": {q.Get("code")}, "code_verifier": {verifier}}})
+		if a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		claims := claimsIn(t, string(a.token.AccessToken))
+		if _, said := claims["auth_time"]; claims["sub"] != "corp:"+name || said != (n == 0) {
+			t.Errorf("AT-3 CC-3 the token has %v", claims)
+		}
+	}
+	w.provider.does(fault{claims: func(c map[string]any) { c["sub"] = strings.Repeat("n", 256) }})
+	w.person(t).atProvider(t, asking(), "bob").says(t, http.StatusBadRequest, "This did not work", "gave an answer that cannot be trusted")
 }
 
 // TestProviderFaults: whatever a provider does, the person sees a page that says so
@@ -286,6 +314,41 @@ func TestCallbackIsBound(t *testing.T) {
 	if n := w.provider.times("/token"); n != 1 {
 		t.Errorf("the code was redeemed %d times", n)
 	}
+	// A cookie that says what no cookie says is none: who has none is not signed in by it.
+	attacker := w.person(t)
+	site := must(url.Parse(issuer))
+	cookie := func() string {
+		for _, c := range attacker.Jar.Cookies(site) {
+			if c.Name == "__Host-svidgate-login" {
+				return c.Value
+			}
+		}
+		return ""
+	}
+	for _, value := range []string{strings.Repeat("A", 43), "short", ""} {
+		attacker.Jar.SetCookies(site, []*http.Cookie{{Name: "__Host-svidgate-login", Value: value, Path: "/", Secure: true}})
+		callback = begin(attacker)
+		if got := cookie(); got == value || len(got) != 43 {
+			t.Errorf("AZ-12 with the cookie %q somebody begins with %q", value, got)
+		}
+		victim := w.person(t)
+		victim.get(t, callback).says(t, http.StatusBadRequest, "This did not work", "took too long")
+		if last := w.last(t); last.text("reason") != "login_expired" || last.text("subject") != "" {
+			t.Errorf("the audit line is %v", last)
+		}
+		attacker.walk(t, attacker.get(t, callback)).says(t, http.StatusOK, "Allow access?")
+		attacker.get(t, "/account").says(t, http.StatusOK, "Your account")
+		attacker = w.person(t)
+	}
+	// What is carried over is the request, and nothing that came beside it (GL-16).
+	full := w.person(t)
+	kept := fmt.Sprintf("%d.%s", time.Now().Unix(), asking("padding", strings.Repeat("x", 9000)))
+	v := full.get(t, "/login/start?"+url.Values{"provider": {"corp"}, "request": {kept}}.Encode())
+	v = full.get(t, full.post(t, v.location, url.Values{"who": {"bob"}}).location)
+	if len(v.location) > 1000 || !strings.Contains(v.location, "client_id") {
+		t.Errorf("it goes on at %.2000s", v.location)
+	}
+	full.walk(t, v).says(t, http.StatusOK, "Allow access?")
 	// Two tabs at once.
 	q := w.person(t)
 	first, second := begin(q), begin(q)

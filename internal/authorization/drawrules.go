@@ -192,13 +192,14 @@ func withinResource[S judge.State](of func(S) *drawing) judge.Rule[S] {
 	}
 }
 
-// inForce refuses what was revoked, and whoever is blocked.
+// inForce refuses what was revoked, what people granted whose way of signing in was
+// taken away, and whoever is blocked.
 func inForce[S judge.State](of func(S) *drawing) judge.Rule[S] {
 	return judge.Rule[S]{
 		ID: "RT-6", Source: "RFC 9700 4.14.2", What: "the grant is in force, and the workload is not blocked", Needs: factGrant | factTheirs,
 		Judge: func(ctx context.Context, s S) oauth.Reason {
 			switch d := of(s); {
-			case d.grant.Revoked:
+			case d.grant.Revoked, !d.grants.offered(d.grant):
 				return oauth.ReasonGrantRevoked
 			case d.blocked():
 				return oauth.ReasonClientBlocked
@@ -213,6 +214,8 @@ func inForce[S judge.State](of func(S) *drawing) judge.Rule[S] {
 				return "a revoked grant"
 			case d.cutOff:
 				return "a grant of a client or workload of which all was revoked since"
+			case !d.grants.offered(d.grant):
+				return "a grant of a person whose way of signing in is not offered any more"
 			}
 			return "a blocked client"
 		},

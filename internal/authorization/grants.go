@@ -45,6 +45,9 @@ type GrantsConfig struct {
 	// Revoked reports whether all that a client, or a workload of it, had at a moment
 	// was revoked since; nil is never.
 	Revoked func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error)
+	// Offered reports whether people like this one may still sign in, by their sub;
+	// nil is always.
+	Offered func(user string) bool
 	Now     func() time.Time
 }
 
@@ -78,8 +81,13 @@ func (a *Grants) ByRefreshToken(ctx context.Context, token string) (g Grant, liv
 	if g, err = a.config.Records.ByRefreshToken(ctx, t.family(), now); err != nil {
 		return Grant{}, false, err
 	}
-	live = !g.Revoked && g.Refresh.Current == t.digest() && now.Before(g.Refresh.IdleAt) && now.Before(g.Refresh.ExpiresAt)
+	live = !g.Revoked && a.offered(g) && g.Refresh.Current == t.digest() && now.Before(g.Refresh.IdleAt) && now.Before(g.Refresh.ExpiresAt)
 	return g, live, nil
+}
+
+// offered reports whether the person who granted could sign in in that way today.
+func (a *Grants) offered(g Grant) bool {
+	return a.config.Offered == nil || a.config.Offered(g.Subject.User)
 }
 
 // Revoke revokes a grant: its refresh tokens at once, and its access tokens wherever

@@ -420,6 +420,32 @@ func TestRefreshTokenExpires(t *testing.T) {
 	}
 }
 
+// RT-6 A person whose way of signing in was taken away grants nothing more; it is not
+// revoked, and goes on when that is offered again.
+func TestNotOffered(t *testing.T) {
+	offered := true
+	s := newSite(t, func(set *settings) { set.grants.Offered = func(user string) bool { return user != "jo" || offered } })
+	token := s.redeem(t, redeeming(s.granted(t)))
+	code := s.granted(t)
+	refresh := func() (string, error) {
+		return s.refresh(t, authorization.Refreshing{By: appCaller, Token: token})
+	}
+	offered = false
+	_, err := s.Grants.Redeem(t.Context(), redeeming(code))
+	badGrant(oauth.ReasonGrantRevoked, "RT-6").Check(t, err)
+	_, err = refresh()
+	badGrant(oauth.ReasonGrantRevoked, "RT-6").Check(t, err)
+	if _, live, err := s.Grants.ByRefreshToken(t.Context(), token); err != nil || live {
+		t.Errorf("RT-6 it is good: %t, %v", live, err)
+	}
+	offered = true
+	if _, live, err := s.Grants.ByRefreshToken(t.Context(), token); err != nil || !live {
+		t.Errorf("it is good: %t, %v", live, err)
+	}
+	_, err = refresh()
+	accepted.Check(t, err)
+}
+
 // RT-6 Who is revoked or blocked gets nothing more.
 func TestRevokedAndBlocked(t *testing.T) {
 	blocked := spiffeid.ID{}

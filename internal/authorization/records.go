@@ -21,7 +21,7 @@ func digestOf(secret string) Digest { return sha256.Sum256([]byte(secret)) }
 // A Subject is the person who grants, as the sign-in knows them.
 type Subject struct {
 	User     string    // sub; never a SPIFFE ID (CC-3)
-	AuthTime time.Time // when they signed in
+	AuthTime time.Time // when they signed in; zero where that is not known
 	AMR      []string  // how, as far as it is known (RFC 8176)
 	ACR      string
 }
@@ -176,6 +176,9 @@ type Records interface {
 	// the pushed request is gone. So who signed out, was removed or withdrew before this
 	// step grants nothing. Beyond MaxGrants the oldest are removed.
 	Create(ctx context.Context, g Grant, by Permission, uri Digest, now time.Time) error
+	// Complete removes a pushed request for which nothing is granted. ErrCompleted
+	// when it is gone.
+	Complete(ctx context.Context, uri Digest, now time.Time) error
 
 	// ByID, ByCode and ByRefreshToken find a grant, also a revoked one. ErrNotFound.
 	ByID(ctx context.Context, id string, now time.Time) (Grant, error)

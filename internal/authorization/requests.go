@@ -33,8 +33,11 @@ const (
 	// lateFor is how long a code that nobody redeemed is remembered, so that one which
 	// comes late is told from one that never was.
 	lateFor = 10 * time.Minute
-	// maxUser bounds the sub of a person, in bytes.
-	maxUser = 255
+	// MaxName bounds what a provider calls a person, as OpenID Connect does, in bytes.
+	MaxName = 255
+	// MaxUser bounds the sub of a person, in bytes: the name of the provider, a colon
+	// and that.
+	MaxUser = 32 + 1 + MaxName
 )
 
 // Clients are the registered clients.
@@ -164,7 +167,7 @@ func (a *Requests) Reopen(ctx context.Context, kept string) (Request, error) {
 }
 
 // Refuse is where to send the browser when the request is refused after it was
-// judged, such as with access_denied by the person.
+// judged.
 func (a *Requests) Refuse(r Request, code oauth.ErrorCode) (location string) {
 	if !r.Read() {
 		return ""
@@ -194,13 +197,30 @@ func (a *Requests) Grant(ctx context.Context, r Request, by Subject, permission 
 	switch {
 	case errors.Is(err, ErrSignedOut), errors.Is(err, ErrNotAgreed):
 		return "", err
-	case errors.Is(err, ErrCompleted): // PA-4; the client had its answer
-		return "", &Fault{refusal: oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestURIUnknown, "PA-4", "a pushed request that is not completed", "another")}
 	case err != nil:
-		refusal := store.Refuse(err)
-		return "", &Fault{refusal, a.Refuse(r, refusal.Code)}
+		return "", a.notCompleted(r, err)
 	}
 	return response(r.redirectURI, r.state, a.config.Issuer, oauth.ParamCode, code), nil
+}
+
+// Deny is where to send the browser when the person grants nothing. A pushed request
+// is completed by that, too (PA-4). The error is a *Fault.
+func (a *Requests) Deny(ctx context.Context, r Request) (location string, err error) {
+	if r.Pushed() {
+		if err := a.config.Records.Complete(ctx, r.pushed.URI, a.config.Now()); err != nil {
+			return "", a.notCompleted(r, err)
+		}
+	}
+	return a.Refuse(r, oauth.AccessDenied), nil
+}
+
+// notCompleted is the fault for what the store refused.
+func (a *Requests) notCompleted(r Request, err error) *Fault {
+	if errors.Is(err, ErrCompleted) { // PA-4; the client had its answer
+		return &Fault{refusal: oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestURIUnknown, "PA-4", "a pushed request that is not completed", "another")}
+	}
+	refusal := store.Refuse(err)
+	return &Fault{refusal, a.Refuse(r, refusal.Code)}
 }
 
 // grantable refuses what no sign-in may ask for; each is a fault of ours.
@@ -211,7 +231,7 @@ func (a *Requests) grantable(r Request, by Subject, scope []string) *oauth.Error
 	if !r.Read() {
 		return refuse("AZ-6", "a judged request", "none")
 	}
-	if by.User == "" || len(by.User) > maxUser || by.AuthTime.IsZero() {
+	if by.User == "" || len(by.User) > MaxUser {
 		return refuse("CC-3", "a person who signed in", "none")
 	}
 	if _, err := spiffeid.FromString(by.User); err == nil || strings.HasPrefix(strings.ToLower(by.User), "spiffe:") {

@@ -25,6 +25,7 @@ import (
 	"github.com/svidgate/svidgate/internal/grant"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/keys"
+	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
 	"github.com/svidgate/svidgate/internal/regularfile"
@@ -175,7 +176,11 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
 	table, resources := policyTable(cfg)
-	granted, err := d.granted(cfg, authenticator.Clients, table)
+	desk, err := d.desk(cfg)
+	if err != nil {
+		return nil, err
+	}
+	granted, err := d.granted(cfg, authenticator.Clients, table, desk)
 	if err != nil {
 		return nil, err
 	}
@@ -186,10 +191,6 @@ func (d *Daemon) generation(cfg *config.Config, previous *generation) (*generati
 	introspector, err := introspection.New(introspection.Config{
 		Tokens: d.tokens, Revocations: d.revocations, Grants: granted, Blocked: authenticator.Clients.Ended, Introspects: introspects(cfg),
 	})
-	if err != nil {
-		return nil, err
-	}
-	desk, err := d.desk(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -246,10 +247,10 @@ func (d *Daemon) authorizations(cfg *config.Config, clients *registration.Regist
 }
 
 // granted are the grants that people gave, under this configuration or an earlier one.
-func (d *Daemon) granted(cfg *config.Config, clients *registration.Registry, table *policy.Table) (*authorization.Grants, error) {
+func (d *Daemon) granted(cfg *config.Config, clients *registration.Registry, table *policy.Table, desk *login.Desk) (*authorization.Grants, error) {
 	return authorization.NewGrants(authorization.GrantsConfig{
 		Records: d.store.Authorizations(), Policy: table, Refresh: authorization.Refresh(cfg.RefreshToken), LongestToken: longestToken(cfg), Now: d.now,
-		Blocked: clients.Ended,
+		Blocked: clients.Ended, Offered: desk.Offers,
 		Revoked: func(ctx context.Context, clientID string, id spiffeid.ID, at time.Time) (bool, error) {
 			_, dead, err := d.revocations.Revoked(ctx, revocation.Token{ClientID: clientID, SPIFFEIDs: []spiffeid.ID{id}, IssuedAt: at})
 			return dead, err

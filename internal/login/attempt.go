@@ -10,6 +10,9 @@ const (
 	AttemptMost = 10 * time.Minute
 	// MaxAttempts is how many are kept at once, so that a flood fills no disk.
 	MaxAttempts = 10_000
+	// MaxAttemptsOfSource is how many of them one source has; for one more, one that was
+	// used goes, or else its oldest.
+	MaxAttemptsOfSource = 500
 	// maxKept bounds what an attempt is for.
 	maxKept = 17 << 10
 )
@@ -21,6 +24,7 @@ const (
 type Attempt struct {
 	State    Digest
 	Browser  Digest
+	Source   Digest // where it began
 	Provider string
 	Kept     string // what the person was about to do
 	Started  time.Time
@@ -29,7 +33,8 @@ type Attempt struct {
 
 // Attempts keep the attempts.
 type Attempts interface {
-	// StartAttempt keeps an attempt; the error is ErrFull.
+	// StartAttempt keeps an attempt, with at most MaxAttemptsOfSource of its source; the
+	// error is ErrFull for MaxAttempts of all.
 	StartAttempt(ctx context.Context, a Attempt) error
 	// UseAttempt finds the attempt of a state that the same browser began and that is
 	// not older than AttemptMost, and marks it as used; Used tells whether it was

@@ -87,6 +87,13 @@ func (d *Desk) offered(provider string) bool {
 	return provider == Local && d.config.Local || d.provider(provider) != nil
 }
 
+// Offers reports whether whoever has a subject may still sign in in their way. A nil
+// Desk offers none.
+func (d *Desk) Offers(subject string) bool {
+	provider, _, ok := strings.Cut(subject, ":")
+	return d != nil && ok && d.offered(provider)
+}
+
 // Session finds the session of a cookie, and notes that it is used. The error is
 // ErrNone where there is none, also because its way of signing in is no longer
 // offered.
@@ -124,7 +131,7 @@ func (d *Desk) Password(ctx context.Context, source netip.Addr, name, password s
 	name = strings.ToLower(strings.TrimSpace(name)) // as phones write it
 	limits := limitsOf(name, source)
 	now := d.config.Now()
-	wait, err := d.config.State.Try(ctx, limits, now)
+	counts, wait, err := d.config.State.Try(ctx, limits, now)
 	if err != nil {
 		return Person{}, store.Refuse(err)
 	}
@@ -154,10 +161,10 @@ func (d *Desk) Password(ctx context.Context, source netip.Addr, name, password s
 	case !right:
 		return Person{}, wrongPassword("the password of "+user.Name, "another")
 	}
-	if err := d.config.State.Passed(ctx, limits); err != nil {
+	if err := d.config.State.Passed(ctx, counts); err != nil {
 		return Person{}, store.Refuse(err)
 	}
-	return Person{Subject: user.Subject(), Provider: Local, Name: user.Name, AuthTime: now, AMR: []string{"pwd"}}, nil
+	return Person{Subject: user.Subject(), Provider: Local, Name: user.Name, AuthTime: now, AMR: []string{"pwd"}, Credential: user.Credential()}, nil
 }
 
 func wrongPassword(expected, presented string) *oauth.Error {
@@ -166,8 +173,11 @@ func wrongPassword(expected, presented string) *oauth.Error {
 
 // Begin sends somebody to a provider: it returns where. kept is what they were
 // about to do, and browser the secret of the cookie that they come back with.
-func (d *Desk) Begin(ctx context.Context, name string, browser Secret, kept string) (location string, err error) {
+func (d *Desk) Begin(ctx context.Context, source netip.Addr, name string, browser Secret, kept string) (location string, err error) {
 	p := d.provider(name)
+	if browser == (Secret{}) {
+		return "", oauth.AsError(errors.New("login: a sign-in that belongs to no browser"))
+	}
 	if p == nil || len(kept) > maxKept {
 		return "", oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestMalformed, "AZ-12", "a provider of this server, and a request of it", "something else")
 	}
@@ -186,7 +196,7 @@ func (d *Desk) Begin(ctx context.Context, name string, browser Secret, kept stri
 	}
 	state := NewSecret()
 	verifier, nonce := pair(browser, state)
-	err = d.config.State.StartAttempt(ctx, Attempt{State: state.Digest(), Browser: browser.Digest(), Provider: name, Kept: kept, Started: d.config.Now()})
+	err = d.config.State.StartAttempt(ctx, Attempt{State: state.Digest(), Browser: browser.Digest(), Source: key("attempts", network(source)), Provider: name, Kept: kept, Started: d.config.Now()})
 	if errors.Is(err, ErrFull) {
 		return "", oauth.Refuse(oauth.Unavailable, oauth.ReasonRateLimited, "GL-16", fmt.Sprintf("at most %d sign-ins under way", MaxAttempts), "one more")
 	}
@@ -210,7 +220,8 @@ type Arrival struct {
 	Again bool
 }
 
-// Finish judges what a browser brings back from a provider.
+// Finish judges what a browser brings back from a provider. One that has no secret,
+// which is the zero one, began nothing.
 func (d *Desk) Finish(ctx context.Context, name string, browser Secret, query url.Values) (Arrival, error) {
 	p := d.provider(name)
 	for _, key := range []string{"state", "code", "error", "iss"} {
@@ -222,7 +233,10 @@ func (d *Desk) Finish(ctx context.Context, name string, browser Secret, query ur
 	if p == nil || !ok {
 		return Arrival{}, expired("the state of a sign-in", "none")
 	}
-	attempt, err := d.config.State.UseAttempt(ctx, state.Digest(), browser.Digest(), d.config.Now())
+	attempt, err := Attempt{}, ErrNone
+	if browser != (Secret{}) {
+		attempt, err = d.config.State.UseAttempt(ctx, state.Digest(), browser.Digest(), d.config.Now())
+	}
 	if errors.Is(err, ErrNone) {
 		return Arrival{}, expired("a sign-in that this browser began within "+AttemptMost.String(), "none")
 	}
@@ -278,7 +292,7 @@ func (d *Desk) SignIn(ctx context.Context, person Person, before string) (Secret
 	s := Session{Digest: secret.Digest(), Person: person, Started: now, Seen: now}
 	err := d.config.State.StartSession(ctx, s, ends)
 	if errors.Is(err, ErrNone) {
-		return Secret{}, Session{}, wrongPassword("a user who is still there", "one who was removed")
+		return Secret{}, Session{}, wrongPassword("a user who is still there, and that password", "one that was removed or changed")
 	}
 	if err != nil {
 		return Secret{}, Session{}, store.Refuse(err)

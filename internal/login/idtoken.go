@@ -12,6 +12,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -130,11 +131,12 @@ func (p *provider) person(c claims) (Person, error) {
 	}
 	person := Person{
 		Subject: id, Provider: p.config.Name, Name: shownName(c.text(p.config.NameClaim), user),
-		AuthTime: p.now(), AMR: words(c.texts("amr")),
+		AMR: words(c.texts("amr")),
 	}
-	if acr := c.text("acr"); len(acr) <= maxSubject && printable(acr) {
+	if acr := c.text("acr"); len(acr) <= authorization.MaxName && printable(acr) {
 		person.ACR = acr
 	}
+	// A provider that does not say when is not answered for: its session may be old.
 	if at, ok := c["auth_time"].(float64); ok && at > 0 && at <= float64(p.now().Unix()) {
 		person.AuthTime = time.Unix(int64(at), 0).UTC()
 	}

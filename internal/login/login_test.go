@@ -237,15 +237,97 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// TestPasswordChangedMeanwhile: no session begins with a password that was changed
+// while it was looked at, nor with that of a user who was removed.
+func TestPasswordChangedMeanwhile(t *testing.T) {
+	const another = "another staple for another horse"
+	d, state, c := opened(t)
+	accounts := &login.Accounts{Users: state, Now: c.Now}
+	changes := map[string]func() error{
+		"nothing":          func() error { return nil },
+		"another password": func() error { return accounts.ChangePassword(t.Context(), "alice", another) },
+		"the same again":   func() error { return accounts.ChangePassword(t.Context(), "alice", right) },
+		"removed and added": func() error {
+			_, err := accounts.Remove(t.Context(), "alice")
+			return errors.Join(err, accounts.Add(t.Context(), "alice", right))
+		},
+	}
+	for _, name := range []string{"nothing", "the same again", "removed and added", "another password"} {
+		person, err := d.Password(t.Context(), home, "alice", right)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := changes[name](); err != nil {
+			t.Fatal(err)
+		}
+		want := oauth.ReasonPasswordWrong
+		if name == "nothing" {
+			want = ""
+		}
+		if _, _, err := d.SignIn(t.Context(), person, ""); reasonOf(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	person, err := d.Password(t.Context(), home, "alice", another)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.SignIn(t.Context(), person, ""); err != nil {
+		t.Errorf("with the new password: %v", err)
+	}
+}
+
 // Nothing is asked of a provider before somebody wants to sign in there, and a name
 // that is none leads nowhere.
 func TestBegin(t *testing.T) {
 	d, _, _ := opened(t)
-	if _, err := d.Begin(t.Context(), "corp", login.NewSecret(), ""); reasonOf(err) != oauth.ReasonRequestMalformed {
+	if _, err := d.Begin(t.Context(), home, "corp", login.NewSecret(), ""); reasonOf(err) != oauth.ReasonRequestMalformed {
 		t.Errorf("AZ-12 a provider that is not there: %v", err)
 	}
 	if _, err := d.Finish(t.Context(), "corp", login.NewSecret(), url.Values{"state": {login.NewSecret().Value()}}); reasonOf(err) != oauth.ReasonLoginExpired {
 		t.Errorf("AZ-12 somebody who comes back from there: %v", err)
+	}
+}
+
+// asked counts how often the store was asked for an attempt.
+type asked struct {
+	login.State
+	times int
+}
+
+func (a *asked) UseAttempt(ctx context.Context, state, browser login.Digest, now time.Time) (login.Attempt, error) {
+	a.times++
+	return a.State.UseAttempt(ctx, state, browser, now)
+}
+
+// TestNobodysBrowser: the secret that a browser has which has none is nobody's
+// (AZ-12): else whoever begins with it could have anybody sign in as them.
+func TestNobodysBrowser(t *testing.T) {
+	_, state, c := opened(t)
+	counted := &asked{State: state}
+	d, err := login.New(login.Config{State: counted, Providers: []login.ProviderConfig{{Name: "corp"}}, Now: c.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := login.Secret{}
+	if _, ok := login.ReadSecret(nobody.Value()); ok || nobody.Value() != strings.Repeat("A", 43) {
+		t.Errorf("%q is a secret", nobody.Value())
+	}
+	if _, err := d.Begin(t.Context(), home, "corp", nobody, ""); reasonOf(err) != oauth.ReasonInternal {
+		t.Errorf("a sign-in of no browser begins: %v", err)
+	}
+	sent := login.NewSecret()
+	if err := state.StartAttempt(t.Context(), login.Attempt{State: sent.Digest(), Browser: nobody.Digest(), Provider: "corp", Started: noon}); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		browser login.Secret
+		times   int
+	}{{nobody, 0}, {login.NewSecret(), 1}} {
+		arrival, err := d.Finish(t.Context(), "corp", row.browser, url.Values{"state": {sent.Value()}, "code": {"any"}})
+		if reasonOf(err) != oauth.ReasonLoginExpired || arrival.Subject != "" || counted.times != row.times {
+			t.Errorf("%v, and the store was asked %d times, want %d", err, counted.times, row.times)
+		}
 	}
 }
 

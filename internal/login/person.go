@@ -2,11 +2,14 @@ package login
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/svidgate/svidgate/internal/authorization"
 )
 
 // Local is the provider of people who sign in with a password of this server.
@@ -20,26 +23,28 @@ type Person struct {
 	Subject  string
 	Provider string
 	Name     string    // what pages call them; nothing is decided by it
-	AuthTime time.Time // when they showed it (AT-3)
+	AuthTime time.Time // when they showed it (AT-3); zero where the provider does not say
 	AMR      []string  // how, in the words of RFC 8176; may be nil
 	ACR      string    // may be empty
+	// Credential is which password a local user showed: a session begins only while
+	// it is still theirs. It is not kept.
+	Credential Digest
 }
 
 const (
-	maxSubject = 255 // of the provider's word, in bytes
-	maxName    = 100
-	maxAMR     = 8
-	maxWord    = 64 // of amr; acr may be maxSubject long
+	maxName = 100
+	maxAMR  = 8
+	maxWord = 64 // of amr; acr may be as long as a name
 )
 
-var errSubject = errors.New("it is not 1 to 255 bytes of printable text without spaces at its ends")
+var errSubject = fmt.Errorf("it is not 1 to %d bytes of printable text without spaces at its ends", authorization.MaxName)
 
 // subject makes the subject of a provider's user.
 func subject(provider, user string) (string, error) {
-	if user == "" || len(user) > maxSubject || !printable(user) || strings.TrimSpace(user) != user {
+	s := provider + ":" + user
+	if user == "" || len(user) > authorization.MaxName || len(s) > authorization.MaxUser || !printable(user) || strings.TrimSpace(user) != user {
 		return "", errSubject
 	}
-	s := provider + ":" + user
 	if provider == "" || strings.HasPrefix(strings.ToLower(s), "spiffe:") { // no configuration has such a name
 		return "", errors.New("it reads as a SPIFFE ID")
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // A Secret is a random value of 256 bits that a browser holds in a cookie (GL-13).
-// It prints as nothing.
+// It prints as nothing. The zero value is none: nobody was given it, and everybody
+// can say it.
 type Secret struct{ bytes [32]byte }
 
 // A Digest is what the store keeps of a secret.
@@ -21,7 +22,8 @@ func NewSecret() Secret {
 	return s
 }
 
-// ReadSecret reads what Value wrote, in its one spelling.
+// ReadSecret reads what Value wrote, in its one spelling. Of anything else the Secret
+// is zero.
 func ReadSecret(value string) (Secret, bool) {
 	var s Secret
 	if len(value) != base64.RawURLEncoding.EncodedLen(len(s.bytes)) {
@@ -32,7 +34,7 @@ func ReadSecret(value string) (Secret, bool) {
 		return Secret{}, false
 	}
 	copy(s.bytes[:], decoded)
-	return s, true
+	return s, s != Secret{}
 }
 
 // Value is the value of the cookie.

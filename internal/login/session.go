@@ -36,7 +36,8 @@ func (s Session) Ends() time.Time {
 type Sessions interface {
 	// StartSession keeps a session, and ends the one whose digest is before, if it is
 	// there: a session that was there before somebody signed in is never theirs. The
-	// error is ErrNone for a local user who is there no longer.
+	// error is ErrNone for a local user who is there no longer, or whose password is
+	// not the one of its Credential any more.
 	StartSession(ctx context.Context, s Session, before Digest) error
 	// Session finds one that has not ended; the error is ErrNone.
 	Session(ctx context.Context, digest Digest, now time.Time) (Session, error)

@@ -17,6 +17,14 @@ type Limit struct {
 	Shared bool
 }
 
+// A Count is what Try wrote for one limit.
+type Count struct {
+	Limit
+	// Before and Until are until when nobody may try, before and after it; zero for no
+	// pause.
+	Before, Until time.Time
+}
+
 const (
 	// TriesKept is how long a failed try counts.
 	TriesKept  = time.Hour
@@ -42,31 +50,39 @@ func (l Limit) Pause(failures int) time.Duration {
 type Tries interface {
 	// Try counts a try at each limit before it is made, so that many at once are
 	// many, or says how long to wait and counts nothing.
-	Try(ctx context.Context, limits []Limit, now time.Time) (wait time.Duration, err error)
-	// Passed takes back what Try counted for one that succeeded.
-	Passed(ctx context.Context, limits []Limit) error
+	Try(ctx context.Context, limits []Limit, now time.Time) (counts []Count, wait time.Duration, err error)
+	// Passed takes back what Try counted for one that succeeded, and no more of a
+	// limit that is shared: neither others' tries nor a pause that they began.
+	Passed(ctx context.Context, counts []Count) error
 }
 
 // limitsOf are those for a name from an address. An unknown name is counted as a
 // known one is, so that nobody learns from them who there is.
 func limitsOf(name string, source netip.Addr) []Limit {
-	from := source
+	from := network(source)
+	return []Limit{
+		{Key: key("user and source", name, from), Free: 5},
+		{Key: key("user", name), Free: 50}, // high: a stranger must not be able to keep somebody out easily
+		{Key: key("source", from), Free: 30, Shared: true},
+	}
+}
+
+// network is where an address is, as far as one counts: a household has a /64.
+func network(source netip.Addr) string {
 	if source.Is6() {
 		if prefix, err := source.Prefix(64); err == nil {
-			from = prefix.Addr()
+			return prefix.Addr().String()
 		}
 	}
-	key := func(parts ...string) Digest {
-		h := sha256.New()
-		for _, p := range parts {
-			sum := sha256.Sum256([]byte(p))
-			h.Write(sum[:])
-		}
-		return Digest(h.Sum(nil))
+	return source.String()
+}
+
+// key is the digest of a word and what it is of.
+func key(parts ...string) Digest {
+	h := sha256.New()
+	for _, p := range parts {
+		sum := sha256.Sum256([]byte(p))
+		h.Write(sum[:])
 	}
-	return []Limit{
-		{Key: key("user and source", name, from.String()), Free: 5},
-		{Key: key("user", name), Free: 50}, // high: a stranger must not be able to keep somebody out easily
-		{Key: key("source", from.String()), Free: 30, Shared: true},
-	}
+	return Digest(h.Sum(nil))
 }

@@ -2,6 +2,7 @@ package login
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
@@ -22,6 +23,10 @@ func (u User) GoString() string { return u.String() }
 
 // Subject is who a local user is in a token.
 func (u User) Subject() string { return Local + ":" + u.Name }
+
+// Credential tells the password that a user has from each other, also of another
+// user of the same name: what is kept of a password has a salt of its own.
+func (u User) Credential() Digest { return sha256.Sum256([]byte(u.Password)) }
 
 var (
 	// ErrNone is for what is not there, or no longer.

@@ -128,7 +128,9 @@ func (c *claims) appendGrant(b []byte) []byte {
 		b = strictjson.AppendText(append(b, `,"act":{"sub":`...), c.actor)
 		b = append(b, '}')
 	}
-	b = strconv.AppendInt(append(b, `,"auth_time":`...), c.grant.Subject.AuthTime.Unix(), 10)
+	if at := c.grant.Subject.AuthTime; !at.IsZero() {
+		b = strconv.AppendInt(append(b, `,"auth_time":`...), at.Unix(), 10)
+	}
 	for i, method := range c.grant.Subject.AMR {
 		separator := ","
 		if i == 0 {

@@ -175,6 +175,7 @@ type Consent struct {
 	Subject  string // and who they are
 	Request  string
 	Person   string // which session the page was made for
+	Shown    string // names what the page says, so that the answer is one to that
 	Leads    string // where the answer leads
 	Again    bool   // the answer is not remembered
 	Problem  string

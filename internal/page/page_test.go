@@ -25,7 +25,7 @@ func TestEscapes(t *testing.T) {
 			return pages.SignIn(page.SignIn{Client: &client, Request: hostile, Local: true, Choices: []page.Choice{{Name: hostile, Title: hostile}}, User: hostile, Problem: hostile})
 		},
 		"consent": func() (page.Page, error) {
-			return pages.Consent(page.Consent{Client: client, Resource: hostile, Title: hostile, Scope: []page.Scope{{hostile, hostile}, {hostile, ""}}, User: hostile, Subject: hostile, Request: hostile, Person: hostile, Leads: "https:"})
+			return pages.Consent(page.Consent{Client: client, Resource: hostile, Title: hostile, Scope: []page.Scope{{hostile, hostile}, {hostile, ""}}, User: hostile, Subject: hostile, Request: hostile, Person: hostile, Shown: hostile, Leads: "https:"})
 		},
 		"consent without names": func() (page.Page, error) {
 			return pages.Consent(page.Consent{Client: page.Client{ID: hostile}, Resource: hostile, User: hostile})

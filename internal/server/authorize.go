@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/authorization"
@@ -68,11 +71,35 @@ func (s *Server) proceed(ctx context.Context, v *visit, request authorization.Re
 	if agreed && proven(request) {
 		return s.grantCode(ctx, v, request, kept, true)
 	}
-	p, err := s.pages.Consent(page.Consent{
+	p, err := s.pages.Consent(s.consent(v, request, kept))
+	return show(v, http.StatusOK, p, err)
+}
+
+// consent is what somebody is asked.
+func (s *Server) consent(v *visit, request authorization.Request, kept string) page.Consent {
+	c := page.Consent{
 		Client: clientOf(request), Resource: request.Resource(), Title: s.config.Descriptions[request.Resource()].Title, Scope: s.described(request),
 		User: v.session.Name, Subject: v.session.Subject, Request: kept, Person: v.person(), Leads: leads(request.RedirectURI()), Again: !proven(request),
-	})
-	return show(v, http.StatusOK, p, err)
+	}
+	c.Shown = shownDigest(c, request.RedirectURI())
+	return c
+}
+
+// shownDigest names all that somebody is asked, so that an answer counts for that
+// only: the configuration may be another by the time it comes.
+func shownDigest(c page.Consent, redirectURI string) string {
+	h := sha256.New()
+	write := func(words ...string) {
+		for _, w := range words {
+			sum := sha256.Sum256([]byte(w))
+			h.Write(sum[:])
+		}
+	}
+	write(c.Client.ID, c.Client.Name, redirectURI, c.Resource, c.Title, c.Subject, strconv.FormatBool(c.Again))
+	for _, scope := range c.Scope {
+		write(scope.Name, scope.Words)
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
 // proven reports whether nobody but the client can be at the other end: it pushed
@@ -95,6 +122,10 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 		redirect(v, s.next(kept))
 		return nil
 	}
+	if v.form.Get("shown") != s.consent(v, request, kept).Shown { // it is not what they were asked
+		redirect(v, s.next(kept))
+		return nil
+	}
 	consent := *v.rec // an event of its own
 	consent.event.Event = audit.EventConsent
 	switch v.form.Get("decision") {
@@ -104,12 +135,16 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 		}
 		return s.grantCode(ctx, v, request, kept, false)
 	case "deny":
+		location, err := s.config.Requests.Deny(ctx, request)
+		if err != nil {
+			return s.faulty(ctx, v, err)
+		}
 		denied := oauth.Refuse(oauth.AccessDenied, oauth.ReasonConsentDenied, "AZ-8", "the consent of the person", "a refusal")
 		if e := s.refused(v.r, &consent, denied); e != denied {
 			s.show(v, e)
 			return nil
 		}
-		redirect(v, s.config.Requests.Refuse(request, oauth.AccessDenied))
+		redirect(v, location)
 		return nil
 	}
 	return malformedVisit("allow or deny", "neither")

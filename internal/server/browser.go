@@ -223,6 +223,8 @@ func (s *Server) sentence(e *oauth.Error) string {
 		return "This took too long, or was done already. Go back to the app that sent you here and start again."
 	case oauth.ReasonCrossOrigin:
 		return "This form did not come from this site, so nothing was done."
+	case oauth.ReasonPasswordWrong: // it was changed while it was looked at
+		return "The user name or the password is wrong."
 	case oauth.ReasonProviderUnavailable:
 		return "The service that you sign in at does not answer. This is not your fault: wait a moment and try again."
 	case oauth.ReasonProviderAnswerBad, oauth.ReasonIDTokenBad:

@@ -16,7 +16,7 @@ import (
 const browserSeconds = int(login.AttemptMost / 1e9)
 
 // begunPerSource is how many sign-ins at providers one address may begin in a second,
-// so that none can use up all that are kept (GL-16).
+// which bounds what it costs to keep them (GL-16).
 const begunPerSource = 15
 
 // showSignIn shows the page on which somebody says who they are.
@@ -128,6 +128,7 @@ func (s *Server) toProvider(ctx context.Context, v *visit) error {
 			return s.faulty(ctx, v, err)
 		}
 		v.rec.event.ClientID = request.ClientID()
+		kept = s.config.Requests.Keep(request) // and nothing that came beside it
 	}
 	if !s.begun.Take(sourceKey(v.rec.source)) {
 		wait, _ := s.begun.Spent(sourceKey(v.rec.source))
@@ -137,7 +138,7 @@ func (s *Server) toProvider(ctx context.Context, v *visit) error {
 	if !ok {
 		browser = login.NewSecret()
 	}
-	location, err := s.config.Desk.Begin(ctx, name, browser, kept)
+	location, err := s.config.Desk.Begin(ctx, v.rec.source, name, browser, kept)
 	if err != nil {
 		s.fail(v, oauth.AsError(err), s.again(kept))
 		return nil
@@ -159,7 +160,7 @@ func (s *Server) again(kept string) onward {
 func (s *Server) fromProvider(name string) step {
 	return func(ctx context.Context, v *visit) error {
 		v.rec.event.Provider = name
-		browser, _ := login.ReadSecret(cookieOf(v.r, browserCookie))
+		browser, _ := login.ReadSecret(cookieOf(v.r, browserCookie)) // Finish takes no zero one
 		arrival, err := s.config.Desk.Finish(ctx, name, browser, v.query)
 		if arrival.Again && v.signedIn() { // the page was loaded again, or somebody went back
 			redirect(v, s.next(arrival.Kept))

@@ -89,12 +89,8 @@ func (s records) Create(ctx context.Context, g authorization.Grant, by authoriza
 			return err
 		}
 		if uri != (authorization.Digest{}) {
-			n, err := w.exec(`DELETE FROM pushed_requests WHERE uri = ? AND expires > ?`, uri[:], stamp(now))
-			if err != nil {
+			if err := complete(w, uri, now); err != nil {
 				return err
-			}
-			if n == 0 {
-				return authorization.ErrCompleted
 			}
 		}
 		// A flood of codes that nobody redeems removes itself, not what is in use.
@@ -138,6 +134,19 @@ func permitted(w *writing, g authorization.Grant, by authorization.Permission, n
 		return authorization.ErrNotAgreed
 	}
 	return nil
+}
+
+// Complete implements [authorization.Records].
+func (s records) Complete(ctx context.Context, uri authorization.Digest, now time.Time) error {
+	return s.write(ctx, func(w *writing) error { return complete(w, uri, now) })
+}
+
+func complete(w *writing, uri authorization.Digest, now time.Time) error {
+	n, err := w.exec(`DELETE FROM pushed_requests WHERE uri = ? AND expires > ?`, uri[:], stamp(now))
+	if err == nil && n == 0 {
+		return authorization.ErrCompleted
+	}
+	return err
 }
 
 const grantColumns = `SELECT id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,

@@ -133,18 +133,19 @@ func (s people) RemoveUser(ctx context.Context, name string, now time.Time) (log
 }
 
 // Try implements [login.Tries].
-func (s people) Try(ctx context.Context, limits []login.Limit, now time.Time) (wait time.Duration, err error) {
+func (s people) Try(ctx context.Context, limits []login.Limit, now time.Time) (counts []login.Count, wait time.Duration, err error) {
 	var longest time.Duration
 	err = s.write(ctx, func(w *writing) error {
-		longest = 0 // it may run more than once
-		failures := make([]int, len(limits))
+		longest, counts = 0, nil // it may run more than once
+		failures, before := make([]int, len(limits)), make([]time.Time, len(limits))
 		for i, l := range limits {
 			var until int64
 			err := w.row(`SELECT failures, wait FROM login_tries WHERE key = ? AND ends > ?`, []any{l.Key[:], stamp(now)}, &failures[i], &until)
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
-			if left := when(until).Sub(now); until > 0 && left > longest {
+			before[i] = when(until)
+			if left := before[i].Sub(now); until > 0 && left > longest {
 				longest = left
 			}
 		}
@@ -162,22 +163,27 @@ func (s people) Try(ctx context.Context, limits []login.Limit, now time.Time) (w
 				l.Key[:], n, stamp(until), stamp(now.Add(login.TriesKept))); err != nil {
 				return err
 			}
+			counts = append(counts, login.Count{Limit: l, Before: before[i], Until: until})
 		}
 		_, err := w.exec(`DELETE FROM login_tries WHERE rowid IN (SELECT rowid FROM login_tries ORDER BY ends LIMIT max(0, (SELECT count(*) FROM login_tries) - ?))`, maxTries)
 		return err
 	})
-	return longest, err
+	if err != nil {
+		return nil, 0, err
+	}
+	return counts, longest, nil
 }
 
 // Passed implements [login.Tries].
-func (s people) Passed(ctx context.Context, limits []login.Limit) error {
+func (s people) Passed(ctx context.Context, counts []login.Count) error {
 	return s.write(ctx, func(w *writing) error {
-		for _, l := range limits {
-			query := `DELETE FROM login_tries WHERE key = ?`
-			if l.Shared {
-				query = `UPDATE login_tries SET failures = max(0, failures - 1), wait = 0 WHERE key = ?`
+		for _, c := range counts {
+			query, args := `DELETE FROM login_tries WHERE key = ?`, []any{c.Key[:]}
+			if c.Shared { // a pause that another's try began meanwhile stays
+				query = `UPDATE login_tries SET failures = max(0, failures - 1), wait = CASE wait WHEN ? THEN ? ELSE wait END WHERE key = ?`
+				args = []any{stamp(c.Until), stamp(c.Before), c.Key[:]}
 			}
-			if _, err := w.exec(query, l.Key[:]); err != nil {
+			if _, err := w.exec(query, args...); err != nil {
 				return err
 			}
 		}
@@ -195,10 +201,13 @@ func (s people) StartSession(ctx context.Context, n login.Session, before login.
 		if _, err := w.exec(`DELETE FROM login_sessions WHERE digest = ?`, before[:]); err != nil {
 			return err
 		}
-		if name, local := strings.CutPrefix(n.Subject, login.Local+":"); local { // a user who was removed meanwhile does not come in
-			var one int
-			if err := w.row(`SELECT 1 FROM login_users WHERE name = ?`, []any{name}, &one); err != nil {
+		if name, local := strings.CutPrefix(n.Subject, login.Local+":"); local { // who was removed meanwhile, or has another password, does not come in
+			var u login.User
+			if err := w.row(`SELECT password FROM login_users WHERE name = ?`, []any{name}, &u.Password); err != nil {
 				return none(err)
+			}
+			if u.Credential() != n.Credential {
+				return login.ErrNone
 			}
 		}
 		if _, err := w.exec(`DELETE FROM login_sessions WHERE rowid IN (SELECT rowid FROM login_sessions WHERE subject = ? ORDER BY started DESC LIMIT -1 OFFSET ?)`,
@@ -260,6 +269,10 @@ func (s people) EndSessions(ctx context.Context, subject string) (int, error) {
 // StartAttempt implements [login.Attempts].
 func (s people) StartAttempt(ctx context.Context, a login.Attempt) error {
 	return s.write(ctx, func(w *writing) error {
+		if _, err := w.exec(`DELETE FROM login_attempts WHERE rowid IN (SELECT rowid FROM login_attempts WHERE source = ? ORDER BY used, started DESC LIMIT -1 OFFSET ?)`,
+			a.Source[:], login.MaxAttemptsOfSource-1); err != nil {
+			return err
+		}
 		var n int
 		if err := w.row(`SELECT count(*) FROM login_attempts WHERE ends > ?`, []any{stamp(a.Started)}, &n); err != nil {
 			return err
@@ -267,8 +280,8 @@ func (s people) StartAttempt(ctx context.Context, a login.Attempt) error {
 		if n >= login.MaxAttempts {
 			return login.ErrFull
 		}
-		_, err := w.exec(`INSERT INTO login_attempts (state, browser, provider, kept, started, used, ends) VALUES (?, ?, ?, ?, ?, 0, ?)`,
-			a.State[:], a.Browser[:], a.Provider, a.Kept, stamp(a.Started), stamp(a.Started.Add(login.AttemptMost)))
+		_, err := w.exec(`INSERT INTO login_attempts (state, browser, source, provider, kept, started, used, ends) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`,
+			a.State[:], a.Browser[:], a.Source[:], a.Provider, a.Kept, stamp(a.Started), stamp(a.Started.Add(login.AttemptMost)))
 		return err
 	})
 }

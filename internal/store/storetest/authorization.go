@@ -258,6 +258,16 @@ func testPushed(t *testing.T, r granting, clock *Clock) {
 	_, err = r.Open(t.Context(), p.URI, now, now.Add(10*time.Minute))
 	wantError(t, "PA-4 completed", err, authorization.ErrNotFound)
 
+	// PA-4: and so does one that grants nothing.
+	denied := pushed("denied")
+	must(t, r.Push(t.Context(), denied, now))
+	wantError(t, "PA-4 completed too late", r.Complete(t.Context(), denied.URI, denied.ExpiresAt), authorization.ErrCompleted)
+	must(t, r.Complete(t.Context(), denied.URI, now))
+	_, err = r.Open(t.Context(), denied.URI, now, now.Add(10*time.Minute))
+	wantError(t, "PA-4 completed", err, authorization.ErrNotFound)
+	wantError(t, "PA-4 completed twice", r.Complete(t.Context(), denied.URI, now), authorization.ErrCompleted)
+	wantError(t, "PA-4 granted after it was denied", r.Create(t.Context(), granted("denied", now), denied.URI, now), authorization.ErrCompleted)
+
 	// A client fills its own room, and no other's; a workload of it, and a source in the
 	// name of a public one, only a part of that.
 	fill := func(of authorization.Pushed, n int) {

@@ -37,10 +37,12 @@ func TestPeople(t *testing.T, place Place) {
 	p := s.People()
 	must(t, p.AddUser(t.Context(), user("last", clock.Now())))
 	session := sessionOf("local:last", "kept", clock.Now())
+	session.Credential = user("last", clock.Now()).Credential()
 	must(t, p.StartSession(t.Context(), session, login.Digest{}))
+	session.Credential = login.Digest{} // it is not kept
 	must(t, p.GiveConsent(t.Context(), consentOf("local:last", "app", clock.Now(), "read")))
 	limit := []login.Limit{{Key: keyOf("restart"), Free: 0}}
-	if _, err := p.Try(t.Context(), limit, clock.Now()); err != nil {
+	if _, _, err := p.Try(t.Context(), limit, clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	must(t, s.Close())
@@ -49,7 +51,7 @@ func TestPeople(t *testing.T, place Place) {
 	if got, err := p.Session(t.Context(), session.Digest, clock.Now()); err != nil || !reflect.DeepEqual(got, session) {
 		t.Errorf("the session is %+v, %v, want %+v", got, err, session)
 	}
-	if wait, err := p.Try(t.Context(), limit, clock.Now()); err != nil || wait == 0 {
+	if _, wait, err := p.Try(t.Context(), limit, clock.Now()); err != nil || wait == 0 {
 		t.Errorf("GL-16 a restart forgives: wait %s, %v", wait, err)
 	}
 	if all, err := p.Consents(t.Context(), "local:last", clock.Now()); err != nil || len(all) != 1 {
@@ -59,7 +61,7 @@ func TestPeople(t *testing.T, place Place) {
 	if err := p.AddUser(t.Context(), user("broken", clock.Now())); err == nil {
 		t.Error("GL-15 a user is kept where nothing can be written")
 	}
-	if _, err := p.Try(t.Context(), limit, clock.Now().Add(time.Hour)); err == nil {
+	if _, _, err := p.Try(t.Context(), limit, clock.Now().Add(time.Hour)); err == nil {
 		t.Error("GL-15 a try that is not counted may be made")
 	}
 	mend()
@@ -116,9 +118,12 @@ func testTries(t *testing.T, s Store, clock *Clock) {
 	mine := login.Limit{Key: keyOf("mine"), Free: 3}
 	ours := login.Limit{Key: keyOf("ours"), Free: 5, Shared: true}
 	limits := []login.Limit{mine, ours}
+	var counts []login.Count // of the last try
 	try := func(want bool) {
 		t.Helper()
-		wait, err := p.Try(ctx, limits, clock.Now())
+		var wait time.Duration
+		var err error
+		counts, wait, err = p.Try(ctx, limits, clock.Now())
 		if err != nil || want != (wait == 0) {
 			t.Errorf("wait %s, %v, want a try: %t", wait, err, want)
 		}
@@ -134,7 +139,7 @@ func testTries(t *testing.T, s Store, clock *Clock) {
 	try(false)
 	clock.Advance(mine.Pause(4))
 	try(true) // the fifth of ours, too
-	must(t, p.Passed(ctx, limits))
+	must(t, p.Passed(ctx, counts))
 	for range 2 { // mine begin anew; ours went back by one
 		limits = []login.Limit{mine}
 		try(true)
@@ -146,10 +151,27 @@ func testTries(t *testing.T, s Store, clock *Clock) {
 	for range 4 {
 		try(true)
 	}
+	// Who succeeds ends no pause that others began meanwhile, and begins none.
+	limits = []login.Limit{{Key: keyOf("pause of others"), Free: 2, Shared: true}}
+	try(true)
+	own := counts
+	try(true) // another's, which begins the pause
+	must(t, p.Passed(ctx, own))
+	try(false)
+	clock.Advance(limits[0].Pause(2))
+	try(true) // as the second again
+	try(false)
+	must(t, p.Passed(ctx, counts)) // of the one that was not made: nothing
+	try(false)
+	clock.Advance(limits[0].Pause(2))
+	try(true)
+	must(t, p.Passed(ctx, counts))
+	try(true)
+	try(false)
 	// Many at once are many.
 	race := []login.Limit{{Key: keyOf("race"), Free: 10}}
 	won := AtOnce(t, func(int) (bool, error) {
-		wait, err := p.Try(ctx, race, clock.Now())
+		_, wait, err := p.Try(ctx, race, clock.Now())
 		return wait == 0, err
 	})
 	if won != 10 {
@@ -211,6 +233,31 @@ func testSessions(t *testing.T, s Store, clock *Clock) {
 		t.Errorf("%d sessions ended, %v", n, err)
 	}
 	wantError(t, "a local user who is not there", p.StartSession(ctx, sessionOf("local:gone", "gone", now), login.Digest{}), login.ErrNone)
+
+	// A password counts while it is the one of the user, also at the same moment.
+	eve := user("eve", now)
+	must(t, p.AddUser(ctx, eve))
+	start := func(word string, with login.User) error {
+		n := sessionOf("local:eve", word, now)
+		n.Credential = with.Credential()
+		return p.StartSession(ctx, n, login.Digest{})
+	}
+	must(t, start("with the password", eve))
+	wantError(t, "a local user without a password", p.StartSession(ctx, sessionOf("local:eve", "without", now), login.Digest{}), login.ErrNone)
+	changed := eve
+	changed.Password = "another"
+	must(t, p.ChangePassword(ctx, changed))
+	wantError(t, "a password that was changed", start("before the change", eve), login.ErrNone)
+	must(t, start("after the change", changed))
+	_, err = p.RemoveUser(ctx, "eve", now)
+	must(t, err)
+	again := eve
+	again.Password = "a third"
+	must(t, p.AddUser(ctx, again))
+	wantError(t, "a user who was removed and added again", start("before the removal", changed), login.ErrNone)
+	must(t, start("after the removal", again))
+	_, err = p.RemoveUser(ctx, "eve", now)
+	must(t, err)
 }
 
 func testAttempts(t *testing.T, s Store, clock *Clock) {
@@ -233,6 +280,29 @@ func testAttempts(t *testing.T, s Store, clock *Clock) {
 	if won != 1 {
 		t.Errorf("%d of many came back first", won)
 	}
+
+	// A source fills its own room, and no other's: for one more, one that was used goes,
+	// and then the oldest.
+	begin := func(source string, i int) error {
+		return p.StartAttempt(ctx, login.Attempt{State: keyOf(source, i), Browser: a.Browser, Source: keyOf(source), Provider: "corp", Started: now.Add(time.Duration(i) * time.Millisecond)})
+	}
+	use := func(source string, i int) error {
+		_, err := p.UseAttempt(ctx, keyOf(source, i), a.Browser, now)
+		return err
+	}
+	must(t, begin("quiet", 0))
+	for i := range login.MaxAttemptsOfSource {
+		must(t, begin("loud", i))
+	}
+	must(t, use("loud", 7))
+	must(t, begin("loud", login.MaxAttemptsOfSource))
+	wantError(t, "GL-16 one that was used", use("loud", 7), login.ErrNone)
+	must(t, begin("loud", login.MaxAttemptsOfSource+1))
+	wantError(t, "GL-16 the oldest", use("loud", 0), login.ErrNone)
+	for _, i := range []int{1, login.MaxAttemptsOfSource, login.MaxAttemptsOfSource + 1} {
+		must(t, use("loud", i))
+	}
+	must(t, use("quiet", 0))
 }
 
 func consentOf(subject, client string, now time.Time, scope ...string) login.Consent {
@@ -298,7 +368,9 @@ func testUserEnds(t *testing.T, s Store, clock *Clock) {
 		return g.Revoked
 	}
 	must(t, p.GiveConsent(ctx, consentOf("local:dora", "app", now)))
-	must(t, p.StartSession(ctx, sessionOf("local:dora", "dora", now), login.Digest{}))
+	session := sessionOf("local:dora", "dora", now)
+	session.Credential = user("dora", now).Credential()
+	must(t, p.StartSession(ctx, session, login.Digest{}))
 	if ended, err := p.Withdraw(ctx, "local:dora", "app", now); err != nil || ended != (login.Ended{Consents: 1, Grants: 1}) {
 		t.Errorf("ended %+v, %v", ended, err)
 	}
