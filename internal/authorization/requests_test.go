@@ -404,7 +404,7 @@ func TestPushedOnce(t *testing.T) {
 	read(q, unknown)
 }
 
-// PA-5 A client has so many pushed requests open and no more; another has its own,
+// PA-5 A workload has so many pushed requests open and no more; another client has its own,
 // and there is room again once the first have ended.
 func TestPushedTooManyOpen(t *testing.T) {
 	s := newSite(t)
@@ -415,8 +415,8 @@ func TestPushedTooManyOpen(t *testing.T) {
 	var callers sync.WaitGroup
 	for n := range 64 {
 		callers.Go(func() {
-			for i := range authorization.MaxPushed / 64 {
-				p := authorization.Pushed{URI: sha256.Sum256([]byte{byte(n), byte(i)}), ClientID: app, Parameters: "x", ExpiresAt: s.Clock.Now().Add(authorization.PushedFor)}
+			for i := range authorization.MaxPushedByOne / 64 {
+				p := authorization.Pushed{URI: sha256.Sum256([]byte{byte(n), byte(i)}), ClientID: app, SPIFFEID: appCaller.SPIFFEID, Parameters: "x", ExpiresAt: s.Clock.Now().Add(authorization.PushedFor)}
 				if n+i == 0 {
 					continue // left for the last that is accepted
 				}

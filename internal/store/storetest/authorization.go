@@ -65,12 +65,13 @@ func wantError(t *testing.T, what string, got, want error) {
 // SignedIn is the permission of somebody who has signed in and agrees now.
 func SignedIn(t testing.TB, p login.State, subject string, now time.Time) authorization.Permission {
 	t.Helper()
+	session := sessionOf(subject, fmt.Sprint(subject, " at ", now), now)
 	if name, local := strings.CutPrefix(subject, login.Local+":"); local {
 		if err := p.AddUser(t.Context(), user(name, now)); err != nil && !errors.Is(err, login.ErrExists) {
 			t.Fatal(err)
 		}
+		session.Credential = user(name, now).Credential()
 	}
-	session := sessionOf(subject, fmt.Sprint(subject, " at ", now), now)
 	if err := p.StartSession(t.Context(), session, session.Digest); err != nil {
 		t.Fatal(err)
 	}
