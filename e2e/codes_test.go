@@ -51,6 +51,7 @@ func newRegistrar(t *testing.T, method oauth.AuthMethod, more string) *registrar
 	td := newDomain(t, "example.org", devca.Options{})
 	s := start(t, more+`
 store: sqlite:svidgate.db
+login: {local: true}
 resources:
   - {resource: https://api.example.com/, scopes: [read, write]}
   - {resource: https://ledger.example.com/, scopes: [read]}

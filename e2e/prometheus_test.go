@@ -24,6 +24,7 @@ func TestAlertRules(t *testing.T) {
 // data, and every alert is silent while all is well and fires for what was done.
 func TestPrometheus(t *testing.T) {
 	td := newDomain(t, "example.org", devca.Options{})
+	td.more = `, registration: {mode: first_use, allow: ["/new/*"], resources: ["https://api.example.com/"], scope: read, max_clients: 10}`
 	stale := newDomain(t, "stale.test", devca.Options{})
 	stale.more = ", max_stale: 1m"
 	s := start(t, worldConfig, td, stale)
@@ -33,6 +34,7 @@ func TestPrometheus(t *testing.T) {
 	good := func() {
 		s.granted(t, withJWT(td.id("/billing"), td.jwt(t, "/billing", issuer)))
 		s.granted(t, s.ordersOf(t, td))
+		s.granted(t, withJWT("", td.jwt(t, "/new/one", issuer)))
 	}
 	alerts := alertQueries(t)
 	// between goes on with a server's day, a step for each tick, until there is enough.

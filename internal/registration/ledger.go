@@ -612,9 +612,11 @@ func (l *Ledger) put(u Use) bool {
 func (l *Ledger) noteUses(ctx context.Context) error {
 	l.mu.Lock()
 	waiting := l.uses
-	if len(waiting) > 0 {
-		l.uses = map[useKey]Use{}
+	if len(waiting) == 0 { // requests go on filling it
+		l.mu.Unlock()
+		return nil
 	}
+	l.uses = map[useKey]Use{}
 	l.mu.Unlock()
 	uses := make([]Use, 0, len(waiting))
 	for _, u := range waiting {
