@@ -34,7 +34,7 @@ func TestPrometheus(t *testing.T) {
 	good := func() {
 		s.granted(t, withJWT(td.id("/billing"), td.jwt(t, "/billing", issuer)))
 		s.granted(t, s.ordersOf(t, td))
-		s.granted(t, withJWT("", td.jwt(t, "/new/one", issuer)))
+		s.granted(t, withJWT(td.id("/new/one"), td.jwt(t, "/new/one", issuer)))
 	}
 	alerts := alertQueries(t)
 	// between goes on with a server's day, a step for each tick, until there is enough.
