@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -77,6 +78,27 @@ func TestF42ExpiredRowsGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := names(t, s); n != 2 {
+		t.Errorf("there are %d", n)
+	}
+}
+
+// F42: a table that fails holds up no other.
+func TestF42ExpiryGoesOn(t *testing.T) {
+	s := opened(t, Config{Address: "memory:"})
+	short(t, s)
+	do(t, s, func(w *writing) error {
+		_, err := w.exec(`INSERT INTO short VALUES ('expired', 1)`)
+		return err
+	})
+	expiring = nil
+	for _, table := range []string{"gone", "short", "lost"} {
+		expires(table, "expires")
+	}
+	err := s.Expire(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "table gone") || !strings.Contains(err.Error(), "table lost") || strings.Contains(err.Error(), "table short") {
+		t.Errorf("the error is %v", err)
+	}
+	if n := names(t, s); n != 0 {
 		t.Errorf("there are %d", n)
 	}
 }

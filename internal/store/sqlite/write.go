@@ -122,10 +122,10 @@ func (s *Store) commit(c *connection, batch []*unit) *connection {
 	n := 0
 	for _, u := range batch {
 		switch {
-		case u.begun && u.err != nil:
+		case u.begun && err == nil:
 			n++
 			u.result <- u.err
-		case u.begun:
+		case u.begun: // also its own error: it may rest on what another unit did, which is undone
 			n++
 			u.result <- err
 		case u.taken.CompareAndSwap(false, true): // the batch failed before its turn
