@@ -206,6 +206,45 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	})
 }
 
+// Who is done does not wait for long units of others: a commit ends with them.
+func TestLongUnitsEndACommit(t *testing.T) {
+	for name, row := range map[string]struct {
+		takes time.Duration
+		want  string
+	}{
+		"short": {0, "nobody"},
+		"long":  {maxUnits, "a"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := opened(t, Config{Address: "memory:"})
+			goOn := stopped(s)
+			unitOf := func(work func(*writing) error) *unit {
+				u := &unit{work: work, result: make(chan error, 1)}
+				if err := s.put(u); err != nil {
+					t.Fatal(err)
+				}
+				return u
+			}
+			a := unitOf(func(w *writing) error { time.Sleep(row.takes); return insert("a", 1)(w) })
+			answered := "nobody" // when b begins
+			b := unitOf(func(w *writing) error {
+				if len(a.result) > 0 {
+					answered = "a"
+				}
+				return insert("b", 1)(w)
+			})
+			goOn()
+			if err := errors.Join(<-b.result, <-a.result); err != nil || answered != row.want {
+				t.Errorf("%s: %s was answered before b began, %v", name, answered, err)
+			}
+			if got := things(t, s); got != "a=1 b=1" {
+				t.Errorf("%s: there is %s", name, got)
+			}
+			s.Close()
+		})
+	}
+}
+
 // A queue that is full answers at once.
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -78,16 +79,19 @@ func (s *Store) serve() {
 	var writer *connection
 	batch := make([]*unit, 0, maxBatch)
 	for first := range s.queue {
-		batch = append(batch[:0], first)
-		for len(batch) < maxBatch {
-			next, ok := s.next()
-			if !ok {
-				break
+		batch = append(batch, first)
+		for len(batch) > 0 {
+			for len(batch) < maxBatch {
+				next, ok := s.next()
+				if !ok {
+					break
+				}
+				batch = append(batch, next)
 			}
-			batch = append(batch, next)
+			var done int
+			writer, done = s.commit(writer, batch)
+			batch = slices.Delete(batch, 0, done)
 		}
-		writer = s.commit(writer, batch)
-		clear(batch)
 	}
 	writer.close()
 }
@@ -101,12 +105,13 @@ func (s *Store) next() (*unit, bool) {
 	}
 }
 
-// commit does a batch and tells each caller. A connection that failed is given up,
-// whatever state it is in.
-func (s *Store) commit(c *connection, batch []*unit) *connection {
+// commit does a batch, or the first part of it, tells each caller and returns how many
+// it has done. A connection that failed is given up, whatever state it is in.
+func (s *Store) commit(c *connection, batch []*unit) (_ *connection, done int) {
 	start := time.Now()
-	err := s.transact(&c, batch)
+	done, err := s.transact(&c, batch)
 	if err != nil {
+		done = len(batch)
 		err = fmt.Errorf("store: %w", s.named(err))
 		if !errors.Is(err, store.ErrUnavailable) {
 			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
@@ -120,7 +125,7 @@ func (s *Store) commit(c *connection, batch []*unit) *connection {
 		s.config.Log.Info("the store takes writes again")
 	}
 	n := 0
-	for _, u := range batch {
+	for _, u := range batch[:done] {
 		switch {
 		case u.begun && err == nil:
 			n++
@@ -133,36 +138,42 @@ func (s *Store) commit(c *connection, batch []*unit) *connection {
 		}
 	}
 	s.figures.observe(time.Since(start), n)
-	return c
+	return c, done
 }
 
-// transact runs the units in one transaction. An error is that of the whole.
-func (s *Store) transact(c **connection, batch []*unit) (err error) {
+// transact runs the units in one transaction, as far as there is time for them, and
+// returns how many. An error is that of the whole.
+func (s *Store) transact(c **connection, batch []*unit) (done int, err error) {
 	if s.memory != nil {
 		s.memory.Lock()
 		defer s.memory.Unlock()
 	}
 	if *c == nil {
 		if *c, err = connect(context.Background(), s.db); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if _, err := (*c).exec(`BEGIN IMMEDIATE`); err != nil {
-		return err
+		return 0, err
 	}
+	start := time.Now()
 	for _, u := range batch {
+		if done > 0 && time.Since(start) >= maxUnits {
+			break
+		}
+		done++
 		if !u.taken.CompareAndSwap(false, true) {
 			continue
 		}
 		u.begun = true
 		if err := s.do(*c, u); err != nil {
-			return errors.Join(err, rollback(*c))
+			return done, errors.Join(err, rollback(*c))
 		}
 	}
 	if _, err := (*c).exec(`COMMIT`); err != nil {
-		return errors.Join(err, rollback(*c))
+		return done, errors.Join(err, rollback(*c))
 	}
-	return nil
+	return done, nil
 }
 
 // rollback undoes what SQLite has not undone by itself.
