@@ -9,6 +9,8 @@ import (
 	"github.com/svidgate/svidgate/internal/registration"
 )
 
+var _ = expires("client_changes", "expires")
+
 func (r *reading) blocksOf(subject string) (found []registration.Block, err error) {
 	err = r.rows(`SELECT subject, deleted, reason, made_by, at FROM client_blocks WHERE subject = ? ORDER BY deleted`, []any{subject}, eachBlock(&found))
 	return found, err

@@ -4,14 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/internal/registration"
-	"github.com/svidgate/svidgate/oauth"
 )
 
 // archiveFor is how long a record that has ended is kept.
@@ -19,7 +17,6 @@ const archiveFor = 365 * 24 * time.Hour
 
 var (
 	_ = expires("client_archive", "expires")
-	_ = expires("client_changes", "expires")
 
 	_ registration.Records = (*Store)(nil)
 )
@@ -31,75 +28,69 @@ const (
 	endedWithdrawn = "withdrawn"
 )
 
-// Columns of a record, in the order of keyOf, valuesOf and recordFrom.
-const (
-	recordKey     = `spiffe_id, kind, client_id`
-	recordValues  = `state, methods, created, used, credential, credential_digest, bundle_sequence, template, template_digest, approved_by, approved`
-	selectRecords = `SELECT ` + recordKey + `, ` + recordValues + `, recorded FROM client_records WHERE `
-	thisRecord    = `(` + recordKey + `) = (?, ?, ?)`
-)
-
-func keyOf(r registration.Record) []any {
-	return []any{r.SPIFFEID.String(), string(r.Kind), r.ClientID}
-}
-
-// valuesOf are recordValues, and recorded behind them.
-func valuesOf(r registration.Record) []any {
-	sequence := sql.NullInt64{Int64: int64(r.BundleSequence), Valid: r.HasBundleSequence}
-	return []any{string(r.State), int64(r.Methods), stamp(r.Created), stamp(r.Used), string(r.Credential), r.CredentialDigest[:],
-		sequence, r.Template, r.TemplateDigest[:], r.ApprovedBy, stamp(r.Approved), r.Recorded}
-}
-
-// recordFrom reads a row of selectRecords.
-func recordFrom(scan func(into ...any) error) (registration.Record, error) {
-	var r registration.Record
-	var id string
-	var created, used, approved int64
-	var credential, template []byte
-	var sequence sql.NullInt64
-	err := scan(&id, &r.Kind, &r.ClientID, &r.State, &r.Methods, &created, &used, &r.Credential, &credential,
-		&sequence, &r.Template, &template, &r.ApprovedBy, &approved, &r.Recorded)
+// RegisterClient is [registration.Records].
+func (s *Store) RegisterClient(ctx context.Context, r registration.Record, quota registration.Quota) (kept registration.Record, made bool, err error) {
+	err = s.write(ctx, func(w *writing) error {
+		kept, made = registration.Record{}, false
+		id := r.SPIFFEID.String()
+		if err := w.mayRegister(id); err != nil {
+			return err
+		}
+		before, err := w.clientRecord(registration.FirstUseKind, r.ClientID, id)
+		switch {
+		case errors.Is(err, registration.ErrNoRecord):
+		case err != nil:
+			return err
+		case before.Lapsed(r.Created, quota.Idle):
+			if err := w.endClient(before, r.Created, endedIdle); err != nil {
+				return err
+			}
+		case r.State.Above(before.State):
+			kept, made = r, true
+			kept.Methods |= before.Methods
+			kept.Raised = &before
+			return w.replaceClient(kept)
+		case before.Methods.Has(r.Methods):
+			kept = before
+			return nil
+		default:
+			kept = before
+			kept.Methods |= r.Methods
+			if err := w.replaceClient(kept); err != nil {
+				return err
+			}
+			return w.changed(id, r.Created)
+		}
+		kept, made = r, true
+		return w.newClient(r, quota, true)
+	})
 	if err != nil {
-		return registration.Record{}, err
+		return registration.Record{}, false, err
 	}
-	r.SPIFFEID, err = spiffeid.FromString(id)
-	if err != nil || len(credential) != len(r.CredentialDigest) || len(template) != len(r.TemplateDigest) {
-		return registration.Record{}, fmt.Errorf("store: the record of client %s is damaged", oauth.Shown(id))
-	}
-	r.Created, r.Used, r.Approved = when(created), when(used), when(approved)
-	r.CredentialDigest, r.TemplateDigest = [32]byte(credential), [32]byte(template)
-	r.BundleSequence, r.HasBundleSequence = uint64(sequence.Int64), sequence.Valid
-	return r, nil
+	return kept, made, nil
 }
 
-func (r *reading) clientRecord(kind registration.Kind, clientID, spiffeID string) (registration.Record, error) {
-	found, err := recordFrom(func(into ...any) error {
-		return r.row(selectRecords+thisRecord, []any{spiffeID, string(kind), clientID}, into...)
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		err = registration.ErrNoRecord
-	}
-	return found, err
-}
-
-func (r *reading) clientRecords(query string, args ...any) (found []registration.Record, err error) {
-	err = r.rows(query, args, func(scan func(into ...any) error) error {
-		one, err := recordFrom(scan)
-		found = append(found, one)
+// newClient inserts a record of first use within the quota; an operator's hand is not
+// held to the rate.
+func (w *writing) newClient(r registration.Record, quota registration.Quota, rated bool) error {
+	td := r.SPIFFEID.TrustDomain().Name()
+	var n, next int64
+	err := w.row(`SELECT active + pending + observed, next_new FROM client_counts WHERE trust_domain = ?`, []any{td}, &n, &next)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
-	})
-	return found, err
-}
-
-func (w *writing) insertClient(r registration.Record) error {
-	_, err := w.exec(`INSERT INTO client_records (trust_domain, `+recordKey+`, `+recordValues+`, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		slices.Concat([]any{r.SPIFFEID.TrustDomain().Name()}, keyOf(r), valuesOf(r))...)
-	return err
-}
-
-func (w *writing) replaceClient(r registration.Record) error {
-	_, err := w.exec(`UPDATE client_records SET (`+recordValues+`, recorded) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE `+thisRecord,
-		slices.Concat(valuesOf(r), keyOf(r))...)
+	}
+	if n >= int64(quota.MaxClients) {
+		return registration.ErrMaxClients
+	}
+	if err := w.insertClient(r); err != nil || quota.NewClients <= 0 || !rated {
+		return err
+	}
+	// Room for NewClients at once, and one more each time this long has gone by.
+	now, each := r.Created.UnixNano(), int64(quota.Per)/int64(quota.NewClients)
+	if next = max(next, now) + each; next-now > int64(quota.Per) {
+		return registration.ErrNewClients // undoes the insert
+	}
+	_, err = w.exec(`UPDATE client_counts SET next_new = ? WHERE trust_domain = ?`, next, td)
 	return err
 }
 
@@ -115,48 +106,137 @@ func (w *writing) endClient(r registration.Record, now time.Time, why string) er
 	return err
 }
 
-// ClientRecord is [registration.Records].
-func (s *Store) ClientRecord(ctx context.Context, kind registration.Kind, clientID, spiffeID string) (found registration.Record, err error) {
-	err = s.read(ctx, func(r *reading) (err error) {
-		found, err = r.clientRecord(kind, clientID, spiffeID)
-		return err
-	})
-	return found, err
-}
-
-// ClientRecords is [registration.Records].
-func (s *Store) ClientRecords(ctx context.Context, f registration.Filter, after registration.Cursor, limit int) (found []registration.Record, err error) {
-	// All SPIFFE IDs of a trust domain lie between "/" and the character after it.
-	from, to := "", "\xff"
-	if !f.TrustDomain.IsZero() {
-		from = f.TrustDomain.IDString() + "/"
-		to = f.TrustDomain.IDString() + "0"
-	}
-	const listed = `(` + recordKey + `) > (?, ?, ?) AND spiffe_id >= ? AND spiffe_id < ? AND (? = '' OR state = ?) ORDER BY ` + recordKey + ` LIMIT ?`
-	query := selectRecords + listed
-	args := []any{after.SPIFFEID, string(after.Kind), after.ClientID, from, to, string(f.State), string(f.State), limit}
-	if f.ClientID != "" {
-		query = selectRecords + `client_id = ? AND ` + listed
-		args = append([]any{f.ClientID}, args...)
-	}
-	err = s.read(ctx, func(r *reading) (err error) {
-		found, err = r.clientRecords(query, args...)
-		return err
-	})
-	return found, err
-}
-
-// CountClients is [registration.Records].
-func (s *Store) CountClients(ctx context.Context) (counts map[string]registration.Counts, err error) {
-	counts = map[string]registration.Counts{}
-	err = s.read(ctx, func(r *reading) error {
-		return r.rows(`SELECT trust_domain, active, pending, observed, members FROM client_counts`, nil, func(scan func(into ...any) error) error {
-			var td string
-			var c registration.Counts
-			err := scan(&td, &c.Active, &c.Pending, &c.Observed, &c.Members)
-			counts[td] = c
+// WithdrawClient is [registration.Records].
+func (s *Store) WithdrawClient(ctx context.Context, made registration.Record) error {
+	return s.write(ctx, func(w *writing) error {
+		now, err := w.clientRecord(made.Kind, made.ClientID, made.SPIFFEID.String())
+		switch {
+		case errors.Is(err, registration.ErrNoRecord):
+			return nil
+		case err != nil:
 			return err
-		})
+		case stamp(now.Created) != stamp(made.Created) || now.CredentialDigest != made.CredentialDigest || now.State != made.State:
+			return nil
+		}
+		if made.Raised != nil {
+			back := *made.Raised
+			back.Methods |= now.Methods
+			err = w.replaceClient(back)
+		} else {
+			err = w.endClient(now, made.Created, endedWithdrawn)
+		}
+		if err != nil {
+			return err
+		}
+		return w.changed(made.ClientID, made.Created)
 	})
-	return counts, err
+}
+
+// ApproveClient is [registration.Records].
+func (s *Store) ApproveClient(ctx context.Context, r registration.Record, quota registration.Quota) (kept registration.Record, err error) {
+	err = s.write(ctx, func(w *writing) error {
+		id := r.SPIFFEID.String()
+		against := w.mayRegister(id)
+		if against != nil && !errors.Is(against, registration.ErrDeleted) {
+			return against
+		}
+		before, err := w.clientRecord(registration.FirstUseKind, r.ClientID, id)
+		switch {
+		case errors.Is(err, registration.ErrNoRecord) && against == nil:
+			return registration.ErrNoRecord
+		case errors.Is(err, registration.ErrNoRecord):
+			if _, err := w.exec(`DELETE FROM client_blocks WHERE subject = ? AND deleted = 1`, id); err != nil {
+				return err
+			}
+			kept = r
+			if err := w.newClient(r, quota, false); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		default: // what it first came with stays known
+			kept = before
+			kept.State, kept.Used, kept.ApprovedBy, kept.Approved = registration.Active, r.Used, r.ApprovedBy, r.Approved
+			kept.Template, kept.TemplateDigest = r.Template, r.TemplateDigest
+			if err := w.replaceClient(kept); err != nil {
+				return err
+			}
+		}
+		return w.changed(id, r.Approved)
+	})
+	if err != nil {
+		return registration.Record{}, err
+	}
+	return kept, nil
+}
+
+// DeleteClient is [registration.Records].
+func (s *Store) DeleteClient(ctx context.Context, tombstone registration.Block) (ended registration.Record, err error) {
+	err = s.write(ctx, func(w *writing) (err error) {
+		if ended, err = w.clientRecord(registration.FirstUseKind, tombstone.Subject, tombstone.Subject); err != nil {
+			return err
+		}
+		if err := w.endClient(ended, tombstone.At, endedDeleted); err != nil {
+			return err
+		}
+		return w.setBlock(tombstone)
+	})
+	if err != nil {
+		return registration.Record{}, err
+	}
+	return ended, nil
+}
+
+// NoteUses is [registration.Records].
+func (s *Store) NoteUses(ctx context.Context, uses []registration.Use) error {
+	return s.write(ctx, func(w *writing) error {
+		for _, u := range uses {
+			if err := w.noteUse(u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (w *writing) noteUse(u registration.Use) error {
+	id := u.SPIFFEID.String()
+	n, err := w.exec(`UPDATE client_records SET used = max(used, ?), methods = methods | ?, recorded = max(recorded, ?) WHERE `+thisRecord,
+		stamp(u.At), int64(u.Methods), u.Recorded, id, string(u.Kind), u.ClientID)
+	if err != nil || n > 0 || u.Kind != registration.MemberKind {
+		return err
+	}
+	var members int64
+	err = w.row(`SELECT members FROM client_counts WHERE trust_domain = ?`, []any{u.SPIFFEID.TrustDomain().Name()}, &members)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if members >= registration.MaxMembers {
+		return nil
+	}
+	return w.insertClient(registration.Record{
+		Kind: registration.MemberKind, State: registration.Active, ClientID: u.ClientID, SPIFFEID: u.SPIFFEID, Methods: u.Methods, Created: u.At, Used: u.At,
+	})
+}
+
+// LapseClients is [registration.Records].
+func (s *Store) LapseClients(ctx context.Context, td spiffeid.TrustDomain, idle time.Duration, now time.Time, limit int) (n int, err error) {
+	waited := stamp(now.Add(-registration.WaitFor))
+	err = s.write(ctx, func(w *writing) error {
+		n = 0
+		lapsed, err := w.clientRecords(selectRecords+`trust_domain = ?
+			AND (state = 'active' AND used <= ? OR state = 'pending' AND used <= ? OR state = 'observed' AND used <= ?) LIMIT ?`,
+			td.Name(), stamp(now.Add(-idle)), waited, waited, limit)
+		if err != nil {
+			return err
+		}
+		for _, r := range lapsed {
+			if err := w.endClient(r, now, endedIdle); err != nil {
+				return err
+			}
+		}
+		n = len(lapsed)
+		return nil
+	})
+	return n, err
 }
