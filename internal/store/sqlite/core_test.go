@@ -186,6 +186,9 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		if got := things(t, s); got != "begun=1" {
 			t.Errorf("there is %s", got)
 		}
+		if n := told(t, s)["svidgate_store_writes_refused_total"]; n != 1 {
+			t.Errorf("%v refused writes are counted", n)
+		}
 		do(t, s, func(*writing) error { return nil }) // nothing is left in the queue: a writer that waits for readers is not at rest
 		var held sync.WaitGroup
 		hold = make(chan struct{})
@@ -202,6 +205,32 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		if got := things(t, s); got != "begun=1" {
 			t.Errorf("there is %s", got)
 		}
+		s.Close()
+	})
+}
+
+// GL-15: a commit that hangs is known to readiness when others would be refused for it,
+// although reads go on.
+func TestGL15CheckKnowsThatAWriteHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t, Config{Address: "sqlite:" + storeFile(t)})
+		check := func(when string, ready bool) {
+			t.Helper()
+			if err := s.Check(t.Context()); (err == nil) != ready || err != nil && !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+		goOn := stopped(s)
+		time.Sleep(patience - time.Millisecond)
+		check("a commit takes its time", true)
+		time.Sleep(time.Millisecond)
+		check("it takes too long", false)
+		if got := things(t, s); got != "" {
+			t.Errorf("there is %s", got)
+		}
+		goOn()
+		do(t, s, func(*writing) error { return nil })
+		check("afterwards", true)
 		s.Close()
 	})
 }

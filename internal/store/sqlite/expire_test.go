@@ -164,10 +164,9 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// The metrics tell rows, bytes and health.
-func TestFigures(t *testing.T) {
-	s := opened(t, Config{Address: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
-	do(t, s, insert("a", 1))
+// told are the metrics: the value of each, or how often it was observed.
+func told(t *testing.T, s *Store) map[string]float64 {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(s)
 	all, err := registry.Gather()
@@ -184,6 +183,14 @@ func TestFigures(t *testing.T) {
 			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
+	return got
+}
+
+// The metrics tell rows, bytes and health.
+func TestFigures(t *testing.T) {
+	s := opened(t, Config{Address: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
+	do(t, s, insert("a", 1))
+	got := told(t, s)
 	for name, want := range map[string]float64{
 		"svidgate_store_rows things": 1, "svidgate_store_rows documents": 0, "svidgate_store_healthy": 1,
 		"svidgate_store_writes_refused_total": 0, "svidgate_store_commit_writes": 2, "svidgate_store_commit_duration_seconds": 2,

@@ -284,8 +284,8 @@ func TestRefusedOnAFullDisk(t *testing.T) {
 	}
 }
 
-// A disk that hangs: who waits may give up, reads are answered, /readyz learns of it,
-// and what was accepted is done in the end.
+// A disk that hangs: who waits may give up, reads are answered, and what was accepted
+// is done in the end.
 func TestHangingDisk(t *testing.T) {
 	disk := newDisk(t)
 	s := opened(t, Config{Address: "sqlite:" + filepath.Join(t.TempDir(), "x.db"), VFS: disk.VFS()})

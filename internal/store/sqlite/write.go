@@ -53,6 +53,9 @@ func (s *Store) write(ctx context.Context, work func(*writing) error) error {
 		late = errLate
 	}
 	if u.taken.CompareAndSwap(false, true) {
+		if late == errLate {
+			s.figures.refused.Inc()
+		}
 		return late
 	}
 	return <-u.result
@@ -68,7 +71,7 @@ func (s *Store) put(u *unit) error {
 	case s.queue <- u:
 		return nil
 	default:
-		s.figures.overflowed.Inc()
+		s.figures.refused.Inc()
 		return fmt.Errorf("store: %w: %d writes are waiting", store.ErrUnavailable, maxQueue)
 	}
 }
@@ -109,7 +112,9 @@ func (s *Store) next() (*unit, bool) {
 // it has done. A connection that failed is given up, whatever state it is in.
 func (s *Store) commit(c *connection, batch []*unit) (_ *connection, done int) {
 	start := time.Now()
+	s.figures.begun.Store(&start)
 	done, err := s.transact(&c, batch)
+	s.figures.begun.Store(nil)
 	if err != nil {
 		done = len(batch)
 		err = fmt.Errorf("store: %w", s.named(err))
