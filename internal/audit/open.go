@@ -105,13 +105,13 @@ func (l *Log) begin(f *os.File, path string) error {
 	}
 	l.log.Warn("audit: the last line was torn by a crash and is cut off",
 		"lost_bytes", recovered.lostBytes, "lost_sha256", recovered.lostDigest)
-	if err := f.Truncate(l.tip.size); err != nil {
+	if err := l.file.Truncate(l.tip.size); err != nil {
 		return fmt.Errorf("cut off a torn last line: %w", err)
 	}
 	var ln line
 	ln.fill(&recovered, l.now(), l.node)
 	if _, err = l.write(context.Background(), &ln); err == nil {
-		err = f.Sync()
+		err = l.file.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("a torn last line of %d bytes (SHA-256 %s) was cut off, but not recorded: %w",

@@ -30,7 +30,9 @@ const (
 	maxEncryptionFile = 4 << 10
 	// sealedVersion is that of the envelope.
 	sealedVersion = 1
-	// sealedPlace binds what is encrypted to where it is kept and to its version.
+	// sealedPlace binds what is encrypted to what it is and to the version of its
+	// envelope. An older content of the same place opens too: that is what a restored
+	// copy of the store is.
 	sealedPlace = "svidgate signing-keys 1"
 )
 

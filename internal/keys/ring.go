@@ -174,9 +174,9 @@ func (r *Ring) Remove(kid string) (Change, error) {
 	return c, err
 }
 
-// Configure takes over another algorithm, rotation or lifetimes. Now, Log,
-// Document and Encryption stay those of Open, and File must be the same. On error the configuration stays what it
-// was. A longer LongestToken is in force when Configure returns: only then may such
+// Configure takes over another algorithm, rotation or lifetimes. Now, Log, Document
+// and Encryption stay those of Open, and File must be the same. On error the
+// configuration stays what it was. A longer LongestToken is in force when Configure returns: only then may such
 // tokens be issued.
 //
 // A file that is full holds up no configuration but that of another algorithm, for

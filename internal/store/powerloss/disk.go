@@ -32,7 +32,7 @@ type Disk struct {
 type operation struct {
 	kind   kind
 	path   string
-	data   []byte // of a write
+	data   []byte // of a write or what was appended
 	offset int64  // of a write, or the size after a truncation
 }
 
@@ -41,6 +41,7 @@ type kind int
 const (
 	created kind = iota
 	written
+	appended
 	truncated
 	synced
 	deleted
@@ -199,6 +200,8 @@ func (s state) with(o operation) state {
 	switch o.kind {
 	case truncated:
 		s.content = resized(s.content, o.offset)
+	case appended:
+		s.content = append(s.content, o.data...)
 	case written:
 		s.content = resized(s.content, max(int64(len(s.content)), o.offset+int64(len(o.data))))
 		copy(s.content[o.offset:], o.data)
@@ -262,6 +265,9 @@ func cut(s state, done []operation, chance *rand.Rand) state {
 		return -1
 	}
 	names, contents := last(folderSynced), last(synced)
+	if last(appended) >= 0 {
+		return cutInOrder(s, done, contents, chance)
+	}
 	// How likely it is that something got to the disk differs from cut to cut: most
 	// interesting are all but one, and none but one.
 	likely := []float64{0, 0.1, 0.5, 0.9, 1}[chance.IntN(5)]

@@ -8,6 +8,9 @@
 // sector may be there or not, in any combination, whatever the order of the writes; a
 // file whose folder was not synced may be missing, and one that was deleted may be back.
 //
+// A file beside the database that is appended to, as the audit record is, can be on the
+// same disk ([Disk.File]).
+//
 // What it takes for granted is what SQLite does (its "powersafe overwrite"): a write
 // that is cut off changes no byte outside of it, and a sync that returned is true.
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/svidgate/svidgate/internal/store"
 )
@@ -16,7 +17,8 @@ type probe struct {
 }
 
 // Check is nil when the store can be read and, as far as it is known, written: after
-// a write that failed it tries one. It is for readiness, and waits no longer than ctx.
+// a write that failed it tries one, and a commit that has not come to its end in five
+// seconds is a failure. It is for readiness, and waits no longer than ctx.
 func (s *Store) Check(ctx context.Context) error {
 	s.probing.Lock()
 	p := s.probe
@@ -62,6 +64,9 @@ func (s *Store) look() error {
 		if !os.SameFile(s.file, now) {
 			return fmt.Errorf("store: %w: %s is not the file that was opened", store.ErrUnavailable, s.path)
 		}
+	}
+	if begun := s.figures.begun.Load(); begun != nil && time.Since(*begun) >= patience {
+		return errLate
 	}
 	if s.figures.failing.Load() {
 		return s.write(ctx, func(w *writing) error {

@@ -186,6 +186,9 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		if got := things(t, s); got != "begun=1" {
 			t.Errorf("there is %s", got)
 		}
+		if n := told(t, s)["svidgate_store_writes_refused_total"]; n != 1 {
+			t.Errorf("%v refused writes are counted", n)
+		}
 		do(t, s, func(*writing) error { return nil }) // nothing is left in the queue: a writer that waits for readers is not at rest
 		var held sync.WaitGroup
 		hold = make(chan struct{})
@@ -204,6 +207,71 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		}
 		s.Close()
 	})
+}
+
+// GL-15: a commit that hangs is known to readiness when others would be refused for it,
+// although reads go on.
+func TestGL15CheckKnowsThatAWriteHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t, Config{Address: "sqlite:" + storeFile(t)})
+		check := func(when string, ready bool) {
+			t.Helper()
+			if err := s.Check(t.Context()); (err == nil) != ready || err != nil && !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+		goOn := stopped(s)
+		time.Sleep(patience - time.Millisecond)
+		check("a commit takes its time", true)
+		time.Sleep(time.Millisecond)
+		check("it takes too long", false)
+		if got := things(t, s); got != "" {
+			t.Errorf("there is %s", got)
+		}
+		goOn()
+		do(t, s, func(*writing) error { return nil })
+		check("afterwards", true)
+		s.Close()
+	})
+}
+
+// Who is done does not wait for long units of others: a commit ends with them.
+func TestLongUnitsEndACommit(t *testing.T) {
+	for name, row := range map[string]struct {
+		takes time.Duration
+		want  string
+	}{
+		"short": {0, "nobody"},
+		"long":  {maxUnits, "a"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := opened(t, Config{Address: "memory:"})
+			goOn := stopped(s)
+			unitOf := func(work func(*writing) error) *unit {
+				u := &unit{work: work, result: make(chan error, 1)}
+				if err := s.put(u); err != nil {
+					t.Fatal(err)
+				}
+				return u
+			}
+			a := unitOf(func(w *writing) error { time.Sleep(row.takes); return insert("a", 1)(w) })
+			answered := "nobody" // when b begins
+			b := unitOf(func(w *writing) error {
+				if len(a.result) > 0 {
+					answered = "a"
+				}
+				return insert("b", 1)(w)
+			})
+			goOn()
+			if err := errors.Join(<-b.result, <-a.result); err != nil || answered != row.want {
+				t.Errorf("%s: %s was answered before b began, %v", name, answered, err)
+			}
+			if got := things(t, s); got != "a=1 b=1" {
+				t.Errorf("%s: there is %s", name, got)
+			}
+			s.Close()
+		})
+	}
 }
 
 // A queue that is full answers at once.

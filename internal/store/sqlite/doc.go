@@ -6,8 +6,9 @@
 //
 // A write that was answered without an error is on the disk (WAL, synchronous=FULL):
 // neither the end of the process nor that of the machine's power takes it away. A
-// write that was answered with an error left nothing behind. Reads see what was
-// answered before they began. Whatever the store itself cannot do is
+// write that was answered with an error left nothing behind, unless it was the commit
+// that failed: a crash may bring back what that held. Reads see what was answered
+// before they began. Whatever the store itself cannot do is
 // [store.ErrUnavailable].
 //
 // # How a user of state is added
@@ -38,7 +39,8 @@
 //
 //   - a file in internal/store/storetest.
 //
-// All units are run one after the other by one goroutine, up to 256 to a commit. So
+// All units are run one after the other by one goroutine, up to 256 to a commit and no
+// more than are begun within 50 milliseconds. So
 // a unit sees no other one half done and needs no lock: it reads, decides and writes.
 // It holds up all the others, so it only talks to its *writing: it waits for nothing,
 // calls no other method of Store (which would wait for ever) and neither computes nor

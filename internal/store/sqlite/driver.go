@@ -32,14 +32,14 @@ var common = []string{
 }
 
 // fileNames are the data source names of a file: that of the writer and that of
-// readers.
+// readers. That the file has a write-ahead log is seen to when it is known to be ours.
 func fileNames(path, vfs string) (write, read string) {
 	base := (&url.URL{Scheme: "file", Path: path}).String()
 	own := slices.Clone(common)
 	if vfs != "" {
 		own = append(own, "vfs="+url.QueryEscape(vfs))
 	}
-	writer := append(slices.Clone(own), "_journal_mode=WAL", "_synchronous=FULL",
+	writer := append(slices.Clone(own), "_synchronous=FULL",
 		"_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)", // elsewhere than on macOS they do nothing
 		"_pragma=journal_size_limit(67108864)")
 	reader := append(own, "mode=ro", "_query_only=1")

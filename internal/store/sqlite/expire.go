@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -42,20 +43,28 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 // Expire deletes all that has expired now, in small pieces between the writes of
-// others.
+// others. A table that fails holds up no other; the error names each that did.
 func (s *Store) Expire(ctx context.Context) error {
 	now := stamp(s.config.Now())
+	var faults []error
 	for _, e := range expiring {
-		for n := int64(maxExpired); n == maxExpired; {
-			err := s.write(ctx, func(w *writing) (err error) {
-				n, err = w.exec(e.remove, now)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("table %s: %w", e.table, err)
-			}
-			s.figures.expired.Add(float64(n))
+		if err := s.expire(ctx, e, now); err != nil {
+			faults = append(faults, fmt.Errorf("table %s: %w", e.table, err))
 		}
+	}
+	return errors.Join(faults...)
+}
+
+func (s *Store) expire(ctx context.Context, e expiry, now int64) error {
+	for n := int64(maxExpired); n == maxExpired; {
+		err := s.write(ctx, func(w *writing) (err error) {
+			n, err = w.exec(e.remove, now)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.figures.expired.Add(float64(n))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -81,6 +82,27 @@ func TestF42ExpiredRowsGo(t *testing.T) {
 	}
 }
 
+// F42: a table that fails holds up no other.
+func TestF42ExpiryGoesOn(t *testing.T) {
+	s := opened(t, Config{Address: "memory:"})
+	short(t, s)
+	do(t, s, func(w *writing) error {
+		_, err := w.exec(`INSERT INTO short VALUES ('expired', 1)`)
+		return err
+	})
+	expiring = nil
+	for _, table := range []string{"gone", "short", "lost"} {
+		expires(table, "expires")
+	}
+	err := s.Expire(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "table gone") || !strings.Contains(err.Error(), "table lost") || strings.Contains(err.Error(), "table short") {
+		t.Errorf("the error is %v", err)
+	}
+	if n := names(t, s); n != 0 {
+		t.Errorf("there are %d", n)
+	}
+}
+
 // F42: at a steady rate, for a hundred minutes, the table and the file stay as large as
 // what is alive.
 func TestF42SizeStaysFlat(t *testing.T) {
@@ -142,10 +164,9 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// The metrics tell rows, bytes and health.
-func TestFigures(t *testing.T) {
-	s := opened(t, Config{Address: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
-	do(t, s, insert("a", 1))
+// told are the metrics: the value of each, or how often it was observed.
+func told(t *testing.T, s *Store) map[string]float64 {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(s)
 	all, err := registry.Gather()
@@ -162,6 +183,14 @@ func TestFigures(t *testing.T) {
 			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
+	return got
+}
+
+// The metrics tell rows, bytes and health.
+func TestFigures(t *testing.T) {
+	s := opened(t, Config{Address: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
+	do(t, s, insert("a", 1))
+	got := told(t, s)
 	for name, want := range map[string]float64{
 		"svidgate_store_rows things": 1, "svidgate_store_rows documents": 0, "svidgate_store_healthy": 1,
 		"svidgate_store_writes_refused_total": 0, "svidgate_store_commit_writes": 2, "svidgate_store_commit_duration_seconds": 2,

@@ -18,12 +18,13 @@ const countEvery = time.Minute
 
 // figures are what is told of the store.
 type figures struct {
-	failing    atomic.Bool // the last commit failed
-	unready    atomic.Bool // the last look found it so
-	commits    prometheus.Histogram
-	units      prometheus.Histogram
-	overflowed prometheus.Counter
-	expired    prometheus.Counter
+	failing atomic.Bool               // the last commit failed
+	unready atomic.Bool               // the last look found it so
+	begun   atomic.Pointer[time.Time] // when the commit under way began, or nil
+	commits prometheus.Histogram
+	units   prometheus.Histogram
+	refused prometheus.Counter
+	expired prometheus.Counter
 
 	mu      sync.Mutex
 	rows    map[string]int64 // guarded by mu; by table
@@ -40,8 +41,8 @@ func newFigures() figures {
 			Name: "svidgate_store_commit_writes", Help: "Writes that one commit held.",
 			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, maxBatch},
 		}),
-		overflowed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "svidgate_store_writes_refused_total", Help: "Writes that were refused because too many waited.",
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "svidgate_store_writes_refused_total", Help: "Writes that were refused because too many waited, or because they had waited too long.",
 		}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "svidgate_store_expired_rows_total", Help: "Rows that were deleted because they had expired.",
@@ -63,7 +64,7 @@ var (
 // Describe is [prometheus.Collector].
 func (s *Store) Describe(ch chan<- *prometheus.Desc) {
 	f := &s.figures
-	for _, c := range []prometheus.Collector{f.commits, f.units, f.overflowed, f.expired} {
+	for _, c := range []prometheus.Collector{f.commits, f.units, f.refused, f.expired} {
 		c.Describe(ch)
 	}
 	ch <- healthyDesc
@@ -74,7 +75,7 @@ func (s *Store) Describe(ch chan<- *prometheus.Desc) {
 // Collect is [prometheus.Collector].
 func (s *Store) Collect(ch chan<- prometheus.Metric) {
 	f := &s.figures
-	for _, c := range []prometheus.Collector{f.commits, f.units, f.overflowed, f.expired} {
+	for _, c := range []prometheus.Collector{f.commits, f.units, f.refused, f.expired} {
 		c.Collect(ch)
 	}
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {

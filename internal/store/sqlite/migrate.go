@@ -69,7 +69,7 @@ func status(ctx context.Context, cfg Config) (Schema, error) {
 	}
 	s := &Store{config: cfg, path: path}
 	write, _ := fileNames(path, cfg.VFS)
-	if s.db, err = sql.Open(driverName, write+"&mode=rw"); err != nil {
+	if s.db, err = sql.Open(driverName, write+"&mode=rw"); err != nil { // read-only, it would leave a log behind
 		return Schema{}, err
 	}
 	defer s.db.Close()
@@ -119,20 +119,43 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	needed := needed(p)
-	found, _, err := s.schema(ctx, needed)
-	if err != nil || found == needed {
+	found, program, err := s.schema(ctx, needed)
+	if err != nil {
 		return err
+	}
+	if err := s.logAhead(ctx); err != nil {
+		return err
+	}
+	if found == needed && program != "" {
+		return nil
 	}
 	start := time.Now()
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("the schema could not be brought from version %d to %d: %w", found, needed, err)
 	}
+	// A start that was cut off here is made up for by the next one.
 	if _, err := s.anchor.exec(`INSERT INTO store_schema (schema, program, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
 		needed, s.config.Version, stamp(s.config.Now())); err != nil {
 		return err
 	}
-	if s.path != "" {
+	if s.path != "" && found != needed {
 		s.config.Log.Info("store schema", "file", s.path, "from", found, "to", needed, "took", time.Since(start))
+	}
+	return nil
+}
+
+// logAhead gives the file its write-ahead log, which all that is promised of commits
+// and snapshots rests on; it keeps that. Not every file system can have one.
+func (s *Store) logAhead(ctx context.Context) error {
+	if s.path == "" {
+		return nil
+	}
+	var mode string
+	if err := s.anchor.conn.QueryRowContext(ctx, `PRAGMA journal_mode = WAL`).Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("%w: it cannot have a write-ahead log there, only the journal mode %q", store.ErrUnavailable, mode)
 	}
 	return nil
 }

@@ -59,10 +59,7 @@ func TestLaterSchema(t *testing.T) {
 	change(t, path,
 		fmt.Sprintf(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1)`, later),
 		fmt.Sprintf(`INSERT INTO store_schema VALUES (%d, 'v1.7.0', 0)`, later))
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := bytesOf(t, path)
 	want := fmt.Sprintf("store: %s: the store is of a later version: its schema is %d, made by svidgate v1.7.0, and this is svidgate v1.0.0, which knows schemas up to %d: run that version or a later one", path, later, at.Needed)
 	cfg := Config{Address: "sqlite:" + path, Version: "v1.0.0"}
 	for name, call := range map[string]func() error{
@@ -73,7 +70,7 @@ func TestLaterSchema(t *testing.T) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
 	}
-	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+	if !bytes.Equal(bytesOf(t, path), before) {
 		t.Error("the file was changed")
 	}
 	change(t, path, fmt.Sprintf(`DELETE FROM goose_db_version WHERE version_id = %d`, later))
@@ -93,13 +90,48 @@ func TestForeignDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 		change(t, path, statements...)
+		before := bytesOf(t, path)
 		if _, err := Open(t.Context(), Config{Address: "sqlite:" + path}); !errors.Is(err, errForeign) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
 		if _, err := Status(t.Context(), Config{Address: "sqlite:" + path}); !errors.Is(err, errForeign) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
-		change(t, path, `SELECT x FROM theirs`)
+		if !bytes.Equal(bytesOf(t, path), before) {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+}
+
+func bytesOf(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Where there can be no write-ahead log, nothing is promised and nothing opened.
+func TestNoWriteAheadLog(t *testing.T) {
+	path := storeFile(t)
+	if _, err := Open(t.Context(), Config{Address: "sqlite:" + path, VFS: "unix-none"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "write-ahead log") {
+		t.Errorf("the error is %v", err)
+	}
+	made(t, path, "")
+}
+
+// A start that was cut off between the last step and the note of who took it is made
+// up for.
+func TestWhoMadeTheSchema(t *testing.T) {
+	path := storeFile(t)
+	made(t, path, "v1.0.0")
+	change(t, path, `DELETE FROM store_schema`)
+	for _, version := range []string{"v1.0.1", "v1.0.2"} { // the first that comes, and nobody after it
+		made(t, path, version)
+		if at, err := Status(t.Context(), Config{Address: "sqlite:" + path}); err != nil || at.Program != "v1.0.1" {
+			t.Errorf("after %s it is %q, %v", version, at.Program, err)
+		}
 	}
 }
 
@@ -148,6 +180,12 @@ func TestStatusOfNothing(t *testing.T) {
 	}
 	if _, err := Status(t.Context(), Config{Address: "memory:"}); err == nil {
 		t.Error("memory has a status")
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := Status(t.Context(), Config{Address: "sqlite:" + path}); err != nil || at.Version != 0 || len(bytesOf(t, path)) != 0 {
+		t.Errorf("an empty file: %+v, %v, %d bytes", at, err, len(bytesOf(t, path)))
 	}
 	made(t, path, "")
 	at, err = Status(t.Context(), Config{Address: "sqlite:" + path})

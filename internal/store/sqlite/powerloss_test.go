@@ -253,8 +253,39 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A disk that hangs: who waits may give up, reads are answered, /readyz learns of it,
-// and what was accepted is done in the end.
+// A unit that refuses because of what another of the same commit did is not heard if
+// the commit fails: what it refuses for is not there (GL-15).
+func TestRefusedOnAFullDisk(t *testing.T) {
+	disk := newDisk(t)
+	s := opened(t, Config{Address: "sqlite:" + storeFile(t), VFS: disk.VFS()})
+	once := func(w *writing) error { // what a second one of is refused
+		var n int
+		if err := w.row(`SELECT count(*) FROM things`, nil, &n); err != nil {
+			return err
+		}
+		if n > 0 {
+			return errRefused
+		}
+		return insert("the one", 1)(w)
+	}
+	both := func() (first, second error) {
+		goOn := stopped(s)
+		a, b := queued(t, s, t.Context(), once), queued(t, s, t.Context(), once)
+		goOn()
+		return <-a, <-b
+	}
+	mend := disk.Fill()
+	if first, second := both(); !errors.Is(first, store.ErrUnavailable) || !errors.Is(second, store.ErrUnavailable) {
+		t.Errorf("on a full disk: %v; %v", first, second)
+	}
+	mend()
+	if first, second := both(); first != nil || second != errRefused {
+		t.Errorf("with room: %v; %v", first, second)
+	}
+}
+
+// A disk that hangs: who waits may give up, reads are answered, and what was accepted
+// is done in the end.
 func TestHangingDisk(t *testing.T) {
 	disk := newDisk(t)
 	s := opened(t, Config{Address: "sqlite:" + filepath.Join(t.TempDir(), "x.db"), VFS: disk.VFS()})

@@ -27,6 +27,10 @@ const (
 	maxQueue = 4096
 	// maxBatch is how many units one commit holds.
 	maxBatch = 256
+	// maxUnits is after how long the units of a commit are too many. It takes a
+	// processor that thousands of others want, or one long unit: those that are done do
+	// not wait for the rest.
+	maxUnits = 50 * time.Millisecond
 	// readers is how many snapshots may be read at once.
 	readers = 6
 	// lockSuffix makes the name of the file that is locked while the schema changes.

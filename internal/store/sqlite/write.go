@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +53,9 @@ func (s *Store) write(ctx context.Context, work func(*writing) error) error {
 		late = errLate
 	}
 	if u.taken.CompareAndSwap(false, true) {
+		if late == errLate {
+			s.figures.refused.Inc()
+		}
 		return late
 	}
 	return <-u.result
@@ -67,7 +71,7 @@ func (s *Store) put(u *unit) error {
 	case s.queue <- u:
 		return nil
 	default:
-		s.figures.overflowed.Inc()
+		s.figures.refused.Inc()
 		return fmt.Errorf("store: %w: %d writes are waiting", store.ErrUnavailable, maxQueue)
 	}
 }
@@ -78,16 +82,19 @@ func (s *Store) serve() {
 	var writer *connection
 	batch := make([]*unit, 0, maxBatch)
 	for first := range s.queue {
-		batch = append(batch[:0], first)
-		for len(batch) < maxBatch {
-			next, ok := s.next()
-			if !ok {
-				break
+		batch = append(batch, first)
+		for len(batch) > 0 {
+			for len(batch) < maxBatch {
+				next, ok := s.next()
+				if !ok {
+					break
+				}
+				batch = append(batch, next)
 			}
-			batch = append(batch, next)
+			var done int
+			writer, done = s.commit(writer, batch)
+			batch = slices.Delete(batch, 0, done)
 		}
-		writer = s.commit(writer, batch)
-		clear(batch)
 	}
 	writer.close()
 }
@@ -101,12 +108,15 @@ func (s *Store) next() (*unit, bool) {
 	}
 }
 
-// commit does a batch and tells each caller. A connection that failed is given up,
-// whatever state it is in.
-func (s *Store) commit(c *connection, batch []*unit) *connection {
+// commit does a batch, or the first part of it, tells each caller and returns how many
+// it has done. A connection that failed is given up, whatever state it is in.
+func (s *Store) commit(c *connection, batch []*unit) (_ *connection, done int) {
 	start := time.Now()
-	err := s.transact(&c, batch)
+	s.figures.begun.Store(&start)
+	done, err := s.transact(&c, batch)
+	s.figures.begun.Store(nil)
 	if err != nil {
+		done = len(batch)
 		err = fmt.Errorf("store: %w", s.named(err))
 		if !errors.Is(err, store.ErrUnavailable) {
 			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
@@ -120,12 +130,12 @@ func (s *Store) commit(c *connection, batch []*unit) *connection {
 		s.config.Log.Info("the store takes writes again")
 	}
 	n := 0
-	for _, u := range batch {
+	for _, u := range batch[:done] {
 		switch {
-		case u.begun && u.err != nil:
+		case u.begun && err == nil:
 			n++
 			u.result <- u.err
-		case u.begun:
+		case u.begun: // also its own error: it may rest on what another unit did, which is undone
 			n++
 			u.result <- err
 		case u.taken.CompareAndSwap(false, true): // the batch failed before its turn
@@ -133,36 +143,42 @@ func (s *Store) commit(c *connection, batch []*unit) *connection {
 		}
 	}
 	s.figures.observe(time.Since(start), n)
-	return c
+	return c, done
 }
 
-// transact runs the units in one transaction. An error is that of the whole.
-func (s *Store) transact(c **connection, batch []*unit) (err error) {
+// transact runs the units in one transaction, as far as there is time for them, and
+// returns how many. An error is that of the whole.
+func (s *Store) transact(c **connection, batch []*unit) (done int, err error) {
 	if s.memory != nil {
 		s.memory.Lock()
 		defer s.memory.Unlock()
 	}
 	if *c == nil {
 		if *c, err = connect(context.Background(), s.db); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if _, err := (*c).exec(`BEGIN IMMEDIATE`); err != nil {
-		return err
+		return 0, err
 	}
+	start := time.Now()
 	for _, u := range batch {
+		if done > 0 && time.Since(start) >= maxUnits {
+			break
+		}
+		done++
 		if !u.taken.CompareAndSwap(false, true) {
 			continue
 		}
 		u.begun = true
 		if err := s.do(*c, u); err != nil {
-			return errors.Join(err, rollback(*c))
+			return done, errors.Join(err, rollback(*c))
 		}
 	}
 	if _, err := (*c).exec(`COMMIT`); err != nil {
-		return errors.Join(err, rollback(*c))
+		return done, errors.Join(err, rollback(*c))
 	}
-	return nil
+	return done, nil
 }
 
 // rollback undoes what SQLite has not undone by itself.
