@@ -21,7 +21,8 @@ const (
 	maxUses = 1 << 16
 	// maxRegistering bounds how many requests wait for the store at once.
 	maxRegistering = 512
-	// registerTimeout is how long a request waits for the store.
+	// registerTimeout is how long a request waits for its turn at the store, and then
+	// for the store.
 	registerTimeout = 5 * time.Second
 	// lookEvery is how often changes of other processes are looked for, and uses are
 	// noted.
@@ -174,32 +175,44 @@ func (l *Ledger) reload(ctx context.Context) error {
 
 // Run keeps the memory and the store together until ctx ends.
 func (l *Ledger) Run(ctx context.Context) {
-	ticker := time.NewTicker(lookEvery)
+	var tasks sync.WaitGroup
+	for _, t := range []struct {
+		every time.Duration
+		what  string
+		do    func(context.Context) error
+	}{
+		{lookEvery, "what another process blocks is not seen", l.Look},
+		{lookEvery, "uses are not noted", l.noteUses},
+		{tendEvery, "clients that lapsed are not archived", l.tend},
+	} {
+		tasks.Go(func() { l.repeat(ctx, t.every, t.what, t.do) })
+	}
+	tasks.Wait()
+	// What is known of uses is kept over a restart.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
+	defer cancel()
+	l.noteUses(last)
+}
+
+// repeat does a task every so often until ctx ends. It has a goroutine of its own, so
+// that none has to wait until another has worked off what there is. failing says what
+// comes of it when it fails.
+func (l *Ledger) repeat(ctx context.Context, every time.Duration, failing string, do func(context.Context) error) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	var tended time.Time
-	failing := false
-	for {
+	failed := false
+	for ctx.Err() == nil {
+		switch err := do(ctx); {
+		case err != nil && !failed && ctx.Err() == nil:
+			failed = true
+			l.log.Error("clients that registered on first use: the store does not answer; those that are known go on, and "+failing, "error", err.Error())
+		case err == nil && failed:
+			failed = false
+			l.log.Info("clients that registered on first use: the store answers again")
+		}
 		select {
 		case <-ctx.Done():
-			// What is known of uses is kept over a restart.
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
-			l.noteUses(last)
-			cancel()
-			return
 		case <-ticker.C:
-		}
-		err := errors.Join(l.Look(ctx), l.noteUses(ctx))
-		if now := l.now(); now.Sub(tended) >= tendEvery {
-			tended = now
-			err = errors.Join(err, l.tend(ctx))
-		}
-		switch {
-		case err != nil && !failing && ctx.Err() == nil:
-			failing = true
-			l.log.Error("clients that registered on first use: the store does not answer; those that are known go on, and what another process blocks is not seen", "error", err.Error())
-		case err == nil && failing:
-			failing = false
-			l.log.Info("clients that registered on first use: the store answers again")
 		}
 	}
 }
@@ -319,18 +332,21 @@ func (l *Ledger) look(ctx context.Context, want Record, q Quota) (Record, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
+	others := q.MaxClients
 	r, err := l.records.ClientRecord(ctx, FirstUseKind, want.ClientID, want.ClientID)
 	switch {
 	case err == nil && !r.Lapsed(l.now(), q.Idle):
 		return r.raised(want), nil
-	case err != nil && !errors.Is(err, ErrNoRecord):
+	case err == nil: // it makes room for itself
+		others++
+	case !errors.Is(err, ErrNoRecord):
 		return Record{}, err
 	}
 	counts, err := l.records.CountClients(ctx)
 	if err != nil {
 		return Record{}, err
 	}
-	if c := counts[want.SPIFFEID.TrustDomain().Name()]; c.Active+c.Pending+c.Observed >= q.MaxClients {
+	if c := counts[want.SPIFFEID.TrustDomain().Name()]; c.Active+c.Pending+c.Observed >= others {
 		return Record{}, ErrMaxClients
 	}
 	if want.State == Pending { // it would wait
@@ -453,9 +469,7 @@ func (l *Ledger) register(ctx context.Context, want Record, q Quota) (Record, bo
 		l.land(want.ClientID, asked)
 	}()
 	// Others wait for it, so it does not end with this request.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
-	defer cancel()
-	asked.record, made, asked.err = l.ask(ctx, want, q)
+	asked.record, made, asked.err = l.inTurn(context.WithoutCancel(ctx), want, q)
 	return asked.record, made, asked.err
 }
 
@@ -466,33 +480,46 @@ func (l *Ledger) land(spiffeID string, asked *inquiry) {
 	close(asked.done)
 }
 
-func (l *Ledger) ask(ctx context.Context, want Record, q Quota) (Record, bool, error) {
+// inTurn asks the store when few enough others do, first come first served. The time
+// of the store begins with the turn: who came in a crowd and has waited for the others
+// is not refused for that.
+func (l *Ledger) inTurn(ctx context.Context, want Record, q Quota) (Record, bool, error) {
+	turn, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
 	select {
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
-	case <-ctx.Done():
-		return Record{}, false, ctx.Err()
+	case <-turn.Done():
+		return Record{}, false, turn.Err()
 	}
+	answer, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	return l.ask(answer, want, q)
+}
+
+func (l *Ledger) ask(ctx context.Context, want Record, q Quota) (Record, bool, error) {
 	td := want.SPIFFEID.TrustDomain().Name()
 	l.mu.RLock()
 	epoch, quota := l.epoch, l.full[td]
 	l.mu.RUnlock()
 	if now := l.now(); now.Before(quota.until) {
 		// Out of room a moment ago: a flood of new names costs reads, not writes. One
-		// that another process registered is found all the same.
+		// that another process registered is found all the same, and one that lapsed makes
+		// room for itself.
 		r, err := l.records.ClientRecord(ctx, FirstUseKind, want.ClientID, want.ClientID)
-		if errors.Is(err, ErrNoRecord) || err == nil && r.Lapsed(now, q.Idle) {
+		if errors.Is(err, ErrNoRecord) {
 			err = quota.err
 		}
 		if err != nil {
 			return Record{}, false, err
 		}
-		if r.answers(want) {
+		if r.answers(want) && !r.Lapsed(now, q.Idle) {
 			l.remember(r, epoch)
 			return r, false, nil
 		}
 	}
-	want.Created, want.Used = l.now(), l.now()
+	want.Created = l.now().Truncate(time.Microsecond) // as the store keeps it
+	want.Used = want.Created
 	r, made, err := l.records.RegisterClient(ctx, want, q)
 	switch {
 	case errors.Is(err, ErrMaxClients), errors.Is(err, ErrNewClients):
@@ -537,15 +564,22 @@ func (l *Ledger) room() {
 	}
 }
 
-// withdraw takes back a record that was made just now.
+// withdraw takes back a record that was made just now. It is forgotten before, so that
+// nobody gets it meanwhile without the store, and after, since the store may have given
+// it to others until then.
 func (l *Ledger) withdraw(ctx context.Context, made Record) error {
-	l.mu.Lock()
-	l.epoch++
-	delete(l.clients, made.SPIFFEID.String())
-	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
 	defer cancel()
+	l.forget(made)
+	defer l.forget(made)
 	return l.records.WithdrawClient(ctx, made)
+}
+
+func (l *Ledger) forget(r Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.epoch++
+	delete(l.clients, r.SPIFFEID.String())
 }
 
 // due reports whether a use says something new of a record.
