@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,82 +12,70 @@ import (
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/registration"
-	"github.com/svidgate/svidgate/internal/store/sqlite"
 	"github.com/svidgate/svidgate/internal/testidentity"
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// A busyStore takes its time for each registration, and keeps none.
-type busyStore struct {
-	registration.Records
-	takes time.Duration
-}
-
-func (b busyStore) RegisterClient(ctx context.Context, r registration.Record, _ registration.Quota) (registration.Record, bool, error) {
-	select {
-	case <-time.After(b.takes):
-		return r, true, nil
-	case <-ctx.Done():
-		return registration.Record{}, false, ctx.Err()
+// TestIdle: RF-10, RU-5: a client that nobody uses is archived and comes back as a
+// new one; one that is used once a day is not.
+func TestIdle(t *testing.T) {
+	w := testidentity.New(t, func(c *svidgate.Config) { c.Settings.MaxBundleAge = svidgate.Unbounded })
+	f := fleetOf(t, newStore(t, w), w, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // Run notes what waits, and ends
+	for _, id := range []string{job, job + "-idle"} {
+		_, _, err := f.byJWT(t, "", id)
+		testidentity.Want{}.Check(t, err)
+	}
+	for range 31 {
+		f.Clock.Advance(24 * time.Hour)
+		_, admission, err := f.byJWT(t, "", job)
+		testidentity.Want{}.Check(t, err)
+		if admission.Outcome != registration.Known {
+			t.Fatalf("one that is used lapsed: %+v", admission)
+		}
+		f.ledger.Run(ctx)
+	}
+	r, err := f.records.ClientRecord(t.Context(), registration.FirstUseKind, job, job)
+	if err != nil || !r.Used.Equal(f.Clock.Now()) {
+		t.Errorf("it was used %v, %v", r.Used, err)
+	}
+	_, admission, err := f.byJWT(t, "", job+"-idle")
+	testidentity.Want{}.Check(t, err)
+	if !admission.New || !admission.Record.Created.Equal(f.Clock.Now()) {
+		t.Errorf("RF-10 it did not lapse: %+v", admission)
 	}
 }
 
-// TestCrowd: GL-15: of many that register at once nobody is refused because the others
-// take time, as long as the store answers; where it does not, all are, and soon.
-func TestCrowd(t *testing.T) {
-	const crowd = 600 // more than ask the store at once
+// TestMembersAreKeptBehind: RU-8 without the request waiting for it, and with what
+// the flood of a day costs bounded by one note a workload.
+func TestMembersAreKeptBehind(t *testing.T) {
 	w := testidentity.New(t)
-	var identities []svidgate.Identity
-	for i := range crowd {
-		identities = append(identities, w.ProvenByJWT(t, fmt.Sprint(job, i)))
+	b := &brokenStore{Records: newStore(t, w)}
+	f := fleetOf(t, b, w, nil, registration.Metadata{ClientID: "wide", SPIFFEID: patterns(t, "/pods/*")[0], AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}})
+	asked := b.asked.Load()
+	for i := range 100 {
+		for range 3 {
+			_, _, err := f.byJWT(t, "wide", fmt.Sprintf("spiffe://example.org/pods/%d", i))
+			testidentity.Want{}.Check(t, err)
+		}
 	}
-	assertion := testidentity.Request(t, testidentity.Assertion("", w.JWT(t, job)), nil)
-	for _, row := range []struct {
-		name       string
-		takes      time.Duration
-		registered int64
-		until      time.Duration // all have their answer
-	}{
-		{"one after the other", 3 * time.Second, crowd, 6 * time.Second},
-		{"it hangs", time.Hour, 0, 10 * time.Second},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				db, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: w.Clock.Now})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer db.Close()
-				f := fleetOf(t, busyStore{db, row.takes}, w, nil)
-				var (
-					group              sync.WaitGroup
-					registered, refuse atomic.Int64
-					start              = time.Now()
-				)
-				for _, identity := range identities {
-					claim, err := f.clients.Claim(assertion)
-					if err != nil {
-						t.Fatal(err)
-					}
-					client, _, err := claim.Associate(identity)
-					if err != nil {
-						t.Fatal(err)
-					}
-					group.Go(func() {
-						switch _, _, err := claim.Admit(context.Background(), client, identity); {
-						case err == nil:
-							registered.Add(1)
-						case oauth.AsError(err).Reason == oauth.ReasonStoreUnavailable:
-							refuse.Add(1)
-						}
-					})
-				}
-				group.Wait()
-				if registered.Load() != row.registered || refuse.Load() != crowd-row.registered || time.Since(start) > row.until {
-					t.Errorf("%d registered and %d were refused after %s", registered.Load(), refuse.Load(), time.Since(start))
-				}
-			})
-		})
+	if n := b.asked.Load() - asked; n != 0 {
+		t.Errorf("the store was asked %d times within requests", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f.ledger.Run(ctx)
+	if n := f.count(t); n.Members != 100 || n.Active != 0 {
+		t.Errorf("F35 %+v", n)
+	}
+	s, err := f.ledger.Show(t.Context(), "wide", 1000)
+	if err != nil || len(s.Members) != 100 {
+		t.Errorf("%d members, %v", len(s.Members), err)
+	}
+	s, err = f.ledger.Show(t.Context(), "spiffe://example.org/pods/7", 10)
+	if err != nil || len(s.Members) != 1 || s.Members[0].ClientID != "wide" || s.Client != nil {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 
@@ -117,11 +104,7 @@ func TestBlocksAreSeenWhileTending(t *testing.T) {
 	w := testidentity.New(t)
 	identity := w.ProvenByJWT(t, job)
 	synctest.Test(t, func(t *testing.T) {
-		db, err := sqlite.Open(t.Context(), sqlite.Config{Address: "memory:", Now: w.Clock.Now})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
+		db := newStore(t, w)
 		held := &heldStore{Records: db, lapse: make(chan struct{})}
 		here, there := fleetOf(t, held, w, nil), fleetOf(t, db, w, nil)
 		claim, err := here.clients.Claim(testidentity.Request(t, testidentity.Assertion("", "a.b.c"), nil))
@@ -205,27 +188,4 @@ func TestUntold(t *testing.T) {
 	claim, admission = ask(true)
 	claim.Told(admission, true)
 	ask(false)
-}
-
-// TestExplainsRoomOfItsOwn: RU-5: one that lapsed makes room for itself, in what is
-// explained as in what is done.
-func TestExplainsRoomOfItsOwn(t *testing.T) {
-	w := testidentity.New(t, func(c *svidgate.Config) { c.Settings.MaxBundleAge = svidgate.Unbounded })
-	f := fleetOf(t, newStore(t, w), w, func(d *registration.FirstUse) { d.Quota.MaxClients = 1 })
-	_, _, err := f.byJWT(t, "", job)
-	testidentity.Want{}.Check(t, err)
-	f.Clock.Advance(registration.DefaultIdle)
-	for _, row := range []struct {
-		id   string
-		want testidentity.Want
-	}{{job + "2", refused(oauth.ReasonFirstUseQuota, "RU-5")}, {job, testidentity.Want{}}} {
-		_, e := f.clients.ExplainAssociation(t.Context(), registration.Asked{Method: oauth.MethodJWT, Said: true}, spiffeid.RequireFromString(row.id))
-		var told error
-		if e.Refusal != nil {
-			told = e.Refusal
-		}
-		row.want.Check(t, told)
-		_, _, did := f.byJWT(t, "", row.id)
-		row.want.Check(t, did)
-	}
 }
