@@ -42,15 +42,15 @@ func TestBlocks(t *testing.T) {
 	try(here, "wide", two, testidentity.Want{}) // its sibling goes on
 	look()
 	try(there, "wide", one, blocked)
-	if !there.ledger.Blocked("wide", spiffeid.RequireFromString(one)) || there.ledger.Blocked("wide", spiffeid.RequireFromString(two)) {
-		t.Error("Blocked says otherwise")
+	if !there.blocked("wide", spiffeid.RequireFromString(one)) || there.blocked("wide", spiffeid.RequireFromString(two)) {
+		t.Error("BlockOf says otherwise")
 	}
 	if err := here.ledger.Block(t.Context(), registration.Block{Subject: "wide"}); err != nil {
 		t.Fatal(err)
 	}
 	try(here, "wide", two, blocked) // the client with all of its workloads
-	if !here.ledger.Blocked("wide", spiffeid.ID{}) {
-		t.Error("Blocked says otherwise")
+	if !here.blocked("wide", spiffeid.ID{}) {
+		t.Error("BlockOf says otherwise")
 	}
 
 	// Deleted, it does not come back, in either process; blocked on top, it is both.
@@ -130,8 +130,8 @@ func TestBlockOfAWildcardHoldsOnFirstUse(t *testing.T) {
 				want.Check(t, err)
 			}
 		}
-		if f.clients.Blocked(job, id) != row.holds || f.clients.Blocked("fleet", id) != (row.subject == "fleet") {
-			t.Errorf("with %s blocked, Blocked says %v, and of fleet %v", row.subject, f.clients.Blocked(job, id), f.clients.Blocked("fleet", id))
+		if f.blocked(job, id) != row.holds || f.blocked("fleet", id) != (row.subject == "fleet") {
+			t.Errorf("with %s blocked, BlockOf says %v, and of fleet %v", row.subject, f.blocked(job, id), f.blocked("fleet", id))
 		}
 		if _, err := f.ledger.Approve(t.Context(), f.clients, id, "uid 0"); !errors.Is(err, approve) {
 			t.Errorf("with %s blocked, approving gives %v", row.subject, err)

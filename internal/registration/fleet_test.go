@@ -112,7 +112,12 @@ func admitted(t testing.TB, claim registration.Claim, identity svidgate.Identity
 	return claim.Admit(t.Context(), client, identity)
 }
 
-// records is how many there are of example.org.
+func (f *fleet) blocked(clientID string, id spiffeid.ID) bool {
+	_, blocked := f.clients.BlockOf(clientID, id)
+	return blocked
+}
+
+// count is how many there are of example.org.
 func (f *fleet) count(t testing.TB) registration.Counts {
 	t.Helper()
 	counts, err := f.records.CountClients(t.Context())

@@ -118,14 +118,14 @@ func TestBlocksAreSeenWhileTending(t *testing.T) {
 		var run sync.WaitGroup
 		run.Go(func() { here.ledger.Run(ctx) })
 		time.Sleep(time.Second) // it tends
-		if here.ledger.Blocked(job, identity.SPIFFEID()) {
+		if here.blocked(job, identity.SPIFFEID()) {
 			t.Error("it is blocked by nobody")
 		}
 		if err := there.ledger.Block(t.Context(), registration.Block{Subject: job}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		if !here.ledger.Blocked(job, identity.SPIFFEID()) {
+		if !here.blocked(job, identity.SPIFFEID()) {
 			t.Error("the block is not seen")
 		}
 		close(held.lapse)

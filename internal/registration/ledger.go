@@ -70,7 +70,7 @@ func (l *Ledger) idleOf(td spiffeid.TrustDomain) time.Duration {
 	return DefaultIdle
 }
 
-// blockOf is the block of a client or of a workload.
+// blockOf is the block of a client or of a workload; the zero ID is no workload.
 func (l *Ledger) blockOf(clientID string, id spiffeid.ID) (Block, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -90,13 +90,6 @@ func (l *Ledger) blocking() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return len(l.blocks) > 0
-}
-
-// Blocked reports whether the client, or the workload, may get nothing. The zero ID
-// is no workload.
-func (l *Ledger) Blocked(clientID string, id spiffeid.ID) bool {
-	_, blocked := l.blockOf(clientID, id)
-	return blocked
 }
 
 // tombstone is what is left of a SPIFFE ID that was deleted.
