@@ -183,12 +183,12 @@ func (s *Server) clientOrder(event string) http.HandlerFunc {
 			s.failClient(w, order.ID, err)
 			return
 		}
-		line := func() audit.Event {
-			return audit.Event{Event: event, ClientID: order.ID, SPIFFEID: record.SPIFFEID, TrustDomain: record.TrustDomain, Note: order.Reason, Template: record.Template}
+		line := func(of ClientRecord) audit.Event {
+			return audit.Event{Event: event, ClientID: order.ID, SPIFFEID: of.SPIFFEID, TrustDomain: of.TrustDomain, Note: order.Reason, Template: of.Template}
 		}
-		gives := event == audit.EventClientApprove || event == audit.EventClientUnblock
+		before, gives := line(record), event == audit.EventClientApprove || event == audit.EventClientUnblock
 		if gives {
-			if err := s.recordedBefore(r, line()); err != nil {
+			if err := s.recordedBefore(r, before); err != nil {
 				fail(w, http.StatusInternalServerError, err)
 				return
 			}
@@ -205,13 +205,13 @@ func (s *Server) clientOrder(event string) http.HandlerFunc {
 		}
 		if err != nil {
 			if gives {
-				s.notDone(r, line(), err)
+				s.notDone(r, before, err)
 			}
 			s.failClient(w, order.ID, err)
 			return
 		}
 		if !gives {
-			if err := s.recorded(r, line()); err != nil {
+			if err := s.recorded(r, line(record)); err != nil {
 				fail(w, http.StatusInternalServerError, err)
 				return
 			}

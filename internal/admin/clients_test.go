@@ -26,7 +26,7 @@ type orders struct {
 	Clients
 	ledger  *registration.Ledger
 	records registration.Records
-	late    error // of what MayUnblock did not see
+	late    error // of what MayApprove and MayUnblock did not see
 }
 
 func (o *orders) record() registration.Record {
@@ -40,6 +40,9 @@ func (o *orders) MayApprove(context.Context, string, string) (ClientRecord, erro
 }
 
 func (o *orders) Approve(ctx context.Context, _, _ string) (ClientRecord, error) {
+	if o.late != nil {
+		return ClientRecord{}, o.late
+	}
 	_, err := o.records.ApproveClient(ctx, o.record(), registration.Quota{MaxClients: 10, Idle: registration.DefaultIdle})
 	return ClientRecord{SPIFFEID: gone, TrustDomain: "example.org"}, err
 }
@@ -72,6 +75,7 @@ func TestWhatGivesAccessIsRecordedBefore(t *testing.T) {
 	}{
 		{"approve", file, audit.EventClientApprove, nil, 200, true, []string{"granted"}},
 		{"approve, not recorded", "/dev/full", audit.EventClientApprove, nil, 500, false, nil},
+		{"approve, recorded and not done", file, audit.EventClientApprove, errors.New("the disk is full"), 409, false, []string{"granted", "refused"}},
 		{"unblock", file, audit.EventClientUnblock, nil, 200, true, []string{"granted"}},
 		{"unblock, not recorded", "/dev/full", audit.EventClientUnblock, nil, 500, false, nil},
 		{"unblock, recorded and not done", file, audit.EventClientUnblock, errors.New("the disk is full"), 409, false, []string{"granted", "refused"}},
@@ -121,6 +125,9 @@ func TestWhatGivesAccessIsRecordedBefore(t *testing.T) {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if n := strings.Count(string(text), `"spiffe_id":"`+gone+`"`); row.event == audit.EventClientApprove && n != len(row.lines) {
+				t.Errorf("AU-1 %d lines have the SPIFFE ID: %s", n, text)
 			}
 			for _, outcome := range []string{"granted", "refused"} {
 				want := 0

@@ -81,25 +81,26 @@ func (c clientDesk) blocks(ctx context.Context, f admin.ClientFilter, td spiffei
 	if err := decodeCursor(f.After, &after); err != nil {
 		return page, err
 	}
-	for len(page.Blocks) < f.Limit {
+	for {
 		some, err := c.d.ledger.Blocks(ctx, after, f.Limit)
 		if err != nil {
 			return page, storeError(err)
 		}
 		for _, b := range some {
+			if len(page.Blocks) == f.Limit {
+				page.Next = encodeCursor(after)
+				return page, nil
+			}
 			after = b.Key()
 			of := td.IsZero() || strings.HasPrefix(b.Subject, td.IDString()+"/")
-			if b.Deleted == (f.State == deletedState) && of && len(page.Blocks) < f.Limit {
+			if b.Deleted == (f.State == deletedState) && of && (f.ClientID == "" || b.Subject == f.ClientID) {
 				page.Blocks = append(page.Blocks, blockOf(b))
-				page.Next = encodeCursor(after)
 			}
 		}
 		if len(some) < f.Limit {
-			page.Next = ""
-			break
+			return page, nil
 		}
 	}
-	return page, nil
 }
 
 func encodeCursor(v any) string {

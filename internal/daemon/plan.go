@@ -94,7 +94,7 @@ func (p *planner) add(one admin.PlannedClient) {
 type standing struct {
 	as      string // whose entry it is
 	id      string // client_id of the tokens
-	pattern string
+	pattern svidgate.Pattern
 	methods []oauth.AuthMethod
 	rights  policy.Rights
 }
@@ -106,7 +106,7 @@ func (s side) client(id string) *standing {
 		return nil
 	}
 	rights, _ := s.table.Rights(policy.Question{ClientID: id})
-	return &standing{"client " + id, id, c.Pattern().String(), c.Methods(), rights}
+	return &standing{"client " + id, id, c.Pattern(), c.Methods(), rights}
 }
 
 // configured compares the clients of both configurations.
@@ -138,7 +138,11 @@ func (s side) template(name, spiffeID string) *standing {
 	if !ok {
 		return nil
 	}
-	return &standing{"template " + name, spiffeID, spiffeID, s.clients.TemplateMethods(name), rights}
+	pattern, err := svidgate.ParsePattern(spiffeID)
+	if err != nil { // a record is of a workload
+		return nil
+	}
+	return &standing{"template " + name, spiffeID, pattern, s.clients.TemplateMethods(name), rights}
 }
 
 // holder is the standing of the workload of a record.
@@ -194,8 +198,8 @@ func compare(now, next *standing) admin.PlannedClient {
 	if now.id != next.id {
 		other = append(other, "client_id "+now.id+" becomes "+next.id)
 	}
-	if now.pattern != next.pattern {
-		other = append(other, "spiffe_id "+now.pattern+" becomes "+next.pattern)
+	if now, next := now.pattern.String(), next.pattern.String(); now != next {
+		other = append(other, "spiffe_id "+now+" becomes "+next)
 	}
 	for _, list := range []struct {
 		what      string
@@ -225,7 +229,7 @@ func compare(now, next *standing) admin.PlannedClient {
 	}
 	p := admin.PlannedClient{Why: slices.Concat(lost, gained, other)}
 	switch {
-	case len(now.rights.Resources) > 0 && len(next.rights.Resources) == 0:
+	case len(now.rights.Resources) > 0 && len(next.rights.Resources) == 0, now.alone(next):
 		p.Change = admin.PlanCutOff
 	case len(lost) > 0 && len(gained) == 0:
 		p.Change = admin.PlanLoses
@@ -235,6 +239,12 @@ func compare(now, next *standing) admin.PlannedClient {
 		p.Change = admin.PlanChanges
 	}
 	return p
+}
+
+// alone reports whether a client has one workload, and next has another.
+func (s *standing) alone(next *standing) bool {
+	id, err := spiffeid.FromString(s.pattern.String())
+	return err == nil && !s.pattern.Wildcard() && !next.pattern.Match(id)
 }
 
 func texts[T ~string](list []T) []string {

@@ -104,30 +104,12 @@ type Config struct {
 type Table struct {
 	resources    map[string]Resource
 	clients      *index.Index // their identifiers
-	termsOf      []int32      // of each client, by its number
-	terms        []terms      // each once: most clients have those of many others
-	templates    map[string]terms
+	rightsOf     []int32      // of each client, by its number
+	rights       []Rights     // each once: most clients have those of many others
+	templates    map[string]Rights
 	trustDomains map[string]BindingMode
 	binding      BindingMode
 	lifetime     time.Duration
-}
-
-// terms are what a client may have.
-type terms struct {
-	grantTypes []oauth.GrantType
-	resources  []string
-	scope      []string
-	binding    BindingMode
-	lifetime   time.Duration // of a template; 0 says nothing
-}
-
-func (t terms) equal(other terms) bool {
-	return t.binding == other.binding && slices.Equal(t.grantTypes, other.grantTypes) && slices.Equal(t.resources, other.resources) && slices.Equal(t.scope, other.scope)
-}
-
-// key is the same for the same terms.
-func (t terms) key() string {
-	return fmt.Sprintf("%q %q %q %q", t.grantTypes, t.resources, t.scope, t.binding)
 }
 
 // New makes a table. Names that a client lists and no resource has are the
@@ -142,15 +124,15 @@ func New(c Config) *Table {
 	}
 	ids, known, n := make([]string, 0, len(c.Clients)), map[string]int32{}, int32(0)
 	for _, client := range c.Clients {
-		of := terms{client.GrantTypes, client.Resources, client.Scope, client.Binding, 0}
-		if len(t.terms) == 0 || !t.terms[n].equal(of) { // those of the client before, as a rule
+		of := Rights{client.GrantTypes, client.Resources, client.Scope, client.Binding, 0}
+		if len(t.rights) == 0 || !t.rights[n].equal(of) { // those of the client before, as a rule
 			key, ok := of.key(), false
 			if n, ok = known[key]; !ok {
-				n = int32(len(t.terms))
-				known[key], t.terms = n, append(t.terms, of)
+				n = int32(len(t.rights))
+				known[key], t.rights = n, append(t.rights, of)
 			}
 		}
-		ids, t.termsOf = append(ids, client.ClientID), append(t.termsOf, n)
+		ids, t.rightsOf = append(ids, client.ClientID), append(t.rightsOf, n)
 	}
 	t.clients = index.New(ids)
 	t.addTemplates(c.Templates)
@@ -168,21 +150,21 @@ func (t *Table) Allows(q Question) (resource string, scope []string, err error) 
 // Offers reports whether a client may use a grant type.
 func (t *Table) Offers(clientID string, g oauth.GrantType) bool {
 	n, ok := t.clients.Find(clientID)
-	return ok && slices.Contains(t.terms[t.termsOf[n]].grantTypes, g)
+	return ok && slices.Contains(t.rights[t.rightsOf[n]].GrantTypes, g)
 }
 
-func (t *Table) allows(q Question) (terms, Resource, []string, error) {
-	client, ok := t.client(q)
-	if !ok || !slices.Contains(client.grantTypes, q.GrantType) {
-		return terms{}, Resource{}, nil, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.grantTypes), oauth.Shown(string(q.GrantType)))
+func (t *Table) allows(q Question) (Rights, Resource, []string, error) {
+	client, ok := t.Rights(q)
+	if !ok || !slices.Contains(client.GrantTypes, q.GrantType) {
+		return Rights{}, Resource{}, nil, oauth.Refuse(oauth.UnauthorizedClient, oauth.ReasonGrantDenied, "TK-5", fmt.Sprintf("one of %v", client.GrantTypes), oauth.Shown(string(q.GrantType)))
 	}
 	resource, err := t.resource(client, q.Resources)
 	if err != nil {
-		return terms{}, Resource{}, nil, err
+		return Rights{}, Resource{}, nil, err
 	}
 	scope, err := granted(client, resource, q)
 	if err != nil {
-		return terms{}, Resource{}, nil, err
+		return Rights{}, Resource{}, nil, err
 	}
 	return client, resource, scope, nil
 }
@@ -194,8 +176,8 @@ func (t *Table) Decide(q Question) (Decision, error) {
 		return Decision{}, err
 	}
 	d := Decision{resource: resource.Resource, scope: scope, lifetime: t.lifetime, rule: q.rule()}
-	if client.lifetime > 0 {
-		d.lifetime = min(d.lifetime, client.lifetime)
+	if client.Lifetime > 0 {
+		d.lifetime = min(d.lifetime, client.Lifetime)
 	}
 	if resource.Lifetime > 0 {
 		d.lifetime = min(d.lifetime, resource.Lifetime)
@@ -210,7 +192,7 @@ func (t *Table) Decide(q Question) (Decision, error) {
 }
 
 // resource is CC-4 and AT-4: one resource, named or by default.
-func (t *Table) resource(client terms, asked []string) (Resource, error) {
+func (t *Table) resource(client Rights, asked []string) (Resource, error) {
 	refuse := func(reason oauth.Reason, rule, expected, presented string) (Resource, error) {
 		return Resource{}, oauth.Refuse(oauth.InvalidTarget, reason, rule, oauth.Shown(expected), oauth.Shown(presented))
 	}
@@ -220,27 +202,27 @@ func (t *Table) resource(client terms, asked []string) (Resource, error) {
 		return refuse(oauth.ReasonResourceMultiple, "AT-4", "one resource", strings.Join(asked, " "))
 	case len(asked) == 1:
 		name = asked[0]
-	case len(client.resources) == 1:
-		name = client.resources[0]
+	case len(client.Resources) == 1:
+		name = client.Resources[0]
 	default:
-		return refuse(oauth.ReasonResourceMissing, "CC-4", "one of "+strings.Join(client.resources, " "), "no resource")
+		return refuse(oauth.ReasonResourceMissing, "CC-4", "one of "+strings.Join(client.Resources, " "), "no resource")
 	}
 	resource, ok := t.resources[name]
 	if !ok {
 		return refuse(oauth.ReasonResourceUnknown, "CC-4", "a configured resource", name)
 	}
-	if !slices.Contains(client.resources, name) {
-		return refuse(oauth.ReasonResourceDenied, "CC-4", "one of "+strings.Join(client.resources, " "), name)
+	if !slices.Contains(client.Resources, name) {
+		return refuse(oauth.ReasonResourceDenied, "CC-4", "one of "+strings.Join(client.Resources, " "), name)
 	}
 	return resource, nil
 }
 
 // granted is CC-2 and CC-4: what was asked for, if the client may have all of it
 // at this resource, or all that it may have when nothing was.
-func granted(client terms, resource Resource, q Question) ([]string, error) {
+func granted(client Rights, resource Resource, q Question) ([]string, error) {
 	asked := q.Scope
 	var allowed []string
-	for _, s := range client.scope {
+	for _, s := range client.Scope {
 		if slices.Contains(resource.Scopes, s) {
 			allowed = append(allowed, s)
 		}
@@ -262,8 +244,8 @@ func granted(client terms, resource Resource, q Question) ([]string, error) {
 // a server-wide "auto". A key that was proven with the request goes before the
 // certificate of its connection: whoever calls an API has the key at hand, and
 // not always that connection.
-func (t *Table) bind(client terms, resource Resource, q Question) (oauth.Binding, error) {
-	modes := []BindingMode{client.binding, resource.Binding, t.trustDomains[q.TrustDomain], t.binding}
+func (t *Table) bind(client Rights, resource Resource, q Question) (oauth.Binding, error) {
+	modes := []BindingMode{client.Binding, resource.Binding, t.trustDomains[q.TrustDomain], t.binding}
 	required := slices.Contains(modes, BindRequired)
 	switch {
 	case !required && slices.Contains(modes, BindNone):

@@ -101,16 +101,15 @@ func (c Claim) Admit(ctx context.Context, client Client, identity svidgate.Ident
 	if a.domain.Mode == OnPaper {
 		return Client{}, Admission{}, a.observed(refusal, record)
 	}
-	admission := Admission{Outcome: Known, Record: record, New: made}
-	if !made && record.ClientID != "" {
-		admission.Untold = ledger.untold(ctx, record, ledger.now())
+	waits := refusal != nil && refusal.Reason == oauth.ReasonFirstUsePending
+	if refusal != nil && !waits {
+		return Client{}, Admission{}, refusal
 	}
+	admission := Admission{Outcome: Known, Record: record, New: made, Untold: !made && ledger.untold(ctx, record, ledger.now())}
 	switch {
-	case refusal != nil && refusal.Reason == oauth.ReasonFirstUsePending:
+	case waits:
 		admission.Outcome = Waits
 		return Client{}, admission, refusal.Because(admission)
-	case refusal != nil:
-		return Client{}, Admission{}, refusal
 	case made:
 		admission.Outcome = Registered
 	}

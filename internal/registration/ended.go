@@ -10,7 +10,7 @@ func (r *Registry) Ended(clientID string, id spiffeid.ID) bool {
 	if r.ledger == nil {
 		return false
 	}
-	if r.Blocked(clientID, id) {
+	if _, blocked := r.BlockOf(clientID, id); blocked {
 		return true
 	}
 	if id.IsZero() || clientID != id.String() || r.named(clientID) != nil {

@@ -135,15 +135,9 @@ func (r *Registry) blockOver(id spiffeid.ID) (Block, bool) {
 	return Block{}, false
 }
 
-// Blocked reports whether the client, or a workload of it, may get nothing; the zero
-// ID is no workload. Unlike that of the ledger it knows the clients of the
-// configuration that a workload on first use is under.
-func (r *Registry) Blocked(clientID string, id spiffeid.ID) bool {
-	_, blocked := r.BlockOf(clientID, id)
-	return blocked
-}
-
-// BlockOf is the block by which Blocked says so.
+// BlockOf is the block by which a client, or a workload of it, gets nothing: its own, or
+// that of a client of the configuration which a workload on first use is under. The zero
+// ID is no workload.
 func (r *Registry) BlockOf(clientID string, id spiffeid.ID) (Block, bool) {
 	if r.ledger == nil {
 		return Block{}, false
