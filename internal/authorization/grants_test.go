@@ -388,6 +388,23 @@ func TestNoRotation(t *testing.T) {
 	badGrant(oauth.ReasonRefreshTokenReused, "RT-3").Check(t, err)
 }
 
+// RT-4 A lost answer is forgiven also where nothing is replaced any more since: what
+// comes back is the latest token, and not the one that revokes the grant next time.
+func TestGraceAfterRotationEnded(t *testing.T) {
+	s := newSite(t, grace(10*time.Second))
+	still := newSite(t, grace(10*time.Second), noRotation, func(set *settings) { set.grants.Records, set.grants.Now = s.Records, s.Clock.Now })
+	r := authorization.Refreshing{By: appCaller, Token: s.redeem(t, redeeming(s.granted(t)))}
+	latest, err := s.refresh(t, r)
+	accepted.Check(t, err)
+	again, err := still.refresh(t, r)
+	if accepted.Check(t, err); again != latest {
+		t.Error("RT-4 the retry got another than the latest")
+	}
+	s.Clock.Advance(time.Minute)
+	_, err = still.refresh(t, authorization.Refreshing{By: appCaller, Token: again})
+	accepted.Check(t, err)
+}
+
 // RT-6 One hour without use, two hours in all.
 func TestRefreshTokenExpires(t *testing.T) {
 	s := newSite(t)
