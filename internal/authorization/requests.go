@@ -266,7 +266,11 @@ func (a *Requests) Push(ctx context.Context, by Presenter, req *tokenrequest.Req
 	if req.ClientID() == "" {
 		return oauth.PushedResponse{}, oauth.Refuse(oauth.InvalidRequest, oauth.ReasonClientIDMissing, "PA-1", "client_id in a pushed request", "none")
 	}
-	s := &asking{requests: a, sent: pushedParameters(req), pushing: true}
+	sent, refusal := pushedParameters(req)
+	if refusal != nil {
+		return oauth.PushedResponse{}, refusal
+	}
+	s := &asking{requests: a, sent: sent, pushing: true}
 	if _, err := a.judge(ctx, s); err != nil {
 		return oauth.PushedResponse{}, oauth.AsError(err)
 	}

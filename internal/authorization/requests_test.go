@@ -101,6 +101,8 @@ func TestRead(t *testing.T) {
 		{"JR-3 a request_uri to fetch", query("request_uri", "https://evil.test/r"), want{Code: oauth.RequestURINotSupported, Reason: oauth.ReasonRequestURIUnknown, Rule: "JR-3"}, page},
 		{"PA-2 a request_uri nobody gave out", query("request_uri", oauth.RequestURIPrefix+"x"), invalid(oauth.ReasonRequestURIUnknown, "PA-2"), page},
 		{"PA-6 a client that must push", query("client_id", "pushes"), invalid(oauth.ReasonPARRequired, "PA-6"), redirect},
+		{"GL-8 a long one, of which little is read", query("scope", strings.TrimSpace(strings.Repeat("read ", 1000))) + "&x=" + strings.Repeat("x", 8<<10), accepted, ""},
+		{"GL-8 too long when it is carried from page to page", query() + "&resource=" + strings.Repeat("!", 8<<10), invalid(oauth.ReasonRequestMalformed, "GL-8"), page},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r, err := s.Requests.Read(t.Context(), row.query)
@@ -311,6 +313,8 @@ func TestPush(t *testing.T) {
 		{"PA-5 excess scope", appCaller, values("scope", "admin"), want{Code: oauth.InvalidScope, Reason: oauth.ReasonScopeDenied, Rule: "CC-4"}},
 		{"PA-5 another response type", appCaller, values("response_type", "token"), want{Code: oauth.UnsupportedResponseType, Reason: oauth.ReasonResponseTypeUnsupported, Rule: "AZ-2"}},
 		{"PA-5 an unknown resource", appCaller, values("resource", "https://other.example.com/"), want{Code: oauth.InvalidTarget, Reason: oauth.ReasonResourceUnknown, Rule: "CC-4"}},
+		{"PA-5 a scope of the longest", appCaller, values("scope", strings.TrimSpace(strings.Repeat("read ", 3000))), accepted},
+		{"PA-5 longer than a browser may bring", appCaller, values("scope", strings.TrimSpace(strings.Repeat("read ", 4000))), invalid(oauth.ReasonRequestMalformed, "GL-8")},
 		{"PA-1 nobody", authorization.Presenter{}, values(), want{Code: oauth.ServerError, Reason: oauth.ReasonInternal, Rule: "PA-1"}},
 		{"PA-1 another than the client that authenticated", appCaller, values("client_id", "several", "redirect_uri", "https://app.example.com/a"), want{Code: oauth.ServerError, Reason: oauth.ReasonInternal, Rule: "PA-1"}},
 	} {
