@@ -54,12 +54,9 @@ func spiffeID(caller clientauth.Caller) string {
 
 // drawn is the authorization of a draft. A refusal still names the grant.
 func drawn(t oauth.GrantType, caller clientauth.Caller, draft authorization.Draft, err error) (Authorization, error) {
-	g := draft.Grant()
 	if err != nil {
-		return Authorization{grant: g}, err
+		return Authorization{draft: draft}, err
 	}
-	return Authorization{
-		caller: caller, grantType: t, subject: g.Subject.User, resources: []string{g.Resource}, scope: draft.Scope(), settled: true,
-		grant: g, settle: draft.Settle, undo: draft.Undo,
-	}, nil
+	g := draft.Grant()
+	return Authorization{caller: caller, grantType: t, subject: g.Subject.User, resources: []string{g.Resource}, scope: draft.Scope(), draft: draft}, nil
 }
