@@ -2,11 +2,7 @@ package authorization
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -81,7 +77,7 @@ func (a *Grants) ByRefreshToken(ctx context.Context, token string) (g Grant, liv
 	if g, err = a.config.Records.ByRefreshToken(ctx, t.family(), now); err != nil {
 		return Grant{}, false, err
 	}
-	live = !g.Revoked && a.offered(g) && g.Refresh.Current == t.digest() && now.Before(g.Refresh.IdleAt) && now.Before(g.Refresh.ExpiresAt)
+	live = !g.Revoked && a.offered(g) && g.Refresh.Current == t.digest() && now.Before(g.Refresh.ends())
 	return g, live, nil
 }
 
@@ -99,172 +95,73 @@ func (a *Grants) Revoke(ctx context.Context, id string) error {
 // A Draft is a grant that may be drawn on, and what is to be written when it is.
 // Only Grants makes one; the zero value permits nothing.
 type Draft struct {
-	grant  *Grant
+	drawn  *drawing // nil where nothing may be told of it
 	scope  []string
-	settle func(context.Context) (oauth.RefreshToken, error)
-	undo   *func(context.Context) error // what settle wrote; nil as long as that is nothing
+	settle func(context.Context, *drawing) (oauth.RefreshToken, error) // nil where it was refused
+}
+
+// refusedDraft tells of a grant that was refused what the presenter may know: nothing,
+// unless it is theirs.
+func refusedDraft(s *drawing) Draft {
+	if !s.Has(factTheirs) {
+		return Draft{}
+	}
+	return Draft{drawn: s}
 }
 
 // Grant is what was granted. It is also told where the draft was refused, if the
 // presenter is the one that it was granted to, so that the record can name it; else
 // it is nil.
-func (d Draft) Grant() *Grant { return d.grant }
+func (d Draft) Grant() *Grant {
+	if d.drawn == nil {
+		return nil
+	}
+	return &d.drawn.grant
+}
 
 // Scope is what the access token may have, at most.
 func (d Draft) Scope() []string { return d.scope }
 
 // Settle writes, in one step, that the grant was drawn on, and returns the refresh
-// token to be sent. The error is an *oauth.Error.
+// token to be sent; none where the client has no grant for it. The error is an
+// *oauth.Error.
 func (d Draft) Settle(ctx context.Context) (oauth.RefreshToken, error) {
 	if d.settle == nil {
 		return "", oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "AZ-7", "a judged code or refresh token", "none")
 	}
-	return d.settle(ctx)
+	return d.settle(ctx, d.drawn)
 }
 
 // Undo takes back what Settle wrote, for an answer that never left: the client has
 // nothing of it and will come again with what it has (RT-3, AZ-7). The error is the
 // store's.
 func (d Draft) Undo(ctx context.Context) error {
-	if d.undo == nil || *d.undo == nil {
+	if d.drawn == nil || d.drawn.undo == nil {
 		return nil
 	}
-	return (*d.undo)(ctx)
+	return d.drawn.undo(ctx)
 }
 
-// settling gives a draft what settles it, which says how that is undone.
-func (d *Draft) settling(settle func(context.Context) (oauth.RefreshToken, func(context.Context) error, error)) {
-	undo := new(func(context.Context) error)
-	d.undo = undo
-	d.settle = func(ctx context.Context) (token oauth.RefreshToken, err error) {
-		token, *undo, err = settle(ctx)
-		return token, err
-	}
-}
-
-// A Redeeming is a request that redeems a code.
-type Redeeming struct {
-	By          Presenter
-	Code        string
-	RedirectURI string // empty when it was not sent
-	Verifier    string
-	Resources   []string
-}
-
-// Redeem judges a code (AZ-5 to AZ-7, AZ-14). It writes nothing but, for a code that
-// was redeemed before, that the grant is revoked. The error is an *oauth.Error.
-func (a *Grants) Redeem(ctx context.Context, r Redeeming) (Draft, error) {
-	s := &redeeming{drawing: drawing{grants: a, now: a.config.Now(), by: r.By, resources: r.Resources}, asked: r}
-	if refusal := judge.FirstRefusal(ctx, redeemRules, s); refusal != nil {
-		return a.refused(ctx, &s.drawing, refusal, oauth.ReasonCodeReused)
-	}
-	draft := Draft{grant: &s.grant, scope: s.grant.Scope}
-	draft.settling(func(ctx context.Context) (oauth.RefreshToken, func(context.Context) error, error) {
-		return a.redeem(ctx, s)
-	})
-	return draft, nil
-}
-
-// redeem uses the code up. Of any number of requests that came this far with the
-// same code, one gets past it.
-func (a *Grants) redeem(ctx context.Context, s *redeeming) (oauth.RefreshToken, func(context.Context) error, error) {
-	w := Redemption{GrantID: s.grant.ID, SPIFFEID: s.by.SPIFFEID, Key: s.by.Key, Now: s.now, ExpiresAt: s.now.Add(a.config.LongestToken)}
-	var wire oauth.RefreshToken
-	if a.config.Policy.Offers(s.by.ClientID, oauth.GrantRefreshToken) {
-		token := newRefreshToken()
-		w.Refresh = RefreshState{
-			Family: token.family(), Current: token.digest(),
-			IdleAt: a.idleAt(s.now, s.now.Add(a.config.Refresh.Lifetime)), ExpiresAt: s.now.Add(a.config.Refresh.Lifetime),
+// judge judges what was presented. It revokes the grant of what was used a second time
+// by the very client it was given to, with all that makes it valid (AZ-7, RT-3). A
+// replay that fails before that revokes nothing. The client may be gone by now; its
+// token must be, too.
+func (a *Grants) judge(ctx context.Context, s *drawing, rules []drawRule, reused oauth.Reason) error {
+	refusal := judge.FirstRefusal(ctx, rules, s)
+	switch {
+	case refusal == nil:
+		return nil
+	case refusal.Reason == reused:
+		if err := a.config.Records.Revoke(context.WithoutCancel(ctx), s.grant.ID, s.now); err != nil {
+			return store.Refuse(err)
 		}
-		w.ExpiresAt = w.Refresh.ExpiresAt.Add(a.config.LongestToken)
-		wire = token.wire()
 	}
-	if err := a.config.Records.Redeem(ctx, w); err != nil {
-		return "", nil, a.lost(err, s.drawing.Refusal(oauth.ReasonCodeReused, "AZ-7", "a code that was not redeemed", "one that was"))
-	}
-	return wire, func(ctx context.Context) error { return a.config.Records.Unredeem(ctx, w, s.grant) }, nil
+	return refusal
 }
 
 // idleAt is when a refresh token ends that is not used from now on.
 func (a *Grants) idleAt(now, end time.Time) time.Time {
-	if idle := now.Add(a.config.Refresh.Idle); idle.Before(end) {
-		return idle
-	}
-	return end
-}
-
-// A Refreshing is a request that presents a refresh token.
-type Refreshing struct {
-	By        Presenter
-	Token     string
-	Scope     []string // none takes all that was granted
-	Resources []string
-}
-
-// Refresh judges a refresh token (RT-1 to RT-7). It writes nothing but, for a token
-// that was replaced before, that the grant is revoked. The error is an *oauth.Error.
-func (a *Grants) Refresh(ctx context.Context, r Refreshing) (Draft, error) {
-	s := &refreshing{drawing: drawing{grants: a, now: a.config.Now(), by: r.By, resources: r.Resources}, asked: r}
-	if refusal := judge.FirstRefusal(ctx, refreshRules, s); refusal != nil {
-		return a.refused(ctx, &s.drawing, refusal, oauth.ReasonRefreshTokenReused)
-	}
-	draft := Draft{grant: &s.grant, scope: s.grant.Scope}
-	if len(r.Scope) > 0 { // RT-2: of this access token only
-		draft.scope = slices.Clone(r.Scope)
-	}
-	draft.settling(func(ctx context.Context) (oauth.RefreshToken, func(context.Context) error, error) {
-		return a.rotate(ctx, s)
-	})
-	return draft, nil
-}
-
-func (a *Grants) rotate(ctx context.Context, s *refreshing) (oauth.RefreshToken, func(context.Context) error, error) {
-	var fresh [sha256.Size]byte
-	rand.Read(fresh[:]) // it never fails
-	next := s.token
-	if a.rotates(s.by) {
-		next = s.token.successor(fresh)
-	}
-	w := Rotation{
-		GrantID: s.grant.ID, From: s.token.digest(), To: next.digest(), Salt: fresh, Grace: a.grace(s.by),
-		IdleAt: a.idleAt(s.now, s.grant.Refresh.ExpiresAt), ExpiresAt: s.now.Add(a.config.LongestToken), Now: s.now,
-	}
-	salt, err := a.config.Records.Rotate(ctx, w)
-	if err != nil {
-		return "", nil, a.lost(err, s.drawing.Refusal(oauth.ReasonRefreshTokenReused, "RT-3", "the latest refresh token of the grant", "one that was replaced"))
-	}
-	if !a.rotates(s.by) {
-		return next.wire(), nil, nil
-	}
-	if salt != fresh { // that of whoever came first, and nothing was replaced
-		return s.token.successor(salt).wire(), nil, nil
-	}
-	return next.wire(), func(ctx context.Context) error { return a.config.Records.Unrotate(ctx, w, s.grant.Refresh) }, nil
-}
-
-func (a *Grants) rotates(by Presenter) bool { return a.config.Refresh.Rotation || !by.authenticated() }
-
-// grace forgives nothing to whom nobody knows (RT-4).
-func (a *Grants) grace(by Presenter) time.Duration {
-	if !by.authenticated() {
-		return 0
-	}
-	return a.config.Refresh.Grace
-}
-
-// refused revokes the grant of what was used a second time by the very client it was
-// given to, with all that makes it valid (AZ-7, RT-3). A replay that fails before
-// that revokes nothing. The client may be gone by now; its token must be, too.
-func (a *Grants) refused(ctx context.Context, s *drawing, refusal *oauth.Error, reused oauth.Reason) (Draft, error) {
-	if refusal.Reason == reused {
-		if err := a.config.Records.Revoke(context.WithoutCancel(ctx), s.grant.ID, s.now); err != nil {
-			return Draft{}, store.Refuse(err)
-		}
-	}
-	if !s.Has(factTheirs) {
-		return Draft{}, refusal
-	}
-	return Draft{grant: &s.grant}, refusal
+	return earlier(now.Add(a.config.Refresh.Idle), end)
 }
 
 // lost is the refusal for what another request got ahead of.
@@ -278,9 +175,4 @@ func (a *Grants) lost(err error, reused *oauth.Error) *oauth.Error {
 		return oauth.Refuse(oauth.InvalidGrant, oauth.ReasonGrantRevoked, "RT-3", "a grant in force", "one that expired")
 	}
 	return store.Refuse(err)
-}
-
-// goodVerifier is RFC 7636 section 4.1: 43 to 128 unreserved characters.
-func goodVerifier(v string) bool {
-	return len(v) >= 43 && len(v) <= 128 && !strings.ContainsFunc(v, func(r rune) bool { return !base64URL(r) && r != '.' && r != '~' })
 }

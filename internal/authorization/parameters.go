@@ -3,13 +3,15 @@ package authorization
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// maxQuery bounds the query of an authorization request, in bytes.
+// maxQuery bounds an authorization request, in bytes: as a browser brings it, and as
+// it is written out for the steps that follow, so that what was begun can be ended.
 const maxQuery = 16 << 10
 
 // Parameters are those of an authorization request, besides those that every form
@@ -52,7 +54,7 @@ func (p parameters) encode() string { return p.values.Encode() }
 // the input.
 func parseQuery(raw string) (parameters, *oauth.Error) {
 	if len(raw) > maxQuery {
-		return parameters{}, malformed("GL-8", "a query of at most 16384 bytes", "more")
+		return parameters{}, tooLong()
 	}
 	all, err := url.ParseQuery(raw)
 	if err != nil {
@@ -74,11 +76,14 @@ func parseQuery(raw string) (parameters, *oauth.Error) {
 		p.values[name] = values
 	}
 	slices.Sort(p.repeated)
+	if len(p.encode()) > maxQuery { // which may be three times as long
+		return parameters{}, tooLong()
+	}
 	return p, nil
 }
 
 // pushedParameters are what a client pushes, which has the shape of every form.
-func pushedParameters(req *tokenrequest.Request) parameters {
+func pushedParameters(req *tokenrequest.Request) (parameters, *oauth.Error) {
 	p := parameters{values: url.Values{}}
 	set := func(name, value string) {
 		if value != "" {
@@ -93,7 +98,14 @@ func pushedParameters(req *tokenrequest.Request) parameters {
 	if resources := req.Resources(); len(resources) > 0 {
 		p.values[oauth.ParamResource] = slices.Clone(resources)
 	}
-	return p
+	if len(p.encode()) > maxQuery { // what is accepted here is to be good in a browser (PA-5)
+		return parameters{}, tooLong()
+	}
+	return p, nil
+}
+
+func tooLong() *oauth.Error {
+	return malformed("GL-8", "an authorization request of at most "+strconv.Itoa(maxQuery)+" bytes", "more")
 }
 
 func malformed(rule, expected, presented string) *oauth.Error {

@@ -104,6 +104,16 @@ func (s RefreshState) Forgives(token Digest, grace time.Duration, now time.Time)
 	return grace > 0 && s.Previous == token && token != (Digest{}) && s.Salt != ([sha256.Size]byte{}) && !now.After(s.RotatedAt.Add(grace))
 }
 
+// ends is when the refresh token ends unless it is used (RT-6).
+func (s RefreshState) ends() time.Time { return earlier(s.IdleAt, s.ExpiresAt) }
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // Format keeps every verb of fmt from it.
 func (RefreshState) Format(f fmt.State, _ rune) { io.WriteString(f, "refresh token") }
 

@@ -112,6 +112,25 @@ func once(identity bool) judge.Rule[*asking] {
 	}
 }
 
+func absent(id, source, what, parameter string) judge.Rule[*asking] {
+	return judge.Rule[*asking]{
+		ID: id, Source: source, What: what, Needs: factRedirect,
+		Judge: func(_ context.Context, s *asking) oauth.Reason {
+			if s.sent.get(parameter) != "" {
+				return oauth.ReasonRequestMalformed
+			}
+			return ""
+		},
+		Expected: func(*asking) string { return "no " + parameter },
+		Presented: func(s *asking) string {
+			if s.sent.get(parameter) != "" {
+				return "one"
+			}
+			return "none"
+		},
+	}
+}
+
 // requestRules are what is asked of an authorization request, in order. Those
 // before factRedirect can only be told on a page (AZ-8).
 var requestRules = []judge.Rule[*asking]{
@@ -176,38 +195,8 @@ var requestRules = []judge.Rule[*asking]{
 		Expected:  func(*asking) string { return "a state of at most " + strconv.Itoa(maxState) + " bytes" },
 		Presented: func(s *asking) string { return strconv.Itoa(len(s.sent.get(oauth.ParamState))) + " bytes" },
 	},
-	{
-		ID: "JR-2", Source: "RFC 9101 6", What: "there is no request object", Needs: factRedirect,
-		Judge: func(_ context.Context, s *asking) oauth.Reason {
-			if s.sent.get(oauth.ParamRequest) != "" {
-				return oauth.ReasonRequestMalformed
-			}
-			return ""
-		},
-		Expected: func(*asking) string { return "parameters, not a request object" },
-		Presented: func(s *asking) string {
-			if s.sent.get(oauth.ParamRequest) != "" {
-				return "a request object"
-			}
-			return "none"
-		},
-	},
-	{
-		ID: "PA-1", Source: "RFC 9126 2.1", What: "what is pushed is not itself pushed", Needs: factRedirect,
-		Judge: func(_ context.Context, s *asking) oauth.Reason {
-			if s.sent.get(oauth.ParamRequestURI) != "" {
-				return oauth.ReasonRequestMalformed
-			}
-			return ""
-		},
-		Expected: func(*asking) string { return "no request_uri" },
-		Presented: func(s *asking) string {
-			if s.sent.get(oauth.ParamRequestURI) != "" {
-				return "one"
-			}
-			return "none"
-		},
-	},
+	absent("JR-2", "RFC 9101 6", "there is no request object", oauth.ParamRequest),
+	absent("PA-1", "RFC 9126 2.1", "what is pushed is not itself pushed", oauth.ParamRequestURI),
 	{
 		ID: "PA-6", Source: "RFC 9126 5", What: "the request is pushed, where it must be", Needs: factClient | factRedirect,
 		Judge: func(_ context.Context, s *asking) oauth.Reason {

@@ -39,27 +39,21 @@ func known(caller clientauth.Caller, req *tokenrequest.Request) error {
 	return nil
 }
 
-// Presenter is the caller as far as it is proven who it is.
+// Presenter is the caller as far as it is proven who it is: by the concrete workload,
+// which a public client has not.
 func Presenter(caller clientauth.Caller) authorization.Presenter {
-	return authorization.Presenter{ClientID: caller.Client().ID(), SPIFFEID: spiffeID(caller), Key: caller.Key()}
-}
-
-// spiffeID is the concrete workload; empty for a public client.
-func spiffeID(caller clientauth.Caller) string {
-	if !caller.Authenticated() {
-		return ""
+	by := authorization.Presenter{ClientID: caller.Client().ID(), Key: caller.Key()}
+	if caller.Authenticated() {
+		by.SPIFFEID = caller.Identity().SPIFFEID().String()
 	}
-	return caller.Identity().SPIFFEID().String()
+	return by
 }
 
 // drawn is the authorization of a draft. A refusal still names the grant.
 func drawn(t oauth.GrantType, caller clientauth.Caller, draft authorization.Draft, err error) (Authorization, error) {
-	g := draft.Grant()
 	if err != nil {
-		return Authorization{grant: g}, err
+		return Authorization{draft: draft}, err
 	}
-	return Authorization{
-		caller: caller, grantType: t, subject: g.Subject.User, resources: []string{g.Resource}, scope: draft.Scope(), settled: true,
-		grant: g, settle: draft.Settle, undo: draft.Undo,
-	}, nil
+	g := draft.Grant()
+	return Authorization{caller: caller, grantType: t, subject: g.Subject.User, resources: []string{g.Resource}, scope: draft.Scope(), draft: draft}, nil
 }

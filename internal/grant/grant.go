@@ -19,20 +19,17 @@ type Authorization struct {
 	subject   string
 	resources []string
 	scope     []string
-	settle    func(context.Context) (oauth.RefreshToken, error) // nil where nothing is used up
-	undo      func(context.Context) error                       // takes back what settle wrote
-	grant     *authorization.Grant                              // nil where no person granted anything
-	settled   bool                                              // scope is what was granted before
+	draft     authorization.Draft // of what a person granted; zero where none did
 }
 
 // Granted reports whether a grant made the authorization.
 func (a Authorization) Granted() bool {
-	return a.grantType != "" && (a.caller.Authenticated() || a.caller.Public() && a.grant != nil)
+	return a.grantType != "" && (a.caller.Authenticated() || a.caller.Public() && a.Grant() != nil)
 }
 
 // Grant is what a person granted; nil where no person did. It is also told of an
 // authorization that was refused, as far as the grant is the caller's.
-func (a Authorization) Grant() *authorization.Grant { return a.grant }
+func (a Authorization) Grant() *authorization.Grant { return a.draft.Grant() }
 
 // Caller is the authenticated client.
 func (a Authorization) Caller() clientauth.Caller { return a.caller }
@@ -55,7 +52,7 @@ func (a Authorization) Question() policy.Question {
 		GrantType:   a.grantType,
 		Resources:   a.resources,
 		Scope:       a.scope,
-		Settled:     a.settled,
+		Settled:     a.Grant() != nil,
 		Certificate: certificate,
 		Key:         key,
 	}
@@ -66,20 +63,15 @@ func (a Authorization) Question() policy.Question {
 // token is made, so that a request which policy refuses uses nothing up. Of two
 // requests with the same code only one gets past it. The error is an *oauth.Error.
 func (a Authorization) Settle(ctx context.Context) (oauth.RefreshToken, error) {
-	if a.settle == nil {
+	if a.Grant() == nil {
 		return "", nil
 	}
-	return a.settle(ctx)
+	return a.draft.Settle(ctx)
 }
 
 // Undo takes back what Settle wrote, when its answer cannot leave, so that the same
 // request can be made again. The error is the store's.
-func (a Authorization) Undo(ctx context.Context) error {
-	if a.undo == nil {
-		return nil
-	}
-	return a.undo(ctx)
-}
+func (a Authorization) Undo(ctx context.Context) error { return a.draft.Undo(ctx) }
 
 // A Grant authorizes a caller for what its request asks. The error is an
 // *oauth.Error.

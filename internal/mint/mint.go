@@ -32,10 +32,7 @@ type Token struct {
 	binding   oauth.Binding
 }
 
-// Minted reports whether a Mint made the token.
-func (t Token) Minted() bool { return t.id != "" }
-
-// ID is the jti.
+// ID is the jti; only a minted token has one.
 func (t Token) ID() string { return t.id }
 
 // Subject is the sub.

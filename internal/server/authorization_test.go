@@ -95,6 +95,12 @@ func (s *site) code(t testing.TB, clientID string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s.codeOf(t, r)
+}
+
+// codeOf is one for a request that a person granted whole.
+func (s *site) codeOf(t testing.TB, r authorization.Request) string {
+	t.Helper()
 	by := authorization.Subject{User: "jo", AuthTime: s.Clock.Now(), AMR: []string{"pwd", "otp"}, ACR: "silver"}
 	location, err := s.config.Requests.Grant(t.Context(), r, by, storetest.SignedIn(t, s.people, "jo", s.Clock.Now()), r.Scope())
 	if err != nil {
@@ -288,6 +294,39 @@ func TestPublicClient(t *testing.T) {
 	}
 	if err := s.server.admit(formEndpoint{public: true}, clientauth.Caller{}); err == nil {
 		t.Error("TK-2 nobody is let in")
+	}
+}
+
+// AK-18 AU-2 Anybody can take a public client's name, so what is said in it does not fill
+// the record, also where nothing is refused; what is decided for it is written whole.
+func TestPublicClientFillsNoRecord(t *testing.T) {
+	long := strings.TrimSpace(strings.Repeat("read ", 2000))
+	s := newCodeSite(t, func(c *policy.Config) {
+		c.Resources[0].Scopes = append(c.Resources[0].Scopes, strings.Repeat("s", 1000))
+		c.Clients[2].Scope = append(c.Clients[2].Scope, strings.Repeat("s", 1000))
+	})
+	for path, form := range map[string]url.Values{
+		oauth.PathPAR:    testidentity.With(asked("phone"), "scope", long),
+		oauth.PathRevoke: testidentity.With(public(), "token", "x", "scope", long, "grant_type", long, "resource", long),
+	} {
+		w := post(s.server.Public(), form, nil, func(r *http.Request) { r.URL.Path = path })
+		line := s.last(t)
+		if w.Code >= 300 || line["outcome"] != "granted" || line["client_id"] != "phone" {
+			t.Fatalf("%s: status %d, recorded %v", path, w.Code, line)
+		}
+		for name, value := range line {
+			if text, ok := value.(string); ok && len(text) > maxClaimed+len(cutMark) {
+				t.Errorf("AK-18 %s: %s has %d bytes", path, name, len(text))
+			}
+		}
+	}
+	r, err := s.config.Requests.Read(t.Context(), testidentity.With(asked("phone"), "scope", "").Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued(t, post(s.server.Public(), redemption(public(), s.codeOf(t, r)), nil))
+	if line := s.last(t); line["scope"] != "read write "+strings.Repeat("s", 1000) {
+		t.Errorf("TK-9 recorded %v", line)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/authorization"
@@ -22,7 +23,7 @@ import (
 func (s *Server) authorize(ctx context.Context, v *visit) error {
 	request, err := s.config.Requests.Read(ctx, v.r.URL.RawQuery)
 	if err != nil {
-		return s.faulty(ctx, v, err)
+		return s.faulty(v, err)
 	}
 	return s.proceed(ctx, v, request, s.config.Requests.Keep(request))
 }
@@ -33,14 +34,14 @@ func (s *Server) goOn(ctx context.Context, v *visit) error {
 	kept := v.query.Get("request")
 	request, err := s.config.Requests.Reopen(ctx, kept)
 	if err != nil {
-		return s.faulty(ctx, v, err)
+		return s.faulty(v, err)
 	}
 	return s.proceed(ctx, v, request, kept)
 }
 
 // faulty answers a request that is no good: at the client, where it is proven that
 // it wants to know, and else on a page (AZ-8, BC-4).
-func (s *Server) faulty(_ context.Context, v *visit, err error) error {
+func (s *Server) faulty(v *visit, err error) error {
 	fault, ok := errors.AsType[*authorization.Fault](err)
 	if !ok {
 		return err
@@ -48,12 +49,9 @@ func (s *Server) faulty(_ context.Context, v *visit, err error) error {
 	if fault.Location() == "" {
 		return fault.Refusal()
 	}
-	e := s.refused(v.r, v.rec, fault.Refusal())
-	if e != fault.Refusal() { // it could not be recorded, so it is not given
-		s.show(v, e)
-		return nil
+	if s.noted(v, v.rec, fault.Refusal()) {
+		redirect(v, fault.Location())
 	}
-	redirect(v, fault.Location())
 	return nil
 }
 
@@ -115,14 +113,12 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 	kept := v.form.Get("request")
 	request, err := s.config.Requests.Reopen(ctx, kept)
 	if err != nil {
-		return s.faulty(ctx, v, err)
+		return s.faulty(v, err)
 	}
 	v.rec.authorizes(request)
-	if !v.signedIn() || v.form.Get("person") != v.person() { // the session ended, or another one began in another tab
-		redirect(v, s.next(kept))
-		return nil
-	}
-	if v.form.Get("shown") != s.consent(v, request, kept).Shown { // it is not what they were asked
+	// The session may have ended, another one begun in another tab, or the page may say
+	// something else by now than what they were asked.
+	if !v.signedIn() || v.form.Get("person") != v.person() || v.form.Get("shown") != s.consent(v, request, kept).Shown {
 		redirect(v, s.next(kept))
 		return nil
 	}
@@ -137,14 +133,12 @@ func (s *Server) decide(ctx context.Context, v *visit) error {
 	case "deny":
 		location, err := s.config.Requests.Deny(ctx, request)
 		if err != nil {
-			return s.faulty(ctx, v, err)
+			return s.faulty(v, err)
 		}
 		denied := oauth.Refuse(oauth.AccessDenied, oauth.ReasonConsentDenied, "AZ-8", "the consent of the person", "a refusal")
-		if e := s.refused(v.r, &consent, denied); e != denied {
-			s.show(v, e)
-			return nil
+		if s.noted(v, &consent, denied) {
+			redirect(v, location)
 		}
-		redirect(v, location)
 		return nil
 	}
 	return malformedVisit("allow or deny", "neither")
@@ -161,7 +155,7 @@ func (s *Server) grantCode(ctx context.Context, v *visit, request authorization.
 		return nil
 	}
 	if err != nil {
-		return s.faulty(ctx, v, err)
+		return s.faulty(v, err)
 	}
 	if err := s.grantRecorded(ctx, v.rec); err != nil {
 		return err
@@ -196,7 +190,8 @@ func clientOf(request authorization.Request) page.Client {
 // leads is where the form may lead whose answer goes to a redirect URI: browsers
 // hold every redirect after a form to form-action, also those by which the client
 // goes on, which only it knows. So there is no less than https; and for an app on a
-// device its own address beside it, or, where that has no place in the list, its scheme.
+// device its own address beside it, or its scheme where that cannot stand in the list
+// (IPv6), or would be more than one word of it.
 func leads(redirectURI string) string {
 	u, err := url.Parse(redirectURI)
 	if err != nil || u.Scheme == "" {
@@ -206,7 +201,7 @@ func leads(redirectURI string) string {
 	switch {
 	case u.Scheme == "https":
 		return "https:"
-	case u.Host == "" || err == nil && ip.Is6():
+	case u.Host == "" || err == nil && ip.Is6() || strings.ContainsAny(u.Host, ";,"):
 		return u.Scheme + ": https:"
 	}
 	return u.Scheme + "://" + u.Host + " https:"

@@ -183,13 +183,21 @@ type onward struct{ label, link string }
 
 // fail records a refusal, and shows a page that says so.
 func (s *Server) fail(v *visit, e *oauth.Error, on onward) {
-	s.showOnward(v, s.refused(v.r, v.rec, e), on)
+	s.showFailed(v, s.refused(v.r, v.rec, e), on)
 }
 
-// show answers with the page of a refusal that is recorded, or could not be.
-func (s *Server) show(v *visit, e *oauth.Error) { s.showOnward(v, e, onward{}) }
+// noted records a refusal that is told in another way than by its page. One that could
+// not be recorded is not given: then there is a page, and the answer is false.
+func (s *Server) noted(v *visit, rec *record, e *oauth.Error) bool {
+	told := s.refused(v.r, rec, e)
+	if told != e {
+		s.showFailed(v, told, onward{})
+	}
+	return told == e
+}
 
-func (s *Server) showOnward(v *visit, e *oauth.Error, on onward) {
+// showFailed answers with the page of a refusal that is recorded, or could not be.
+func (s *Server) showFailed(v *visit, e *oauth.Error, on onward) {
 	f := page.Failed{RequestID: v.w.requestID, OnLabel: on.label, OnLink: on.link}
 	status := e.Code.Status()
 	if status == http.StatusUnauthorized {

@@ -71,6 +71,9 @@ func (rec *record) method(m oauth.AuthMethod) { rec.event.AuthMethod = string(m)
 // caller notes who it is, which from here on is proven, unless the client is public.
 func (rec *record) caller(c clientauth.Caller) {
 	rec.authenticated, rec.remembered = c.Authenticated(), c.Identity().Remembered()
+	if !c.Authenticated() {
+		rec.cut()
+	}
 	e := &rec.event
 	e.ClientID = c.Client().ID()
 	if !c.Authenticated() {
@@ -127,11 +130,17 @@ func (rec *record) refused(err *oauth.Error) {
 			e.Proven = err.SubjectProven
 		}
 	}
-	if !rec.authenticated { // a stranger's words must not fill the disk
-		for _, member := range []*string{&e.ClientID, &e.GrantType, &e.Resource, &e.Scope} {
-			if len(*member) > maxClaimed+len(cutMark) { // not what was cut already
-				*member = (*member)[:maxClaimed] + cutMark
-			}
+	if !rec.authenticated {
+		rec.cut()
+	}
+}
+
+// cut keeps a stranger's words from filling the disk.
+func (rec *record) cut() {
+	e := &rec.event
+	for _, member := range []*string{&e.ClientID, &e.GrantType, &e.Resource, &e.Scope} {
+		if len(*member) > maxClaimed+len(cutMark) { // not what was cut already
+			*member = (*member)[:maxClaimed] + cutMark
 		}
 	}
 }

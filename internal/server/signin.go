@@ -50,7 +50,7 @@ func (s *Server) password(ctx context.Context, v *visit) error {
 	if kept != "" {
 		reopened, err := s.config.Requests.Reopen(ctx, kept)
 		if err != nil {
-			return s.faulty(ctx, v, err)
+			return s.faulty(v, err)
 		}
 		request = &reopened
 		v.rec.event.ClientID = reopened.ClientID()
@@ -62,8 +62,7 @@ func (s *Server) password(ctx context.Context, v *visit) error {
 			v.w.Header().Set("Retry-After", retryAfter(e))
 			status, problem = http.StatusTooManyRequests, "There were too many tries. "+waitSentence(e)
 		}
-		if recorded := s.refused(v.r, v.rec, e); recorded != e {
-			s.show(v, recorded)
+		if !s.noted(v, v.rec, e) {
 			return nil
 		}
 		return s.showSignIn(v, status, request, page.SignIn{Request: kept, User: v.form.Get("user"), Problem: problem})
@@ -89,7 +88,7 @@ func (s *Server) done(ctx context.Context, v *visit) error {
 	kept := v.query.Get("request")
 	request, err := s.config.Requests.Reopen(ctx, kept)
 	if err != nil {
-		return s.faulty(ctx, v, err)
+		return s.faulty(v, err)
 	}
 	if !v.signedIn() {
 		redirect(v, s.next(kept))
@@ -125,7 +124,7 @@ func (s *Server) toProvider(ctx context.Context, v *visit) error {
 	if kept != "" {
 		request, err := s.config.Requests.Reopen(ctx, kept)
 		if err != nil {
-			return s.faulty(ctx, v, err)
+			return s.faulty(v, err)
 		}
 		v.rec.event.ClientID = request.ClientID()
 		kept = s.config.Requests.Keep(request) // and nothing that came beside it

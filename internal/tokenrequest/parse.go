@@ -22,10 +22,10 @@ var protocolParameters = []string{
 	oauth.ParamGrantType, oauth.ParamClientID, oauth.ParamClientSecret,
 	oauth.ParamClientAssertion, oauth.ParamClientAssertionType,
 	oauth.ParamScope, oauth.ParamResource, oauth.ParamAudience, "authorization_details",
-	"code", "redirect_uri", "code_verifier", "refresh_token", "token", "token_type_hint", "device_code",
+	oauth.ParamCode, oauth.ParamRedirectURI, oauth.ParamCodeVerifier, oauth.ParamRefreshToken, oauth.ParamToken, oauth.ParamTokenTypeHint, "device_code",
 	"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type",
-	"assertion", "username", "password", "request", "request_uri",
-	"response_type", "state", "code_challenge", "code_challenge_method",
+	"assertion", "username", "password", oauth.ParamRequest, oauth.ParamRequestURI,
+	oauth.ParamResponseType, oauth.ParamState, oauth.ParamCodeChallenge, oauth.ParamCodeChallengeMethod,
 }
 
 // repeatable parameters may appear more than once (GL-4).
