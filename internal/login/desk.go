@@ -270,7 +270,7 @@ func (d *Desk) Finish(ctx context.Context, name string, browser Secret, query ur
 		return arrival, p.badAnswer("a code", "none", nil)
 	}
 	verifier, nonce := pair(browser, state)
-	arrival.Person, err = p.redeem(ctx, code, verifier, nonce)
+	arrival.Person, err = p.redeem(ctx, m, code, verifier, nonce)
 	return arrival, err
 }
 
