@@ -58,10 +58,14 @@ func failPerson(w http.ResponseWriter, name string, err error) {
 	switch {
 	case errors.Is(err, login.ErrNone):
 		fail(w, http.StatusNotFound, fmt.Errorf("there is no user %s", name))
-	case errors.Is(err, login.ErrExists), errors.Is(err, login.ErrFull):
+	case errors.Is(err, login.ErrExists):
 		fail(w, http.StatusConflict, err)
-	default:
+	case errors.Is(err, login.ErrFull):
+		fail(w, http.StatusConflict, fmt.Errorf("there are %d users, and no more are kept: remove one, or use a provider", login.MaxUsers))
+	case errors.Is(err, login.ErrUnfit):
 		fail(w, http.StatusBadRequest, err)
+	default: // the store, or too many passwords at once
+		fail(w, http.StatusServiceUnavailable, err)
 	}
 }
 

@@ -68,6 +68,7 @@ const LocalProvider = "local"
 const (
 	maxProviders = 20
 	nameForm     = "1 to 32 of a-z, 0-9 and -, beginning with a letter"
+	clientIDForm = "1 to 2048 printable ASCII characters without a space"
 	claimForm    = "1 to 64 printable ASCII characters without a space"
 )
 
@@ -113,9 +114,9 @@ func (r *reader) readProvider(t *table, cfg *Config, lines map[string]int) {
 	}
 	p.Title = t.title("title", p.Title)
 	p.Issuer, _ = t.httpsURL("issuer", urlForm{})
-	if id, ok := t.text("client_id", claimForm); ok {
+	if id, ok := t.text("client_id", clientIDForm); ok {
 		if p.ClientID = id; !printable(id) {
-			t.mustBe("client_id", "1 to 2048 printable ASCII characters without a space")
+			t.mustBe("client_id", clientIDForm)
 		}
 	}
 	p.Scopes = []string{"openid"}

@@ -24,9 +24,8 @@ const (
 )
 
 const (
-	// MinPassword and MaxPassword bound a password, in bytes.
-	MinPassword = 12
-	MaxPassword = 1024
+	MinPassword = 12   // characters of a password, at least
+	MaxPassword = 1024 // and bytes, at most
 
 	// mostHashes bounds the memory that passwords take at once, at 19 MiB each.
 	mostHashes = 4
@@ -44,17 +43,18 @@ var (
 	waiting = make(chan struct{}, cap(turns)+hashesWaiting)
 )
 
-// CheckPassword says what is wrong with a password that somebody chose.
+// CheckPassword says what is wrong with a password that somebody chose; the error
+// is ErrUnfit.
 func CheckPassword(password string) error {
 	switch {
 	case !utf8.ValidString(password):
-		return errors.New("a password must be text in UTF-8")
+		return unfit("a password must be text in UTF-8")
 	case strings.ContainsFunc(password, func(r rune) bool { return r < 0x20 || r == 0x7f }):
-		return errors.New("a password must be one line without control characters")
+		return unfit("a password must be one line without control characters")
 	case utf8.RuneCountInString(password) < MinPassword:
-		return fmt.Errorf("a password must have at least %d characters", MinPassword)
+		return unfit(fmt.Sprintf("a password must have at least %d characters", MinPassword))
 	case len(password) > MaxPassword:
-		return fmt.Errorf("a password must have at most %d bytes", MaxPassword)
+		return unfit(fmt.Sprintf("a password must have at most %d bytes", MaxPassword))
 	}
 	return nil
 }
