@@ -155,7 +155,7 @@ func TestProviderFaults(t *testing.T) {
 		{"no iat", claim("iat", nil), "id_token_bad", cannotBeTrusted},
 		{"GL-12 nbf two minutes ahead", claim("nbf", time.Now().Add(2*time.Minute).Unix()), "id_token_bad", cannotBeTrusted},
 		{"GL-11 the nonce in another spelling", fault{claims: func(c map[string]any) { c["NONCE"] = c["nonce"]; delete(c, "nonce") }}, "id_token_bad", cannotBeTrusted},
-		{"GL-11 the audience beside another spelling", fault{claims: func(c map[string]any) { c["aud"], c["auD"] = "somebody-else", c["aud"] }}, "id_token_bad", cannotBeTrusted},
+		{"GL-11 the issuer beside another spelling", fault{claims: func(c map[string]any) { c["iss"], c["i\u017f\u017f"] = "https://other.example.com", c["iss"] }}, "id_token_bad", cannotBeTrusted},
 		{"at_hash of another token", claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "id_token_bad", cannotBeTrusted},
 		{"email not verified", claim("email_verified", false), "id_token_bad", cannotBeTrusted},
 		{"user not a text", claim("email", 7), "id_token_bad", cannotBeTrusted},
