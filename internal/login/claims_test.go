@@ -93,3 +93,41 @@ func TestPersonOfClaims(t *testing.T) {
 		}
 	}
 }
+
+// TestAllowed: who may sign in, by a claim that is a text or a list of them. An email
+// counts only where it is the one that is verified.
+func TestAllowed(t *testing.T) {
+	allow := map[string][]Allowed{
+		"groups": {{Claim: "groups", Values: []string{"dev", "ops"}}},
+		"email":  {{Claim: "email", Values: []string{"a@b.c"}}},
+		"either": {{Claim: "groups", Values: []string{"dev"}}, {Claim: "email", Values: []string{"a@b.c"}}},
+	}
+	for _, row := range []struct {
+		allow, claims string
+		want          bool
+	}{
+		{"everybody", `{"sub":"1"}`, true},
+		{"groups", `{"sub":"1","groups":["staff","ops"]}`, true},
+		{"groups", `{"sub":"1","groups":"dev"}`, true},
+		{"groups", `{"sub":"1","groups":["staff","Dev",7]}`, false},
+		{"groups", `{"sub":"1","Groups":["dev"]}`, false},
+		{"groups", `{"sub":"1","groups":{"dev":true}}`, false},
+		{"groups", `{"sub":"1"}`, false},
+		{"email", `{"sub":"1","email":"a@b.c","email_verified":true}`, true},
+		{"email", `{"sub":"1","email":"a@b.c"}`, false},
+		{"email", `{"sub":"1","email":["a@b.c"]}`, false},
+		{"email", `{"sub":"1","email":["a@b.c"],"email_verified":true}`, false},
+		{"either", `{"sub":"1","email":"a@b.c","email_verified":true,"groups":["staff"]}`, true},
+		{"either", `{"sub":"1","email":"a@b.c","groups":["staff"]}`, false},
+	} {
+		p := newProvider(ProviderConfig{Name: "corp", UserClaim: "sub", NameClaim: "name", Allow: allow[row.allow]}, time.Now)
+		c, err := readClaims([]byte(row.claims))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.person(c)
+		if (err == nil) != row.want || err != nil && oauth.AsError(err).Reason != oauth.ReasonUserNotAllowed {
+			t.Errorf("AZ-12 %s by %s: %v, want %t", row.claims, row.allow, err, row.want)
+		}
+	}
+}
