@@ -151,6 +151,11 @@ func TestProviderFaults(t *testing.T) {
 		{"several audiences without azp", claim("aud", []string{"svidgate", "somebody-else"}), "id_token_bad", cannotBeTrusted},
 		{"azp of another client", claim("azp", "somebody-else"), "id_token_bad", cannotBeTrusted},
 		{"expired", claim("exp", time.Now().Add(-time.Minute).Unix()), "id_token_bad", cannotBeTrusted},
+		{"GL-12 iat two minutes ahead", claim("iat", time.Now().Add(2*time.Minute).Unix()), "id_token_bad", cannotBeTrusted},
+		{"no iat", claim("iat", nil), "id_token_bad", cannotBeTrusted},
+		{"GL-12 nbf two minutes ahead", claim("nbf", time.Now().Add(2*time.Minute).Unix()), "id_token_bad", cannotBeTrusted},
+		{"GL-11 the nonce in another spelling", fault{claims: func(c map[string]any) { c["NONCE"] = c["nonce"]; delete(c, "nonce") }}, "id_token_bad", cannotBeTrusted},
+		{"GL-11 the issuer beside another spelling", fault{claims: func(c map[string]any) { c["iss"], c["i\u017f\u017f"] = "https://other.example.com", c["iss"] }}, "id_token_bad", cannotBeTrusted},
 		{"at_hash of another token", claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "id_token_bad", cannotBeTrusted},
 		{"email not verified", claim("email_verified", false), "id_token_bad", cannotBeTrusted},
 		{"user not a text", claim("email", 7), "id_token_bad", cannotBeTrusted},
@@ -197,6 +202,8 @@ func TestProviderFaults(t *testing.T) {
 			}
 		})
 	}
+	w.provider.does(fault{claims: func(c map[string]any) { c["iat"], c["nbf"] = time.Now().Add(20*time.Second).Unix(), time.Now().Unix() }})
+	w.person(t).atProvider(t, asking(), "bob").says(t, http.StatusOK, "Allow access?", "corp:bob@example.net")
 	w.provider.does(fault{})
 	w.person(t).atProvider(t, asking(), "nobody").says(t, 400, "This did not work", "did not sign you in")
 	w.asExample(t)

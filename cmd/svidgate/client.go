@@ -244,7 +244,8 @@ func newClientBlock() *cobra.Command {
 		Long: `Cut off a client or one workload at once, whether it registered on first use or is
 in the configuration. With the client_id of a client with a wildcard all of its
 workloads are cut off, with the SPIFFE ID of one of them that one alone. Access
-tokens that were issued before are valid until they expire.`,
+tokens that were issued before are inactive at introspection; an API that verifies
+tokens by itself takes them until they expire.`,
 		Example:           "  svidgate client block spiffe://lab.test/ns/ci/job-7 --reason leaked\n  svidgate client block fleet",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.clientIDs(""),

@@ -46,7 +46,26 @@ which the API verifies by itself.`,
 	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
 		newExplain(), newInspect(), newWhoami(), newDoctor(),
 		newBundle(), newClient(), newPlan(), newUser(), newKeys(), newRevoke(), newMigrate(), newReload(), newAudit(), newProfile(), newVersion())
+	sayUse(root)
 	return root
+}
+
+// sayUse has a command, and all below it, say how it is used where the arguments do
+// not fit; cobra only counts them.
+func sayUse(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		sayUse(sub)
+	}
+	fit := cmd.Args
+	if fit == nil {
+		return
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := fit(cmd, args); err != nil {
+			return fmt.Errorf("%w; use it as %s", err, cmd.UseLine())
+		}
+		return nil
+	}
 }
 
 // group makes a command of which only its subcommands do anything. Without one it

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/build"
-	"github.com/svidgate/svidgate/internal/config"
 	"github.com/svidgate/svidgate/internal/store/sqlite"
 )
 
@@ -36,12 +34,7 @@ func (s *storeFile) flags(cmd *cobra.Command) {
 
 // open reads the configuration.
 func (s *storeFile) open(cmd *cobra.Command) (sqlite.Config, error) {
-	cfg, err := config.Load(s.config)
-	if _, ok := errors.AsType[config.Faults](err); ok {
-		// As check-config prints them: editors read FILE:LINE:COL.
-		fmt.Fprintln(cmd.ErrOrStderr(), err)
-		return sqlite.Config{}, errSilent
-	}
+	cfg, err := loadConfig(cmd, s.config)
 	if err != nil {
 		return sqlite.Config{}, err
 	}

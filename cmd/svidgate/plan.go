@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svidgate/svidgate/internal/admin"
-	"github.com/svidgate/svidgate/internal/config"
 )
 
 // planFailed is the exit code of a plan that could not be made.
@@ -37,11 +36,7 @@ could not be said. A file that is at fault is reported as check-config does.`,
 			if file == "" {
 				return &exitError{planFailed, errors.New("name the configuration that is to be with --config")}
 			}
-			if _, err := config.Load(file); err != nil {
-				if _, ok := errors.AsType[config.Faults](err); ok {
-					fmt.Fprintln(cmd.ErrOrStderr(), err)
-					err = errSilent
-				}
+			if _, err := loadConfig(cmd, file); err != nil {
 				return &exitError{planFailed, err}
 			}
 			path, err := filepath.Abs(file)

@@ -25,15 +25,7 @@ func newServe() *cobra.Command {
 		Example: "  svidgate serve --config svidgate.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(file)
-			if _, ok := errors.AsType[config.Faults](err); ok {
-				// As check-config prints them: editors read FILE:LINE:COL.
-				fmt.Fprintln(cmd.ErrOrStderr(), err)
-				return errSilent
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%w; name the configuration with --config", err)
-			}
+			cfg, err := loadConfig(cmd, file)
 			if err != nil {
 				return err
 			}
@@ -55,6 +47,20 @@ func newServe() *cobra.Command {
 
 func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// loadConfig reads the configuration that --config names. Its faults are printed as
+// check-config does: editors read FILE:LINE:COL.
+func loadConfig(cmd *cobra.Command, file string) (*config.Config, error) {
+	cfg, err := config.Load(file)
+	if _, ok := errors.AsType[config.Faults](err); ok {
+		fmt.Fprintln(cmd.ErrOrStderr(), err)
+		return nil, errSilent
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; name the configuration with --config", err)
+	}
+	return cfg, err
 }
 
 func newCheckConfig() *cobra.Command {

@@ -102,7 +102,7 @@ func newUserAdd() *cobra.Command {
 			if err := c.dial().AddUser(cmd.Context(), args[0], password); err != nil {
 				return err
 			}
-			return c.printUser(cmd.OutOrStdout(), args[0], "can sign in now")
+			return c.printUser(cmd.OutOrStdout(), args[0], "can sign in where login.local is true")
 		},
 	}
 	c.flags(cmd, true)
@@ -221,7 +221,7 @@ func (c *connection) printEnded(w io.Writer, e login.Ended) error {
 	if c.asJSON {
 		return printJSON(w, e)
 	}
-	_, err := fmt.Fprintf(w, "ended: %d sessions, %d consents, %d grants\n", e.Sessions, e.Consents, e.Grants)
+	_, err := fmt.Fprintf(w, "ended: sessions %d, consents %d, grants %d\n", e.Sessions, e.Consents, e.Grants)
 	return err
 }
 

@@ -58,10 +58,14 @@ func failPerson(w http.ResponseWriter, name string, err error) {
 	switch {
 	case errors.Is(err, login.ErrNone):
 		fail(w, http.StatusNotFound, fmt.Errorf("there is no user %s", name))
-	case errors.Is(err, login.ErrExists), errors.Is(err, login.ErrFull):
+	case errors.Is(err, login.ErrExists):
 		fail(w, http.StatusConflict, err)
-	default:
+	case errors.Is(err, login.ErrFull):
+		fail(w, http.StatusConflict, fmt.Errorf("there are %d users, and no more are kept: remove one, or use a provider", login.MaxUsers))
+	case errors.Is(err, login.ErrUnfit):
 		fail(w, http.StatusBadRequest, err)
+	default: // the store, or too many passwords at once
+		fail(w, http.StatusServiceUnavailable, err)
 	}
 }
 
@@ -89,28 +93,53 @@ func readPassword(w http.ResponseWriter, r *http.Request) (p newPassword, ok boo
 }
 
 func (s *Server) addUser(w http.ResponseWriter, r *http.Request) {
-	p, ok := readPassword(w, r)
-	if !ok {
-		return
+	if p, ok := readPassword(w, r); ok {
+		s.givePassword(w, r, audit.EventUserAdd, p, s.accounts().Add)
 	}
-	if err := s.accounts().Add(r.Context(), p.Name, p.Password); err != nil {
-		failPerson(w, p.Name, err)
-		return
-	}
-	s.personChanged(w, r, audit.EventUserAdd, login.User{Name: p.Name}.Subject(), "", struct{}{})
 }
 
 func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) {
-	p, ok := readPassword(w, r)
-	if !ok {
+	if p, ok := readPassword(w, r); ok {
+		p.Name = r.PathValue("name")
+		s.givePassword(w, r, audit.EventUserPassword, p, s.accounts().ChangePassword)
+	}
+}
+
+// givePassword lets somebody sign in with a password: what cannot be recorded gives
+// nothing (GL-15).
+func (s *Server) givePassword(w http.ResponseWriter, r *http.Request, event string, p newPassword, give func(ctx context.Context, name, password string) error) {
+	if err := s.mayGive(r.Context(), event, p); err != nil {
+		failPerson(w, p.Name, err)
 		return
 	}
-	name := r.PathValue("name")
-	if err := s.accounts().ChangePassword(r.Context(), name, p.Password); err != nil {
-		failPerson(w, name, err)
+	e := audit.Event{Event: event, Subject: login.User{Name: p.Name}.Subject()}
+	if err := s.recordedBefore(r, e); err != nil {
+		fail(w, http.StatusInternalServerError, err)
 		return
 	}
-	s.personChanged(w, r, audit.EventUserPassword, login.User{Name: name}.Subject(), "", struct{}{})
+	if err := give(r.Context(), p.Name, p.Password); err != nil {
+		s.notDone(r, e, err)
+		failPerson(w, p.Name, err)
+		return
+	}
+	answer(w, struct{}{})
+}
+
+// mayGive is what is wrong with an order, before it is recorded.
+func (s *Server) mayGive(ctx context.Context, event string, p newPassword) error {
+	if err := errors.Join(login.CheckName(p.Name), login.CheckPassword(p.Password)); err != nil {
+		return err
+	}
+	_, err := s.config.People.User(ctx, p.Name)
+	switch {
+	case event != audit.EventUserAdd:
+		return err
+	case err == nil:
+		return login.ErrExists
+	case errors.Is(err, login.ErrNone):
+		return nil
+	}
+	return err
 }
 
 func (s *Server) removeUser(w http.ResponseWriter, r *http.Request) {

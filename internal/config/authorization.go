@@ -94,7 +94,7 @@ func (cr *clientReader) browser(t *table, c *Client) {
 	}
 	const want = "a text of 1 to 200 characters on one line"
 	if name, ok := t.text("client_name", want); ok {
-		if name == "" || len(name) > 200 || strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		if badTitle(name, 200) {
 			t.mustBe("client_name", want)
 		}
 		c.Name = name

@@ -1,6 +1,9 @@
 package config_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestWrongCodeClient has rows of one client that people sign in for, on line 11.
 func TestWrongCodeClient(t *testing.T) {
@@ -29,6 +32,7 @@ func TestWrongCodeClient(t *testing.T) {
 		{"PA-6 pushing without codes", client(jwt + code + ", require_pushed_authorization_requests: true"), client(jwt + "require_pushed_authorization_requests: true"), `12:133: clients[].require_pushed_authorization_requests belongs to the grant type authorization_code, which the client does not have`},
 		{"client_name empty", client(jwt + code + ", client_name: An app"), client(jwt + code + `, client_name: ""`), `12:175: clients[].client_name must be a text of 1 to 200 characters on one line, not ""`},
 		{"client_name on two lines", client(jwt + code + ", client_name: An app"), client(jwt + code + `, client_name: "a\nb"`), `12:175: clients[].client_name must be a text of 1 to 200 characters on one line, not "a?b"`},
+		{"client_name with a direction mark", client(jwt + code + ", client_name: " + strings.Repeat("ä", 200)), client(jwt + code + `, client_name: "An \u202eapp"`), `12:175: clients[].client_name must be a text of 1 to 200 characters on one line, not "An ?app"`},
 		{"CC-3 a public client with a workload's name", client("client_id: phone, " + none), client("client_id: spiffe://example.org/a, " + none), `12:42: "spiffe://example.org/a" is a SPIFFE ID, which a client with method none must not have: anybody may use its name (CC-3)`},
 		{"CC-3 a public client with nearly a workload's name", client("client_id: phone, " + none), client("client_id: SPIFFE://Example.org, " + none), `12:42: "SPIFFE://Example.org" is a SPIFFE ID, which a client with method none must not have: anybody may use its name (CC-3)`},
 		{"CC-3 a public client with spiffe_id", client("client_id: phone, " + none), client("client_id: phone, spiffe_id: spiffe://example.org/a, " + none), `12:60: clients[].spiffe_id is for clients that have an SVID, and one with method none has none`},

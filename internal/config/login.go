@@ -68,6 +68,7 @@ const LocalProvider = "local"
 const (
 	maxProviders = 20
 	nameForm     = "1 to 32 of a-z, 0-9 and -, beginning with a letter"
+	clientIDForm = "1 to 2048 printable ASCII characters without a space"
 	claimForm    = "1 to 64 printable ASCII characters without a space"
 )
 
@@ -113,9 +114,9 @@ func (r *reader) readProvider(t *table, cfg *Config, lines map[string]int) {
 	}
 	p.Title = t.title("title", p.Title)
 	p.Issuer, _ = t.httpsURL("issuer", urlForm{})
-	if id, ok := t.text("client_id", claimForm); ok {
+	if id, ok := t.text("client_id", clientIDForm); ok {
 		if p.ClientID = id; !printable(id) {
-			t.mustBe("client_id", "1 to 2048 printable ASCII characters without a space")
+			t.mustBe("client_id", clientIDForm)
 		}
 	}
 	p.Scopes = []string{"openid"}
@@ -141,21 +142,26 @@ func (r *reader) readProvider(t *table, cfg *Config, lines map[string]int) {
 			}
 			c.Values = append(c.Values, v.text)
 		}
-		if a.has("values") && len(c.Values) == 0 {
+		if m := a.members["values"].value; m != nil && m.kind == list && len(m.items) == 0 {
 			r.fault(a.place("values"), "%s is empty, so nobody is allowed by it", a.name("values"))
 		}
 		p.Allow = append(p.Allow, c)
 	})
-	if t.has("allow") && len(p.Allow) == 0 {
+	if m := t.members["allow"].value; m != nil && m.kind == list && len(m.items) == 0 {
 		r.fault(t.place("allow"), "%s is empty; leave it out to let in everybody whom the provider knows", t.name("allow"))
 	}
 	cfg.Login.Providers = append(cfg.Login.Providers, p)
 }
 
-const titleForm = "1 to 100 characters on one line"
+const (
+	maxTitle  = 100
+	titleForm = "1 to 100 characters on one line"
+)
 
-func badTitle(s string) bool {
-	return strings.TrimSpace(s) == "" || utf8.RuneCountInString(s) > 100 || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
+// badTitle reports what people cannot be shown in one line of so many characters: also
+// what turns the direction of a text, or is not seen at all.
+func badTitle(s string, most int) bool {
+	return strings.TrimSpace(s) == "" || utf8.RuneCountInString(s) > most || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
 }
 
 // title reads a text that people are shown.
@@ -164,7 +170,7 @@ func (t *table) title(key, otherwise string) string {
 	if !ok {
 		return otherwise
 	}
-	if badTitle(s) {
+	if badTitle(s, maxTitle) {
 		t.mustBe(key, titleForm)
 	}
 	return strings.TrimSpace(s)
@@ -189,7 +195,7 @@ func (t *table) scopeTitles(scopes map[string]bool) map[string]string {
 			t.r.fault(entry.at, "%s has %s, which is none of the scopes of this resource", t.name(key), quoted(entry.name))
 		case twice:
 			t.r.fault(entry.at, "%s has %s twice", t.name(key), quoted(entry.name))
-		case entry.value.kind != text || badTitle(entry.value.text):
+		case entry.value.kind != text || badTitle(entry.value.text, maxTitle):
 			t.r.fault(valuePlace(entry.at, entry.value), "%s.%s must be %s, not %s", t.name(key), entry.name, titleForm, entry.value.written())
 		default:
 			all[entry.name] = strings.TrimSpace(entry.value.text)

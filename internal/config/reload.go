@@ -128,8 +128,7 @@ func (running *Config) NeedsRestart(next *Config) Faults {
 			continue
 		}
 		now := " (it is " + quoted(is.value) + ")"
-		switch {
-		case is.value == "":
+		if is.value == "" {
 			now = " (it is not set)"
 		}
 		faults = append(faults, next.places[is.key].fault("%s cannot change while the server runs%s; restart the server to change it", is.key, now))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/svidgate/svidgate/internal/admin"
+	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/keys"
 	"github.com/svidgate/svidgate/internal/spoken"
 	"github.com/svidgate/svidgate/oauth"
@@ -14,15 +15,24 @@ import (
 
 // trustDomain is the workload's; empty when there is no SVID.
 func (p *patient) trustDomain() string {
-	if p.x509 != nil {
-		return p.x509.ID.TrustDomain().Name()
+	id := ""
+	switch {
+	case p.x509 != nil:
+		id = p.x509.ID.String()
+	case p.wit != nil:
+		id = subjectOf(p.wit)
+	case p.jwt != nil:
+		id = subjectOf(p.jwt)
 	}
-	if p.jwt != nil {
-		sub, _ := p.claim("sub").Text()
-		name, _, _ := strings.Cut(strings.TrimPrefix(sub, "spiffe://"), "/")
-		return name
-	}
-	return ""
+	name, _, _ := strings.Cut(strings.TrimPrefix(id, "spiffe://"), "/")
+	return name
+}
+
+// subjectOf is the sub of a token; empty where it is no text.
+func subjectOf(token *jose.Compact) string {
+	v, _ := token.Payload.Get("sub")
+	sub, _ := v.Text()
+	return sub
 }
 
 const noAdmin = "there is no --admin-socket and no SVIDGATE_SOCKET: run it beside the server, as the server's user, with what the log line 'ready' has as admin"
@@ -49,13 +59,8 @@ func serverBundle(ctx context.Context, p *patient) verdict {
 		return v
 	}
 	b := all[i]
-	for _, kind := range []struct {
-		use  string
-		held bool
-	}{{"x509-svid", p.x509 != nil}, {"jwt-svid", p.jwt != nil}} {
-		if kind.held && b.Keys[kind.use] == 0 {
-			return failed("check what "+b.Source+" publishes", "the bundle of %s has no %s key, so no such SVID is accepted (bundle_no_keys)", b.TrustDomain, kind.use)
-		}
+	if use := p.keyless(b); use != "" {
+		return failed("check what "+b.Source+" publishes", "the bundle of %s has no %s key, so no such SVID is accepted (bundle_no_keys)", b.TrustDomain, use)
 	}
 	if b, err = server.Bundle(ctx, td); err != nil {
 		return failed("run `svidgate bundle status "+td+"`", "%s", oauth.Shown(err.Error()))
@@ -67,16 +72,37 @@ func serverBundle(ctx context.Context, p *patient) verdict {
 	return passed("%s, confirmed %s ago (%s at most), %s, %s", b.TrustDomain, span(b.AgeSeconds), oldest(b), spoken.Count(b.Keys["x509-svid"], "X.509 anchor"), spoken.Count(b.Keys["jwt-svid"], "JWT key"))
 }
 
+// keyless is the use of which the bundle has no key though the workload has an SVID
+// of it; empty where there is none.
+func (p *patient) keyless(b admin.Bundle) string {
+	for _, kind := range []struct {
+		use  string
+		held bool
+	}{{"x509-svid", p.x509 != nil}, {"jwt-svid", p.jwt != nil}, {"wit-svid", p.wit != nil}} {
+		if kind.held && b.Keys[kind.use] == 0 {
+			return kind.use
+		}
+	}
+	return ""
+}
+
 // unverifiable compares what the workload has with the entries of the server's
-// bundle: the kid of its JWT-SVID, and the anchors that its own Workload API trusts.
+// bundle: the kid of its JWT-SVID and of its WIT-SVID, and the anchors that its own
+// Workload API trusts.
 func (p *patient) unverifiable(b admin.Bundle) string {
 	has := func(use string, fits func(admin.Entry) bool) bool {
 		return slices.ContainsFunc(b.Entries, func(e admin.Entry) bool { return e.Use == use && fits(e) })
 	}
-	if p.jwt != nil {
-		kid, _, _ := p.jwt.Text("kid")
-		if kid != "" && !has("jwt-svid", func(e admin.Entry) bool { return e.KeyID == kid }) {
-			return "it has not the key " + oauth.Shown(kid) + " of the JWT-SVID (kid_unknown_after_refresh)"
+	for _, held := range []struct {
+		token     *jose.Compact
+		use, name string
+	}{{p.jwt, "jwt-svid", "JWT-SVID"}, {p.wit, "wit-svid", "WIT-SVID"}} {
+		if held.token == nil {
+			continue
+		}
+		kid, _, _ := held.token.Text("kid")
+		if kid != "" && !has(held.use, func(e admin.Entry) bool { return e.KeyID == kid }) {
+			return "it has not the key " + oauth.Shown(kid) + " of the " + held.name + " (kid_unknown_after_refresh)"
 		}
 	}
 	if len(p.anchors) > 0 && !has("x509-svid", func(e admin.Entry) bool { return slices.Contains(p.anchors, e.Fingerprint) }) {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/svidgate/svidgate/internal/admin"
+	"github.com/svidgate/svidgate/internal/jose"
+	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -38,6 +40,28 @@ func TestFaultyBundle(t *testing.T) {
 	p.anchors = append(p.anchors, "bb")
 	if why := p.unverifiable(sound); why != "" {
 		t.Errorf("one of two anchors: %q", why)
+	}
+	// A workload that has a WIT-SVID alone is judged by the bundle of its trust domain.
+	p = &patient{wit: &jose.Compact{
+		Header:  strictjson.Members{{Name: "kid", Value: `"w1"`}},
+		Payload: strictjson.Members{{Name: "sub", Value: `"spiffe://example.org/shipping"`}},
+	}}
+	if td := p.trustDomain(); td != "example.org" {
+		t.Errorf("its trust domain is %q", td)
+	}
+	for _, row := range []struct {
+		keys         map[string]int
+		kid          string
+		keyless, why string
+	}{
+		{map[string]int{"wit-svid": 1}, "w1", "", ""},
+		{map[string]int{"jwt-svid": 1}, "w1", "wit-svid", ""},
+		{map[string]int{"wit-svid": 1}, "w2", "", "it has not the key w1 of the WIT-SVID (kid_unknown_after_refresh)"},
+	} {
+		b := admin.Bundle{Keys: row.keys, Entries: []admin.Entry{{Use: "wit-svid", KeyID: row.kid}}}
+		if use, why := p.keyless(b), p.unverifiable(b); use != row.keyless || why != row.why {
+			t.Errorf("with %v and %s: %q, %q", row.keys, row.kid, use, why)
+		}
 	}
 	if v := p.allBundles(nil); v.outcome != oauth.Refused {
 		t.Errorf("no trust domain: %+v", v)

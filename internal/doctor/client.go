@@ -96,12 +96,11 @@ func (p *patient) questions() (all []explain.Question) {
 		all = append(all, explain.Question{Credential: credential, ClientID: &id, Listener: listener, Asked: p.Now()})
 	}
 	if p.jwt != nil {
-		sub, _ := p.claim("sub").Text()
 		listener := ""
 		if p.callsAlias() {
 			listener = "mtls"
 		}
-		ask(oauth.MethodJWT, sub, p.given, listener)
+		ask(oauth.MethodJWT, subjectOf(p.jwt), p.given, listener)
 	}
 	if p.x509 != nil {
 		var chain strings.Builder
@@ -111,9 +110,7 @@ func (p *patient) questions() (all []explain.Question) {
 		ask(oauth.MethodX509, p.x509.ID.String(), chain.String(), "")
 	}
 	if p.wit != nil {
-		v, _ := p.wit.Payload.Get("sub")
-		sub, _ := v.Text()
-		ask(oauth.MethodWIT, sub, p.shown, "") // without a proof: whose it is matters here
+		ask(oauth.MethodWIT, subjectOf(p.wit), p.shown, "") // without a proof: whose it is matters here
 	}
 	return all
 }

@@ -153,7 +153,7 @@ func jwtSVID(ctx context.Context, p *patient) verdict {
 	}
 	p.jwt, p.given = token, raw
 	p.facts |= factJWT
-	sub, _ := p.claim("sub").Text()
+	sub := subjectOf(p.jwt)
 	if v, bad := odd(oauth.Shown(sub), r.Remarks, "have the trust domain issue SVIDs without this fault, and compare the clocks"); bad {
 		return v
 	}
@@ -194,12 +194,11 @@ func witSVID(_ context.Context, p *patient) verdict {
 	}
 	p.wit, p.shown = token, raw
 	p.facts |= factWIT
-	v, _ := token.Payload.Get("sub")
-	sub, _ := v.Text()
+	sub := subjectOf(p.wit)
 	if v, bad := odd(oauth.Shown(sub), r.Remarks, "have the trust domain issue SVIDs without this fault, and compare the clocks"); bad {
 		return v
 	}
-	v, _ = token.Payload.Get("exp")
+	v, _ := token.Payload.Get("exp")
 	exp, _ := v.NumericDate()
 	return passed("%s, expires in %s", oauth.Shown(sub), spoken.Duration(exp.Sub(p.Now())))
 }

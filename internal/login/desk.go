@@ -48,15 +48,11 @@ func New(c Config) (*Desk, error) {
 	if c.State == nil || c.Now == nil {
 		return nil, errors.New("login: the configuration is not complete")
 	}
-	d := &Desk{config: c}
+	d := &Desk{config: c, decoy: decoy()}
 	for _, p := range c.Providers {
 		d.providers = append(d.providers, newProvider(p, c.Now))
 	}
-	var err error
-	if c.Local {
-		d.decoy, err = hash(context.Background(), NewSecret().Value())
-	}
-	return d, err
+	return d, nil
 }
 
 // Local reports whether users of this server sign in with passwords.
@@ -270,7 +266,7 @@ func (d *Desk) Finish(ctx context.Context, name string, browser Secret, query ur
 		return arrival, p.badAnswer("a code", "none", nil)
 	}
 	verifier, nonce := pair(browser, state)
-	arrival.Person, err = p.redeem(ctx, code, verifier, nonce)
+	arrival.Person, err = p.redeem(ctx, m, code, verifier, nonce)
 	return arrival, err
 }
 

@@ -3,7 +3,6 @@ package login
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -13,33 +12,30 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/svidgate/svidgate/internal/authorization"
+	"github.com/svidgate/svidgate/internal/strictjson"
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// keySet keeps the error of the keys, which the verifier turns into text.
+// keySet keeps what the verifier does not hand on: the text that was signed, and the
+// error of the keys, of which it makes a text.
 type keySet struct {
 	oidc.KeySet
-	err error
+	payload []byte
+	err     error
 }
 
 func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	payload, err := k.KeySet.VerifySignature(ctx, jwt)
-	k.err = err
-	return payload, err
+	k.payload, k.err = k.KeySet.VerifySignature(ctx, jwt)
+	return k.payload, k.err
 }
 
 // redeem gets the ID token for a code and judges it: OpenID Connect Core 3.1.3.7.
-func (p *provider) redeem(ctx context.Context, code, verifier, nonce string) (Person, error) {
-	m, err := p.known(ctx)
-	if err != nil {
-		return Person{}, err
-	}
+func (p *provider) redeem(ctx context.Context, m *metadata, code, verifier, nonce string) (Person, error) {
 	client, err := p.client(m)
 	if err != nil {
 		return Person{}, err
 	}
-	ctx = oidc.ClientContext(ctx, p.http)
-	answer, err := client.Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	answer, err := client.Exchange(oidc.ClientContext(ctx, p.http), code, oauth2.VerifierOption(verifier))
 	if err != nil {
 		return Person{}, p.fault("a token for the code", err)
 	}
@@ -50,27 +46,19 @@ func (p *provider) redeem(ctx context.Context, code, verifier, nonce string) (Pe
 	keys := &keySet{KeySet: m.keys}
 	token, err := oidc.NewVerifier(p.config.Issuer, keys, &oidc.Config{ClientID: p.config.ClientID, SupportedSigningAlgs: m.algorithms, Now: p.now}).Verify(ctx, raw)
 	if err != nil {
-		if e := p.fault("the keys of "+p.config.Issuer, keys.err); keys.err != nil && e.Reason == oauth.ReasonProviderUnavailable {
-			return Person{}, e
+		if keys.err != nil {
+			if e := p.fault("the keys of "+p.config.Issuer, keys.err); e.Reason == oauth.ReasonProviderUnavailable {
+				return Person{}, e
+			}
 		}
 		return Person{}, badToken("an ID token of "+p.config.Issuer+" for "+p.config.ClientID+" that has not expired", "another").Because(oauth.ShownError(err))
 	}
-	// What the library leaves to its caller.
-	var c claims
-	if err := token.Claims(&c); err != nil {
-		return Person{}, badToken("claims in one JSON object", "something else").Because(oauth.ShownError(err))
+	c, err := readClaims(keys.payload)
+	if err != nil {
+		return Person{}, badToken("claims in one JSON object, each once and in its own spelling", "something else").Because(oauth.ShownError(err))
 	}
-	switch azp, has := c["azp"]; {
-	case token.Issuer != p.config.Issuer: // it takes a second spelling of one
-		return Person{}, badToken("iss "+p.config.Issuer, token.Issuer)
-	case subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) != 1:
-		return Person{}, badToken("the nonce of this sign-in", "another, or none")
-	case has && azp != any(p.config.ClientID):
-		return Person{}, badToken("azp "+p.config.ClientID, "another")
-	case !has && len(token.Audience) > 1:
-		return Person{}, badToken("azp, where there are several audiences", "none")
-	case token.Subject == "":
-		return Person{}, badToken("a sub", "none")
+	if err := p.judge(token, c, nonce); err != nil {
+		return Person{}, err
 	}
 	if token.AccessTokenHash != "" {
 		if err := token.VerifyAccessToken(answer.AccessToken); err != nil {
@@ -80,31 +68,86 @@ func (p *provider) redeem(ctx context.Context, code, verifier, nonce string) (Pe
 	return p.person(c)
 }
 
+// maxAhead is how far the provider's clock may be before ours (GL-12).
+const maxAhead = time.Minute
+
+// judge is what the library leaves to its caller. It takes a second spelling of one
+// issuer, any iat or none, and an nbf five minutes ahead.
+func (p *provider) judge(token *oidc.IDToken, c claims, nonce string) error {
+	latest := p.now().Add(maxAhead)
+	azp, hasAZP := c.Get("azp")
+	authorized, _ := azp.Text()
+	nbf, hasNBF := c.Get("nbf")
+	from, nbfReadable := nbf.NumericDate()
+	switch {
+	case token.Issuer != p.config.Issuer:
+		return badToken("iss "+p.config.Issuer, token.Issuer)
+	case subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) != 1:
+		return badToken("the nonce of this sign-in", "another, or none")
+	case hasAZP && authorized != p.config.ClientID:
+		return badToken("azp "+p.config.ClientID, "another")
+	case !hasAZP && len(token.Audience) > 1:
+		return badToken("azp, where there are several audiences", "none")
+	case token.Subject == "":
+		return badToken("a sub", "none")
+	case token.IssuedAt.IsZero() || token.IssuedAt.After(latest):
+		return badToken("an iat at most "+maxAhead.String()+" ahead", "a later one, or none")
+	case hasNBF && (!nbfReadable || from.After(latest)):
+		return badToken("an nbf at most "+maxAhead.String()+" ahead", "a later one")
+	}
+	return nil
+}
+
 func badToken(expected, presented string) *oauth.Error {
 	return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonIDTokenBad, "AZ-12", expected, oauth.Shown(presented))
 }
 
 // claims are those of an ID token.
-type claims map[string]any
+type claims struct{ strictjson.Members }
+
+// judged are the claims that the library reads. It takes them in any case, and the
+// last of several.
+var judged = []string{"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash"}
+
+// readClaims reads claims strictly: a name that is there twice, or beside another
+// spelling that the library reads as the same, says nothing that can be relied on
+// (GL-11).
+func readClaims(payload []byte) (claims, error) {
+	all, err := strictjson.Object(payload)
+	for _, m := range all {
+		for _, name := range judged {
+			if m.Name != name && strings.EqualFold(m.Name, name) {
+				return claims{}, errors.New("a claim that reads as " + name)
+			}
+		}
+	}
+	return claims{all}, err
+}
 
 // text is a claim that is a text. An email is none unless it is verified.
 func (c claims) text(name string) string {
-	s, _ := c[name].(string)
-	if name == "email" && c["email_verified"] != true && c["email_verified"] != "true" {
+	v, _ := c.Get(name)
+	s, _ := v.Text()
+	if verified, _ := c.Get("email_verified"); name == "email" && verified != "true" && verified != `"true"` {
 		return ""
 	}
 	return s
 }
 
-// texts is a claim that is a text or a list of them.
+// texts is a claim that is a text or a list of them, but for an email: which of
+// several would be verified is not said.
 func (c claims) texts(name string) []string {
 	if s := c.text(name); s != "" {
 		return []string{s}
 	}
-	list, _ := c[name].([]any)
+	if name == "email" {
+		return nil
+	}
+	v, _ := c.Get(name)
+	list, _ := v.Items()
 	var all []string
 	for _, v := range list {
-		if s, ok := v.(string); ok {
+		if s, ok := v.Text(); ok {
 			all = append(all, s)
 		}
 	}
@@ -137,35 +180,9 @@ func (p *provider) person(c claims) (Person, error) {
 		person.ACR = acr
 	}
 	// A provider that does not say when is not answered for: its session may be old.
-	if at, ok := c["auth_time"].(float64); ok && at > 0 && at <= float64(p.now().Unix()) {
-		person.AuthTime = time.Unix(int64(at), 0).UTC()
+	v, _ := c.Get("auth_time")
+	if at, ok := v.NumericDate(); ok && at.Unix() > 0 && !at.After(p.now()) {
+		person.AuthTime = at.Truncate(time.Second).UTC()
 	}
 	return person, nil
-}
-
-// UnmarshalJSON is strict where encoding/json is not: a name that is there twice
-// says nothing that can be relied on (GL-11).
-func (c *claims) UnmarshalJSON(data []byte) error {
-	d := json.NewDecoder(strings.NewReader(string(data)))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("the claims are no object")
-	}
-	all := claims{}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return err
-		}
-		key, _ := name.(string)
-		if _, twice := all[key]; twice {
-			return errors.New("a claim is there twice")
-		}
-		var v any
-		if err := d.Decode(&v); err != nil {
-			return err
-		}
-		all[key] = v
-	}
-	*c = all
-	return nil
 }

@@ -24,9 +24,8 @@ const (
 )
 
 const (
-	// MinPassword and MaxPassword bound a password, in bytes.
-	MinPassword = 12
-	MaxPassword = 1024
+	MinPassword = 12   // characters of a password, at least
+	MaxPassword = 1024 // and bytes, at most
 
 	// mostHashes bounds the memory that passwords take at once, at 19 MiB each.
 	mostHashes = 4
@@ -44,31 +43,47 @@ var (
 	waiting = make(chan struct{}, cap(turns)+hashesWaiting)
 )
 
-// CheckPassword says what is wrong with a password that somebody chose.
+// CheckPassword says what is wrong with a password that somebody chose; the error
+// is ErrUnfit.
 func CheckPassword(password string) error {
 	switch {
 	case !utf8.ValidString(password):
-		return errors.New("a password must be text in UTF-8")
+		return unfit("a password must be text in UTF-8")
 	case strings.ContainsFunc(password, func(r rune) bool { return r < 0x20 || r == 0x7f }):
-		return errors.New("a password must be one line without control characters")
+		return unfit("a password must be one line without control characters")
 	case utf8.RuneCountInString(password) < MinPassword:
-		return fmt.Errorf("a password must have at least %d characters", MinPassword)
+		return unfit(fmt.Sprintf("a password must have at least %d characters", MinPassword))
 	case len(password) > MaxPassword:
-		return fmt.Errorf("a password must have at most %d bytes", MaxPassword)
+		return unfit(fmt.Sprintf("a password must have at most %d bytes", MaxPassword))
 	}
 	return nil
 }
 
 // hash makes what is kept of a password, as a PHC string.
 func hash(ctx context.Context, password string) (string, error) {
-	var salt [hashSalt]byte
-	rand.Read(salt[:])
-	key, err := argon(ctx, password, salt[:])
+	salt := randomBytes(hashSalt)
+	key, err := argon(ctx, password, salt)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, hashMemory, hashPasses, hashThreads,
-		base64.RawStdEncoding.EncodeToString(salt[:]), base64.RawStdEncoding.EncodeToString(key)), nil
+	return phc(salt, key), nil
+}
+
+// decoy is what would be kept of a password that nobody has: its hash is of no
+// password, and it takes as long to find that out.
+func decoy() string { return phc(randomBytes(hashSalt), randomBytes(hashLength)) }
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
+}
+
+// hashedBy begins each PHC string of this program.
+var hashedBy = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, hashMemory, hashPasses, hashThreads)
+
+func phc(salt, key []byte) string {
+	return hashedBy + base64.RawStdEncoding.EncodeToString(salt) + "$" + base64.RawStdEncoding.EncodeToString(key)
 }
 
 var errHash = errors.New("what is kept of the password is not of this program")
@@ -76,7 +91,7 @@ var errHash = errors.New("what is kept of the password is not of this program")
 // matches reports whether a password is the one that kept was made of. It takes as
 // long for one that is not.
 func matches(ctx context.Context, password, kept string) (bool, error) {
-	rest, ok := strings.CutPrefix(kept, fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, hashMemory, hashPasses, hashThreads))
+	rest, ok := strings.CutPrefix(kept, hashedBy)
 	salt, key, found := strings.Cut(rest, "$")
 	if !ok || !found {
 		return false, errHash

@@ -253,7 +253,7 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 	if len(m.algorithms) == 0 {
 		m.algorithms = []string{oidc.RS256} // which every provider has
 	}
-	m.keys = oidc.NewRemoteKeySet(ctx, more.JWKSURI)
+	m.keys = oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), p.http), more.JWKSURI) // outlives this request
 	return m, nil
 }
 

@@ -35,7 +35,16 @@ var (
 	ErrExists = errors.New("there is a user of that name")
 	// ErrFull is for one more than there may be.
 	ErrFull = errors.New("there are as many as there may be")
+	// ErrUnfit is for a name or a password that cannot be one; what is wrong with it is
+	// in the text of the error, the password is not.
+	ErrUnfit = errors.New("no name or password of a user")
 )
+
+// An unfit is an error with a text of its own that is ErrUnfit.
+type unfit string
+
+func (u unfit) Error() string   { return string(u) }
+func (unfit) Is(err error) bool { return err == ErrUnfit }
 
 // MaxUsers is how many local users there may be: they are for one server.
 const MaxUsers = 10_000
@@ -67,10 +76,10 @@ type Ended struct {
 // that a shell or a path reads.
 var names = regexp.MustCompile(`^[a-z0-9][a-z0-9._@+-]{0,63}$`)
 
-// CheckName says what is wrong with the name of a local user.
+// CheckName says what is wrong with the name of a local user; the error is ErrUnfit.
 func CheckName(name string) error {
 	if !names.MatchString(name) {
-		return errors.New("the name of a user must be 1 to 64 of a-z, 0-9 and . _ @ + -, beginning with a letter or a digit")
+		return unfit("the name of a user must be 1 to 64 of a-z, 0-9 and . _ @ + -, beginning with a letter or a digit")
 	}
 	return nil
 }

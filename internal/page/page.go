@@ -232,7 +232,7 @@ func (p *Pages) Account(a Account) (Page, error) {
 type Plain struct {
 	Heading, Sentence string
 	OnLabel, OnLink   string
-	// Again is what a button of the page says that signs out; may be empty.
+	// Button is what a button of the page says that signs out; may be empty.
 	Button string
 	Person string
 }

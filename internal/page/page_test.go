@@ -51,7 +51,7 @@ func TestEscapes(t *testing.T) {
 			w := httptest.NewRecorder()
 			made.Write(w, 200)
 			body := w.Body.String()
-			for _, bad := range []string{"<script", "<img", `href="javascript`, "style=", "onerror=alert(1)>"} {
+			for _, bad := range []string{"<script", "<img", `href="javascript`, "url=javascript", "style=", "onerror=alert(1)>"} {
 				if strings.Contains(strings.ToLower(body), bad) {
 					t.Errorf("the page has %s:\n%s", bad, body)
 				}
@@ -70,6 +70,26 @@ func TestEscapes(t *testing.T) {
 				t.Errorf("AZ-11 GL-6 the headers are %v", h)
 			}
 		})
+	}
+}
+
+// Whoever does not see the page is told what went wrong, at the fields it is about.
+func TestProblemBelongsToFields(t *testing.T) {
+	pages, err := page.New("https://as.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for problem, want := range map[string]int{"": 0, "The user name or the password is wrong.": 2} {
+		made, err := pages.SignIn(page.SignIn{Local: true, Problem: problem})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		made.Write(w, 200)
+		body := w.Body.String()
+		if n := strings.Count(body, `aria-describedby="problem"`); n != want || strings.Contains(body, `id="problem" role="alert"`) != (want > 0) {
+			t.Errorf("%q belongs to %d fields, want %d:\n%s", problem, n, want, body)
+		}
 	}
 }
 
