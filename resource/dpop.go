@@ -413,6 +413,10 @@ func (s *attempt) path() string {
 		return "/"
 	}
 	path, _, _ := strings.Cut(s.r.RequestURI, "?")
+	if scheme, rest, ok := strings.Cut(path, "://"); ok && !strings.Contains(scheme, "/") { // in absolute form
+		_, rest, _ = strings.Cut(rest, "/")
+		path = "/" + rest
+	}
 	if !strings.HasPrefix(path, "/") {
 		path = ""
 		if s.r.URL != nil {

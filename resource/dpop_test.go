@@ -325,9 +325,20 @@ func TestDP3NestedRequire(t *testing.T) {
 func TestDP2BehindStripPrefix(t *testing.T) {
 	v := newVerifier(t)
 	h := http.StripPrefix("/v1", v.Require("read")(hello))
-	r := keyedRequest("1", said("htu", "https://api.example.com/v1/books"), target("/v1/books"))
-	if resp := serve(h, r); resp.StatusCode != 200 {
-		t.Errorf("got %d, %s", resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
+	for i, row := range []struct {
+		htu, target string
+		status      int
+	}{
+		{"/v1/books", "/v1/books", 200},
+		{"/books", "/v1/books", 401},
+		// In absolute form (RFC 9112 section 3.2.2) the target has the prefix, too.
+		{"/v1/books", "https://api.example.com/v1/books?x=1", 200},
+		{"/books", "https://api.example.com/v1/books?x=1", 401},
+	} {
+		r := keyedRequest(fmt.Sprint(i), said("htu", "https://api.example.com"+row.htu), target(row.target))
+		if resp := serve(h, r); resp.StatusCode != row.status {
+			t.Errorf("%s for %s: got %d, %s", row.htu, row.target, resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
+		}
 	}
 }
 
