@@ -43,7 +43,7 @@ func TestAPIThatHasJustBegun(t *testing.T) {
 	t.Cleanup(api.Close)
 	begun := false
 	now := func() time.Time {
-		if !begun { // a minute late by its clock, so that on no machine the ten seconds are over
+		if !begun { // a minute ahead, so that its ten seconds are not over on the slowest machine
 			begun = true
 			return time.Now().Add(time.Minute)
 		}
