@@ -184,8 +184,9 @@ func (a *attestation) proof(issuer, challenge string) (string, error) {
 	return proof, nil
 }
 
-// dpop is the DPoP proof of one request to an API (DP-1, DP-10).
-func (a *attestation) dpop(method string, target *url.URL, token oauth.AccessToken) (string, error) {
+// dpop is the DPoP proof of one request to an API (DP-1, DP-10), with the nonce that
+// the API gave, if any.
+func (a *attestation) dpop(method string, target *url.URL, token oauth.AccessToken, nonce string) (string, error) {
 	if method == "" {
 		method = http.MethodGet
 	}
@@ -194,12 +195,14 @@ func (a *attestation) dpop(method string, target *url.URL, token oauth.AccessTok
 	if path == "" {
 		path = "/"
 	}
-	proof, err := a.sign(
-		map[string]any{"typ": oauth.TypeDPoP, "jwk": a.jwk},
-		map[string]any{
-			"htm": method, "htu": target.Scheme + "://" + target.Host + path,
-			"ath": base64.RawURLEncoding.EncodeToString(sum[:]),
-		})
+	claims := map[string]any{
+		"htm": method, "htu": target.Scheme + "://" + target.Host + path,
+		"ath": base64.RawURLEncoding.EncodeToString(sum[:]),
+	}
+	if nonce != "" {
+		claims["nonce"] = nonce
+	}
+	proof, err := a.sign(map[string]any{"typ": oauth.TypeDPoP, "jwk": a.jwk}, claims)
 	if err != nil {
 		return "", fmt.Errorf("make the DPoP proof: %w", err)
 	}

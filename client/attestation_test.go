@@ -451,6 +451,69 @@ func TestRefusedProofsAndTokens(t *testing.T) {
 	}
 }
 
+// DP-6, LC-3: an API that asks for a nonce gets it at once, in a new proof with the same
+// token, and from then on with every call; another origin does not.
+func TestDPoPNonces(t *testing.T) {
+	w := newWITWorld(t)
+	nonceOf := func(c call) string {
+		v, _ := must(jose.ParseCompact(c.dpop[0])).Payload.Get("nonce")
+		text, _ := v.Text()
+		return text
+	}
+	var want atomic.Value // what the API wants now; what it gives with every refusal
+	asks := func(_ int, c call, rw http.ResponseWriter) {
+		nonces := want.Load().([]string)
+		if len(nonces) == 1 && nonceOf(c) == nonces[0] || len(nonces) == 2 && nonceOf(c) == nonces[1] {
+			return
+		}
+		for _, nonce := range nonces {
+			rw.Header().Add("DPoP-Nonce", nonce)
+		}
+		rw.Header().Set("WWW-Authenticate", `DPoP realm="api", error="use_dpop_nonce", algs="ES256"`)
+		rw.WriteHeader(http.StatusUnauthorized)
+	}
+	a, other := newAPI(w, tls.NoClientCert), newAPI(w, tls.NoClientCert)
+	a.handles(asks)
+	c := w.client(w.config(client.WITSVID(w.wit)))
+	hc := &http.Client{Transport: c.Transport(w.base(), client.Request{Resource: a.URL}, other.URL)}
+	for _, row := range []struct {
+		name   string
+		nonces []string
+		status int
+		calls  int
+	}{
+		{"the first", []string{"one"}, 200, 2},
+		{"the same again", []string{"one"}, 200, 1},
+		{"another", []string{"two"}, 200, 2},
+		{"asked for, and none given", nil, 401, 1},
+		{"two at once", []string{"three", "four"}, 401, 2},
+		{"of characters that no nonce has", []string{"a b"}, 401, 2},
+		{"too long", []string{strings.Repeat("a", 1025)}, 401, 2},
+		{"after all that", []string{"two"}, 200, 1},
+	} {
+		want.Store(row.nonces)
+		seen := len(a.seen())
+		resp, err := w.do(hc, http.MethodPost, a.URL+"/", "text")
+		if err != nil || resp.StatusCode != row.status {
+			t.Fatalf("%s: got %v, %v", row.name, resp, err)
+		}
+		calls := a.seen()[seen:]
+		if len(calls) != row.calls {
+			t.Errorf("%s: %d calls", row.name, len(calls))
+		}
+		for _, c := range calls {
+			w.dpopOf(c, a.URL+"/")
+			if c.body != "text" || c.authorization != a.seen()[0].authorization {
+				t.Errorf("%s: a call with the body %q, or another token", row.name, c.body)
+			}
+		}
+	}
+	w.get(hc, other.URL+"/")
+	if got := nonceOf(other.seen()[0]); got != "" {
+		t.Errorf("another origin was told the nonce %q", got)
+	}
+}
+
 // Rotation of the WIT-SVID costs the application nothing: the old token goes with
 // its own key until there is a new one (F23, DP-10).
 func TestWITRotationUnderLoad(t *testing.T) {

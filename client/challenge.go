@@ -20,6 +20,12 @@ func isInvalidProof(headers []string) bool {
 	return hasError(headers, oauth.TokenTypeDPoP, oauth.InvalidDPoPProof)
 }
 
+// asksForNonce reports whether they hold one that wants a nonce in the DPoP proof
+// (RFC 9449 section 9).
+func asksForNonce(headers []string) bool {
+	return hasError(headers, oauth.TokenTypeDPoP, oauth.UseDPoPNonce)
+}
+
 func hasError(headers []string, scheme string, code oauth.ErrorCode) bool {
 	for _, h := range headers {
 		r := challengeReader{rest: h}

@@ -44,19 +44,20 @@ func (c *Client) holders() (current, previous holder, err error) {
 // Authorize puts the token on a request to the API it is for: the Authorization
 // header, and for a token that is bound to a key (TokenType "DPoP") a new proof for
 // the method and URL of this very request. Call it again for each request, retries
-// included. It does not look where the request goes; [Client.Transport] does, and
-// does all this by itself.
+// included. It does not look where the request goes, and answers no API that asks for a
+// nonce in the proof; [Client.Transport] does both, and all this by itself.
 //
 // The key stays with the Token that the Client returned. A Token that was put
 // together by hand, or read from JSON, has none.
 func (t Token) Authorize(req *http.Request) error {
-	if err := t.authorize(req); err != nil {
+	if err := t.authorize(req, ""); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	return nil
 }
 
-func (t Token) authorize(req *http.Request) error {
+// authorize puts the nonce that the API gave into the proof, where there is one.
+func (t Token) authorize(req *http.Request, nonce string) error {
 	if t.TokenType != oauth.TokenTypeDPoP {
 		req.Header.Del(oauth.HeaderDPoP)
 		req.Header.Set("Authorization", oauth.TokenTypeBearer+" "+string(t.AccessToken))
@@ -68,7 +69,7 @@ func (t Token) authorize(req *http.Request) error {
 	if req.URL == nil {
 		return errors.New("the request has no URL to make a DPoP proof for")
 	}
-	proof, err := t.attestation.dpop(req.Method, req.URL, t.AccessToken)
+	proof, err := t.attestation.dpop(req.Method, req.URL, t.AccessToken, nonce)
 	if err != nil {
 		return err
 	}

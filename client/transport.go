@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -25,7 +26,9 @@ import (
 // An answer 401 with error="invalid_token" is tried once more with another token,
 // if there is one and the body can be sent again. Where a token is bound to the key
 // of a WIT-SVID each sending has a DPoP proof of its own, and one that the API calls
-// invalid is replaced once in the same way: net/http may have sent it twice.
+// invalid is replaced once in the same way: net/http may have sent it twice. So is one
+// that lacks the nonce that the API asks for, which goes into all later proofs for that
+// origin until it gives another (DP-6).
 //
 // When the client shows an X.509-SVID, tokens may be bound to it. If base is nil or
 // an *http.Transport without a client certificate, a custom TLS dialer or a
@@ -70,6 +73,7 @@ type transport struct {
 	mu       sync.Mutex
 	presents *session // the session that the last copy belongs to
 	copy     *http.Transport
+	nonces   map[string]string // of the proofs for an origin; what it gave last
 }
 
 // RoundTrip never changes req, and closes its body on every path.
@@ -104,7 +108,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch challenges := resp.Header.Values("WWW-Authenticate"); {
 	case isInvalidToken(challenges):
 		second, ok = t.again(req, token)
-	case token.attestation != nil && isInvalidProof(challenges):
+	case token.attestation != nil && (isInvalidProof(challenges) || asksForNonce(challenges) && resp.Header.Get(oauth.HeaderDPoPNonce) != ""):
 		second, ok = t.repeat(req, attempt{token, s, req.Body})
 	}
 	if !ok {
@@ -158,15 +162,42 @@ func (t *transport) repeat(req *http.Request, a attempt) (attempt, bool) {
 func (t *transport) send(req *http.Request, a attempt) (*http.Response, error) {
 	out := cloneOf(req)
 	out.Body = a.body
-	if err := a.token.authorize(out); err != nil {
+	if err := a.token.authorize(out, t.nonce(req.URL)); err != nil {
 		closeBody(out)
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	resp, err := t.forSession(a.session).RoundTrip(out)
 	if resp != nil {
+		t.noteNonce(req.URL, resp.Header[http.CanonicalHeaderKey(oauth.HeaderDPoPNonce)])
 		resp.Request = req // not the copy, whose header has the token
 	}
 	return resp, err
+}
+
+// maxNonce bounds what is put into a proof on an API's word.
+const maxNonce = 1 << 10
+
+// nonce is what the origin of a URL gave last, or empty.
+func (t *transport) nonce(u *url.URL) string {
+	origin, _ := originOf(u)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.nonces[origin]
+}
+
+// noteNonce keeps the nonce that an answer has, for this origin alone. Only the origins
+// that tokens go to have one, so there are few.
+func (t *transport) noteNonce(u *url.URL, values []string) {
+	if len(values) != 1 || len(values[0]) > maxNonce || !isVisible(values[0]) {
+		return
+	}
+	origin, _ := originOf(u)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.nonces == nil {
+		t.nonces = map[string]string{}
+	}
+	t.nonces[origin] = values[0]
 }
 
 // elsewhere follows a redirect to another origin, with no token at all: not ours,

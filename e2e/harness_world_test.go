@@ -51,7 +51,7 @@ func (w *world) orders(t *testing.T) call {
 // resource servers, and what only a fault of our own would give.
 var notHere = []oauth.Reason{
 	oauth.ReasonTokenMissing, oauth.ReasonTokenMalformed, oauth.ReasonIssuerMismatch, oauth.ReasonCnfMismatch,
-	oauth.ReasonDPoPBad, oauth.ReasonKeysUnavailable, oauth.ReasonInternal,
+	oauth.ReasonDPoPBad, oauth.ReasonDPoPNonce, oauth.ReasonKeysUnavailable, oauth.ReasonInternal,
 	oauth.ReasonAuditUnavailable, // there is no line of it; see TestAuditUnavailable
 	oauth.ReasonStoreUnavailable, // it needs a broken disk
 	oauth.ReasonPARRequired,      // no client here must push

@@ -35,6 +35,9 @@ const (
 	// InvalidDPoPProof is 400 at the server; an API answers 401 (RFC 9449 sections 5
 	// and 7.1).
 	InvalidDPoPProof ErrorCode = "invalid_dpop_proof"
+	// UseDPoPNonce asks for a proof with the nonce that comes with the answer; the
+	// statuses are those of InvalidDPoPProof (RFC 9449 sections 8 and 9).
+	UseDPoPNonce ErrorCode = "use_dpop_nonce"
 
 	// Unavailable is a 503 without a body: the server cannot decide now.
 	Unavailable ErrorCode = "(unavailable)"
@@ -70,6 +73,7 @@ var codes = map[ErrorCode]struct {
 	InvalidToken:            {http.StatusUnauthorized, "The access token is not valid here."},
 	InsufficientScope:       {http.StatusForbidden, "The access token does not carry the scope this needs."},
 	InvalidDPoPProof:        {http.StatusBadRequest, "The DPoP proof is not valid for this request."},
+	UseDPoPNonce:            {http.StatusBadRequest, "The DPoP proof must hold the nonce that this answer carries."},
 	Unavailable:             {http.StatusServiceUnavailable, ""},
 	TooLarge:                {http.StatusRequestEntityTooLarge, ""},
 	TooMany:                 {http.StatusTooManyRequests, ""},

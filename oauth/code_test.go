@@ -27,6 +27,7 @@ func TestCodes(t *testing.T) {
 		oauth.InvalidToken:            {401, true},
 		oauth.InsufficientScope:       {403, true},
 		oauth.InvalidDPoPProof:        {400, true},
+		oauth.UseDPoPNonce:            {400, true},
 		oauth.Unavailable:             {503, false},
 		oauth.TooLarge:                {413, false},
 		oauth.TooMany:                 {429, false},

@@ -71,10 +71,12 @@ const (
 )
 
 // HeaderDPoP carries a proof of possession of the key that an access token is bound
-// to, whose typ is TypeDPoP (RFC 9449 sections 4.1 and 4.2).
+// to, whose typ is TypeDPoP (RFC 9449 sections 4.1 and 4.2). HeaderDPoPNonce in an
+// answer is what the nonce of the next proof shall be (section 8.1).
 const (
-	HeaderDPoP = "DPoP"
-	TypeDPoP   = "dpop+jwt"
+	HeaderDPoP      = "DPoP"
+	HeaderDPoPNonce = "DPoP-Nonce"
+	TypeDPoP        = "dpop+jwt"
 )
 
 // A GrantType is a value of grant_type.

@@ -113,6 +113,7 @@ const (
 	ReasonIssuerMismatch   Reason = "issuer_mismatch"
 	ReasonCnfMismatch      Reason = "cnf_mismatch"
 	ReasonDPoPBad          Reason = "dpop_bad"
+	ReasonDPoPNonce        Reason = "dpop_nonce_required"
 	ReasonKeysUnavailable  Reason = "keys_unavailable"
 	ReasonAuditUnavailable Reason = "audit_unavailable"
 	ReasonStoreUnavailable Reason = "store_unavailable"

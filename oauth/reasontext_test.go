@@ -166,7 +166,6 @@ var stages = []struct {
 // that they belong to. A code leaves the list when it becomes a constant.
 var reserved = []struct{ work, codes string }{
 	{"Certificates that a proxy passes on", "proxy_untrusted"},
-	{"DPoP", "dpop_nonce_required"},
 	{"Token exchange", "exchange_subject_bad exchange_audience_denied exchange_actor_denied"},
 	{"Client metadata documents", "cimd_fetch_blocked cimd_mismatch"},
 }

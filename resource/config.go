@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,9 +45,10 @@ type Config struct {
 	// caller, by iss and sub, has an eighth of it, some 1,000 calls a second, and past it is
 	// answered 429.
 	//
-	// What another process let through is not known here, so for the first 10 s after
-	// New requests with a proof are answered 503 with Retry-After (pop_memory_lost):
-	// let another process serve them so long.
+	// What a process before this one let through is not known here, so for the first
+	// 10 s after New a proof has to hold a nonce of this Verifier: without it the request
+	// is answered 401, use_dpop_nonce, and the nonce (DP-6). Package client sends it once
+	// more by itself.
 	Proofs int
 	// Leeway is the clock skew forgiven on exp; 0 is DefaultLeeway, the most is
 	// MaxLeeway. It also widens the 10 s that iat and nbf may be ahead, where it
@@ -77,6 +79,7 @@ type Verifier struct {
 	origins  []string       // in one spelling
 	proofs   *replay.Memory // the proofs that were used
 	since    time.Time      // a proof made before it may have been used before this verifier began
+	nonce    string         // which nobody knew before; a proof that holds it was not
 	now      func() time.Time
 	log      *slog.Logger
 }
@@ -155,7 +158,7 @@ func New(c Config) (*Verifier, error) {
 	// What a verifier saw that ran before nobody knows: at the most a proof as far
 	// ahead as one may be.
 	v.since = v.now().Round(0).Add(proofAhead)
-	v.proofs = replay.New(c.Proofs, v.now)
+	v.proofs, v.nonce = replay.New(c.Proofs, v.now), rand.Text()
 	return v, nil
 }
 

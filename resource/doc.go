@@ -18,8 +18,8 @@
 // header, no opaque token and no SVID (RS-2); it does not validate the chain of
 // a client certificate, which proves possession of a key here and no identity
 // (RS-4); it asks no one whether a token was revoked; it reads no forwarded
-// certificates; it gives no DPoP nonces, and two processes know nothing of each
-// other's proofs.
+// certificates; two processes know nothing of each other's proofs, and a DPoP nonce is
+// asked for only in the first ten seconds of one (DP-6).
 //
 // Documents: RFC 6750, RFC 7517, RFC 8414, RFC 8705, RFC 8725, RFC 9068, RFC 9449.
 package resource

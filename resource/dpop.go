@@ -22,7 +22,7 @@ import (
 const (
 	// proofWindow is how old a proof may be, and proofAhead how far its iat may lie in
 	// the future (DP-3, GL-12). For as long as that a verifier that has just begun
-	// takes no proof that the one before it may have let through.
+	// wants its nonce in a proof, since the one before it may have let it through.
 	proofWindow = 60 * time.Second
 	proofAhead  = 10 * time.Second
 	// maxProof is the longest proof accepted, in bytes.
@@ -44,6 +44,7 @@ type possession struct {
 	id    string // jti
 	htm   string
 	htu   string
+	nonce string
 	made  time.Time // iat
 	fault string    // what is wrong with it, for an operator
 	mark  digest    // of the key and jti, by which it is remembered
@@ -182,16 +183,42 @@ var possessionRules = []judge.Rule[*attempt]{
 // let through.
 var freshnessRules = []judge.Rule[*attempt]{
 	{
+		// A proof with our nonce was made since we began, so nobody before us can have let
+		// it through. Where nothing was forgotten, a nonce, ours or not, changes nothing.
+		ID: "DP-6", Source: "RFC 9449 9, 11.1", What: "a proof that may have been used before this API began holds its nonce", Needs: factScheme,
+		Judge: func(_ context.Context, s *attempt) oauth.Reason {
+			if !s.Has(factProof) {
+				return s.withoutProof()
+			}
+			if s.fresh() && s.possession.made.Before(s.v.since) && !s.holdsNonce() {
+				return oauth.ReasonDPoPNonce
+			}
+			return ""
+		},
+		Expected: func(s *attempt) string {
+			if s.Has(factScheme) && s.jkt == "" {
+				return "nothing, the token is not bound to a key"
+			}
+			return "a proof made at " + stamp(s.v.since) + " or later, or one with the nonce of this API"
+		},
+		Presented: func(s *attempt) string {
+			switch {
+			case !s.Has(factProof):
+				return "no proof"
+			case s.holdsNonce():
+				return "iat " + stamp(s.possession.made) + ", with the nonce"
+			}
+			return "iat " + stamp(s.possession.made) + ", without the nonce"
+		},
+	},
+	{
 		ID: "DP-3", Source: "RFC 9449 4.3, 11.1", What: "the proof is fresh and was not used before", Needs: factScheme,
 		Judge: func(ctx context.Context, s *attempt) oauth.Reason {
 			if !s.Has(factProof) {
 				return s.withoutProof()
 			}
-			if d := s.now.Sub(s.possession.made); d > proofWindow || d < -proofAhead {
+			if !s.fresh() {
 				return oauth.ReasonDPoPBad
-			}
-			if s.possession.made.Before(s.v.since) {
-				return oauth.ReasonPoPMemoryLost
 			}
 			return s.use(ctx)
 		},
@@ -206,8 +233,8 @@ var freshnessRules = []judge.Rule[*attempt]{
 			case !s.Has(factProof):
 				return "a fresh proof not used before"
 			}
-			return fmt.Sprintf("a proof not used before, made between %s and %s (it is %s here)", stamp(laterOf(s.now.Add(-proofWindow), s.v.since)),
-				stamp(s.now.Add(proofAhead)), stamp(s.now))
+			return fmt.Sprintf("a proof not used before, made between %s and %s (it is %s here)",
+				stamp(s.now.Add(-proofWindow)), stamp(s.now.Add(proofAhead)), stamp(s.now))
 		},
 		Presented: func(s *attempt) string {
 			switch {
@@ -223,11 +250,13 @@ var freshnessRules = []judge.Rule[*attempt]{
 	},
 }
 
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+func (s *attempt) fresh() bool {
+	d := s.now.Sub(s.possession.made)
+	return d <= proofWindow && d >= -proofAhead
+}
+
+func (s *attempt) holdsNonce() bool {
+	return subtle.ConstantTimeCompare([]byte(s.possession.nonce), []byte(s.v.nonce)) == 1
 }
 
 // withoutProof is what the rules about a proof say where there is none: nothing
@@ -287,6 +316,8 @@ func (s *attempt) readProof(values []string) string {
 			return c.name + " is missing or no text"
 		}
 	}
+	nonce, _ := jws.Payload.Get("nonce")
+	p.nonce, _ = nonce.Text() // what is no text is none
 	var ok bool
 	if p.made, ok = date(jws.Payload, "iat"); !ok {
 		return "iat is missing or no number"
@@ -382,6 +413,10 @@ func (s *attempt) path() string {
 		return "/"
 	}
 	path, _, _ := strings.Cut(s.r.RequestURI, "?")
+	if scheme, rest, ok := strings.Cut(path, "://"); ok && !strings.Contains(scheme, "/") { // in absolute form
+		_, rest, _ = strings.Cut(rest, "/")
+		path = "/" + rest
+	}
 	if !strings.HasPrefix(path, "/") {
 		path = ""
 		if s.r.URL != nil {

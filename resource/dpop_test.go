@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -121,7 +122,7 @@ func TestDP3RememberedWhileFresh(t *testing.T) {
 }
 
 // AK-10: no proof that a verifier let through is let through by one that begins
-// after it, at any time; an honest one is refused for ten seconds, and told so.
+// after it, at any time; an honest one is asked for a nonce for ten seconds.
 func TestDP3OverARestart(t *testing.T) {
 	for _, made := range []time.Duration{-60 * time.Second, 0, 5 * time.Second, 10 * time.Second} {
 		clk := new(clock)
@@ -143,10 +144,66 @@ func TestDP3OverARestart(t *testing.T) {
 	v := newVerifier(t, func(c *Config) { c.Now = clk.now })
 	for second := range 12 {
 		resp := serve(v.Require("read")(hello), keyedRequest(fmt.Sprint(second), said("iat", at(time.Duration(second)*time.Second))))
-		if want := second > 10; want != (resp.StatusCode == 200) || !want && (resp.StatusCode != 503 || resp.Header.Get("Retry-After") != retryAfter) {
+		if want := second > 10; want != (resp.StatusCode == 200) || !want && resp.StatusCode != 401 || want != (resp.Header.Get(oauth.HeaderDPoPNonce) == "") {
 			t.Errorf("after %d s: got %d, %v", second, resp.StatusCode, resp.Header)
 		}
 		clk.advance(time.Second)
+	}
+}
+
+// DP-6: a process that has just begun takes a proof with its nonce, once; the nonce of
+// the process before it is worth nothing, and neither mends what else is wrong.
+func TestDP6NonceAfterAStart(t *testing.T) {
+	clk := new(clock)
+	clk.advance(time.Millisecond)
+	begun := func() *Verifier { return newVerifier(t, func(c *Config) { c.Now = clk.now }) }
+	v, before := begun(), begun()
+	guarded := v.Require("read")(hello)
+
+	resp := serve(guarded, keyedRequest("1"))
+	nonce := resp.Header.Get(oauth.HeaderDPoPNonce)
+	if resp.StatusCode != http.StatusUnauthorized || nonce == "" || resp.Header.Get("Cache-Control") != "no-store" ||
+		!strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), `DPoP realm="`+api+`", error="use_dpop_nonce"`) {
+		t.Fatalf("got %d, %v", resp.StatusCode, resp.Header)
+	}
+	with := func(jti, nonce string, change ...func(*presentation)) *http.Request {
+		return keyedRequest(jti, append([]func(*presentation){said("nonce", nonce)}, change...)...)
+	}
+	if resp := serve(guarded, with("1", nonce)); resp.StatusCode != http.StatusOK || resp.Header.Get(oauth.HeaderDPoPNonce) != "" {
+		t.Errorf("with the nonce: got %d, %v", resp.StatusCode, resp.Header)
+	}
+	for _, row := range []struct {
+		name string
+		r    *http.Request
+		want oauth.Reason
+	}{
+		{"the same proof again", with("1", nonce), oauth.ReasonPoPReplayed},
+		{"the nonce of another process", with("2", before.nonce), oauth.ReasonDPoPNonce},
+		{"part of the nonce", with("2", nonce[1:]), oauth.ReasonDPoPNonce},
+		{"an empty nonce", with("2", ""), oauth.ReasonDPoPNonce},
+		{"too old", with("2", nonce, said("iat", at(-61*time.Second))), oauth.ReasonDPoPBad},
+		{"for another method", with("2", nonce, said("htm", "POST")), oauth.ReasonDPoPBad},
+		{"signed by another key", with("2", nonce, func(p *presentation) { p.proof.key = signers()["p256"] }), oauth.ReasonDPoPBad},
+		{"without the scope", with("2", nonce, set("scope", "write")), oauth.ReasonScopeDenied},
+	} {
+		_, err := v.Verify(t.Context(), row.r, "read")
+		if !errors.Is(err, row.want) || (v.Nonce(err) != "") != (row.want == oauth.ReasonDPoPNonce) {
+			t.Errorf("%s: got %v, nonce %q", row.name, err, v.Nonce(err))
+		}
+		if err != nil && strings.Contains(fmt.Sprint(err), nonce) {
+			t.Errorf("%s: the refusal repeats the nonce", row.name)
+		}
+	}
+	_, err := v.Verify(t.Context(), with("2", before.nonce), "read")
+	if !errors.Is(err, oauth.UseDPoPNonce) || oauth.AsError(err).Rule != "DP-6" || Status(err) != 401 ||
+		v.Challenge(err, "read") != `DPoP realm="`+api+`", error="use_dpop_nonce", error_description="`+oauth.UseDPoPNonce.Description()+`", scope="read", algs="`+proofAlgorithms+`"` {
+		t.Errorf("got %v, %s", err, v.Challenge(err, "read"))
+	}
+	if _, err := v.Verify(t.Context(), with("2", nonce), "read"); err != nil {
+		t.Errorf("what was refused used something up: %v", err)
+	}
+	if resp := serve(guarded, newPresentation().request()); resp.StatusCode != http.StatusOK {
+		t.Errorf("a bearer token needs no nonce: got %d", resp.StatusCode)
 	}
 }
 
@@ -268,9 +325,20 @@ func TestDP3NestedRequire(t *testing.T) {
 func TestDP2BehindStripPrefix(t *testing.T) {
 	v := newVerifier(t)
 	h := http.StripPrefix("/v1", v.Require("read")(hello))
-	r := keyedRequest("1", said("htu", "https://api.example.com/v1/books"), target("/v1/books"))
-	if resp := serve(h, r); resp.StatusCode != 200 {
-		t.Errorf("got %d, %s", resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
+	for i, row := range []struct {
+		htu, target string
+		status      int
+	}{
+		{"/v1/books", "/v1/books", 200},
+		{"/books", "/v1/books", 401},
+		// In absolute form (RFC 9112 section 3.2.2) the target has the prefix, too.
+		{"/v1/books", "https://api.example.com/v1/books?x=1", 200},
+		{"/books", "https://api.example.com/v1/books?x=1", 401},
+	} {
+		r := keyedRequest(fmt.Sprint(i), said("htu", "https://api.example.com"+row.htu), target(row.target))
+		if resp := serve(h, r); resp.StatusCode != row.status {
+			t.Errorf("%s for %s: got %d, %s", row.htu, row.target, resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
+		}
 	}
 }
 

@@ -62,18 +62,33 @@ func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
 // Status is the HTTP status for an error of Verify.
 func Status(err error) int {
 	code := oauth.AsError(err).Code
-	if code == oauth.InvalidDPoPProof { // 400 at an authorization server only
+	if ofProof(code) { // 400 at an authorization server only
 		return http.StatusUnauthorized
 	}
 	return code.Status()
 }
 
+// ofProof reports whether a code is about the DPoP proof and not the token.
+func ofProof(code oauth.ErrorCode) bool {
+	return code == oauth.InvalidDPoPProof || code == oauth.UseDPoPNonce
+}
+
+// Nonce is the value of DPoP-Nonce for an error of Verify, without which a caller
+// cannot answer the challenge (RFC 9449 section 9); empty where none is asked for. An
+// answer with it is not to be stored: Cache-Control: no-store.
+func (v *Verifier) Nonce(err error) string {
+	if oauth.AsError(err).Code != oauth.UseDPoPNonce {
+		return ""
+	}
+	return v.nonce
+}
+
 // Challenge is the value of WWW-Authenticate for an error of Verify (RFC 6750
-// section 3, RFC 9449 section 7.1); Status has the status. It is empty where
-// presenting another token would not help.
+// section 3, RFC 9449 section 7.1); Status has the status, and Nonce what may have to
+// stand beside it. It is empty where presenting another token would not help.
 func (v *Verifier) Challenge(err error, scopes ...string) string {
 	e := oauth.AsError(err)
-	return v.challenges(e, scopes, e.Code == oauth.InvalidDPoPProof)
+	return v.challenges(e, scopes, ofProof(e.Code))
 }
 
 // challenges says what was wrong under the scheme that the caller used, which is
@@ -81,7 +96,7 @@ func (v *Verifier) Challenge(err error, scopes ...string) string {
 func (v *Verifier) challenges(e *oauth.Error, scopes []string, dpop bool) string {
 	algs := `, algs="` + proofAlgorithms + `"`
 	switch e.Code {
-	case oauth.InvalidToken, oauth.InvalidRequest, oauth.InsufficientScope, oauth.InvalidDPoPProof:
+	case oauth.InvalidToken, oauth.InvalidRequest, oauth.InsufficientScope, oauth.InvalidDPoPProof, oauth.UseDPoPNonce:
 	default:
 		return ""
 	}
@@ -137,6 +152,9 @@ func (v *Verifier) refuse(ctx context.Context, w http.ResponseWriter, err error,
 	h.Set("Cache-Control", "no-store")
 	if challenge := v.challenges(e, scopes, dpop); challenge != "" {
 		h.Set("WWW-Authenticate", challenge)
+	}
+	if nonce := v.Nonce(e); nonce != "" {
+		h.Set(oauth.HeaderDPoPNonce, nonce)
 	}
 	if e.Code == oauth.Unavailable || e.Code == oauth.TooMany {
 		h.Set("Retry-After", retryAfter)

@@ -147,7 +147,7 @@ func TestLogHasTheReasonAndNeverTheToken(t *testing.T) {
 			}
 		}
 	}
-	if len(answers) > 5 { // invalid_token, invalid_dpop_proof, invalid_request, insufficient_scope, none
+	if len(answers) > 6 { // invalid_token, invalid_dpop_proof, use_dpop_nonce, invalid_request, insufficient_scope, none
 		t.Errorf("the answers tell reasons apart: %v", answers)
 	}
 }

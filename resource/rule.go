@@ -28,8 +28,8 @@ var rules = slices.Concat(presentationRules, headerRules, keyRules, claimRules, 
 // Rules lists the rules in the order in which they are judged.
 func Rules() []oauth.RuleInfo { return judge.Infos("", rules) }
 
-// Refusal gives a reason the code that RFC 6750 section 3.1 or RFC 9449 section 7.1
-// has for it.
+// Refusal gives a reason the code that RFC 6750 section 3.1 or RFC 9449 sections 7.1
+// and 9 have for it.
 func (s *attempt) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
 	code := oauth.InvalidToken
 	switch reason {
@@ -37,10 +37,12 @@ func (s *attempt) Refusal(reason oauth.Reason, rule, expected, presented string)
 		code = oauth.InvalidRequest
 	case oauth.ReasonScopeDenied:
 		code = oauth.InsufficientScope
-	case oauth.ReasonKeysUnavailable, oauth.ReasonPoPMemoryLost: // ours to mend, a new token would not help
+	case oauth.ReasonKeysUnavailable: // ours to mend, a new token would not help
 		code = oauth.Unavailable
 	case oauth.ReasonDPoPBad, oauth.ReasonPoPReplayed:
 		code = oauth.InvalidDPoPProof
+	case oauth.ReasonDPoPNonce:
+		code = oauth.UseDPoPNonce
 	case oauth.ReasonRateLimited:
 		code = oauth.TooMany
 	case oauth.ReasonInternal:

@@ -324,7 +324,10 @@ func ruleRows(tb testing.TB) []ruleRow {
 
 		{"DP-3 a minute and a second old", oauth.ReasonDPoPBad, both(key, said("iat", at(-61*time.Second)), verifierSince(-2*time.Minute)), both(key, said("iat", at(-60*time.Second)), verifierSince(-2*time.Minute))},
 		{"DP-3 more than ten seconds ahead", oauth.ReasonDPoPBad, both(key, said("iat", at(11*time.Second))), both(key, said("iat", at(10*time.Second)))},
-		{"DP-3 perhaps used before the verifier began", oauth.ReasonPoPMemoryLost, both(key, verifierSince(-9*time.Second)), both(key, verifierSince(-10*time.Second))},
+		{"DP-6 perhaps used before the verifier began", oauth.ReasonDPoPNonce, both(key, verifierSince(-9*time.Second)), both(key, verifierSince(-10*time.Second))},
+		{"DP-6 with the nonce of somebody else", oauth.ReasonDPoPNonce, both(key, said("nonce", "another"), verifierSince(-9*time.Second)), both(key, said("nonce", "another"))},
+		{"DP-6 with a nonce that is no text", oauth.ReasonDPoPNonce, both(key, said("nonce", 1), verifierSince(-9*time.Second)), both(key, said("nonce", 1))},
+		{"DP-3 too old, which a nonce does not mend", oauth.ReasonDPoPBad, both(key, said("iat", at(-61*time.Second)), verifierSince(0)), key},
 
 		{"LR-3 scope missing", oauth.ReasonScopeDenied, need("admin"), need("write")},
 		{"LR-3 one of two missing", oauth.ReasonScopeDenied, need("read", "admin"), need("read", "write")},

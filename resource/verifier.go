@@ -21,10 +21,10 @@ const MaxToken = 16 << 10
 // A proof is good for one request: the second Verify of a request with one refuses
 // it (DP-3). Only a Require inside another of the same Verifier does not.
 //
-// The error is an *oauth.Error: invalid_token, invalid_dpop_proof,
+// The error is an *oauth.Error: invalid_token, invalid_dpop_proof, use_dpop_nonce,
 // insufficient_scope, invalid_request for a malformed or doubled Authorization
 // header, or oauth.Unavailable while the keys of the issuer are not at hand.
-// Challenge and Status make the answer of it.
+// Challenge, Status and Nonce make the answer of it.
 //
 // Not checked: the body, which may hold a second token; the chain of the client
 // certificate (RS-4); revocation.

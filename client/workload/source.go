@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -226,7 +227,7 @@ func (s *Source) GetWITSVID() (token string, key crypto.Signer, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.wits) == 0 {
-		return "", nil, fmt.Errorf("workload: no WIT-SVID from %s: %w", s.address, s.witErr)
+		return "", nil, fmt.Errorf("workload: no WIT-SVID from %s: %w", s.address, cmp.Or(s.witErr, errUnsaid))
 	}
 	wit := s.wits[0]
 	for _, other := range s.wits {
@@ -241,6 +242,9 @@ func (s *Source) GetWITSVID() (token string, key crypto.Signer, err error) {
 	}
 	return wit.Marshal(), key, nil
 }
+
+// errUnsaid is why there is no WIT-SVID before the first answer.
+var errUnsaid = errors.New("the Workload API has not said yet whether it has one")
 
 // FetchJWTSVID asks the Workload API for a JWT-SVID with this audience and no
 // other (CL-5), of the identity that GetX509SVID has, so that both may be shown

@@ -133,3 +133,11 @@ func TestLookSeesWITSVIDs(t *testing.T) {
 		t.Errorf("%v, %v", v, err)
 	}
 }
+
+// A source that is asked before the Workload API has said anything says so.
+func TestNoWITSVIDYet(t *testing.T) {
+	_, _, err := new(svids.Source).GetWITSVID()
+	if err == nil || strings.Contains(err.Error(), "%!") || !strings.Contains(err.Error(), "has not said") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -109,22 +108,6 @@ func (a *Authenticator) explainCredential(ctx context.Context, q Question, profi
 		return a.Verifier.ExplainWITSVID(ctx, p)
 	}
 	return a.Verifier.ExplainJWTSVID(ctx, svidgate.JWTPresentation{Assertion: q.Assertion, EndpointURL: q.EndpointURL, Profile: profile}), svidgate.ProofUse{}
-}
-
-func (a *Authenticator) explainUse(ctx context.Context, assertion string, id spiffeid.ID, proven bool) oauth.Explanation {
-	u := &use{once: a.SingleUse[id.TrustDomain()], digest: svidgate.UseDigest(assertion)}
-	if proven {
-		u.Facts |= factProven
-	} else {
-		u.Unknown |= factProven
-	}
-	if a.Used == nil && (u.once || a.Clients == nil) {
-		u.Unknown |= factMemory
-	} else {
-		u.Facts |= factMemory
-		u.unused = func(digest [32]byte, _ time.Time) (bool, error) { return !a.Used.Used(digest), nil }
-	}
-	return judge.Explain(ctx, useRules, u)
 }
 
 // Rules name all rules that a credential and its client are judged by, in the

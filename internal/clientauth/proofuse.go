@@ -2,12 +2,10 @@ package clientauth
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/judge"
-	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -25,97 +23,33 @@ type Proofs interface {
 // A proofLookup also tells without marking, which explaining needs.
 type proofLookup interface{ Used(mark [32]byte) bool }
 
-// proofUse is the proof of a proven identity on its way to be used.
-type proofUse struct {
-	judge.Judgement
-	svidgate.ProofUse
-	// since is the moment from which the memory is whole: what was made before it,
-	// by its own word, may have been used.
-	since time.Time
-	// unused is [Proofs.UseProof]; explaining looks and marks nothing.
-	unused func(context.Context, svidgate.ProofUse) (bool, error)
-	owner  string // the workload
-	share  bool   // the workload has used as many as one may have remembered
-	broken bool   // nobody knows
-	spent  bool   // it was used before
-}
+var proof = thing{one: "a proof", it: "the proof"}
 
 // proofUseRules come after all that could refuse the request's client, so that a
 // refused request uses nothing up, and last of them comes the one that marks.
-var proofUseRules = []judge.Rule[*proofUse]{
+var proofUseRules = []judge.Rule[*use]{
 	{
 		ID: "EC-10", Source: "RFC 9449 11.1; draft-ietf-oauth-attestation-based-client-auth", What: "the proof was made since it is remembered which were used", Needs: factProven,
-		Judge: func(_ context.Context, u *proofUse) oauth.Reason {
-			if u.Made.Before(u.since) {
+		Judge: func(_ context.Context, u *use) oauth.Reason {
+			if u.made.Before(u.since) {
 				return oauth.ReasonPoPMemoryLost
 			}
 			return ""
 		},
-		Expected: func(u *proofUse) string {
+		Expected: func(u *use) string {
 			if u.since.IsZero() {
 				return "any proof: all that were used are remembered"
 			}
 			return "a proof made at " + u.since.UTC().Format(time.RFC3339) + " or later"
 		},
-		Presented: func(u *proofUse) string { return "iat " + u.Made.UTC().Format(time.RFC3339) },
+		Presented: func(u *use) string { return "iat " + u.made.UTC().Format(time.RFC3339) },
 	},
 	{
 		ID: "PP-8", Source: "draft-ietf-oauth-attestation-based-client-auth, on replay", What: "the proof was not used before", Needs: factProven | factMemory,
-		Judge: func(ctx context.Context, u *proofUse) oauth.Reason {
-			unused, err := u.unused(ctx, u.ProofUse)
-			switch {
-			case errors.Is(err, replay.ErrShare):
-				u.share, u.Cause = true, err
-				return oauth.ReasonRateLimited
-			case err != nil:
-				u.broken, u.Cause = true, err
-				return oauth.ReasonInternal
-			}
-			if u.spent = !unused; u.spent {
-				return oauth.ReasonPoPReplayed
-			}
-			return ""
-		},
-		Expected: func(u *proofUse) string {
-			switch {
-			case u.share:
-				return shareExpected
-			case u.broken:
-				return "room to remember the proof"
-			}
-			return "a proof not used before"
-		},
-		Presented: func(u *proofUse) string {
-			switch {
-			case u.share:
-				return "another of " + oauth.Shown(u.owner)
-			case u.broken:
-				return "none"
-			case u.spent:
-				return "one that was"
-			}
-			return "one that was not"
-		},
+		Judge:     func(ctx context.Context, u *use) oauth.Reason { return u.use(ctx, oauth.ReasonPoPReplayed) },
+		Expected:  (*use).expected,
+		Presented: (*use).presented,
 	},
-}
-
-// Refusal gives a reason its code.
-func (u *proofUse) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
-	code := oauth.InvalidClient
-	switch reason {
-	case oauth.ReasonInternal, oauth.ReasonPoPMemoryLost:
-		code = oauth.Unavailable
-	case oauth.ReasonRateLimited:
-		code = oauth.TooMany
-	}
-	e := oauth.Refuse(code, reason, rule, expected, presented)
-	switch reason {
-	case oauth.ReasonPoPMemoryLost:
-		e.RetryAfter = u.since.Sub(u.Made)
-	case oauth.ReasonRateLimited:
-		e.RetryAfter = shareWait
-	}
-	return e
 }
 
 // useProof is PP-8.
@@ -127,9 +61,10 @@ func (a *Authenticator) useProof(ctx context.Context, identity svidgate.Identity
 	if a.Proofs == nil { // a proof that nobody counts proves nothing
 		return oauth.Refuse(oauth.ServerError, oauth.ReasonInternal, "PP-8", "a memory of proofs", "none")
 	}
-	u := &proofUse{ProofUse: of, since: a.ProofsSince, owner: ownerOf(identity)}
-	u.unused = func(ctx context.Context, of svidgate.ProofUse) (bool, error) {
-		return a.Proofs.UseProof(ctx, u.owner, of.Mark, of.Until)
+	u := a.proofUse(of)
+	u.owner = ownerOf(identity)
+	u.unused = func(ctx context.Context, mark [32]byte, until time.Time) (bool, error) {
+		return a.Proofs.UseProof(ctx, u.owner, mark, until)
 	}
 	u.Facts = factProven | factMemory
 	if e := judge.FirstRefusal(ctx, proofUseRules, u); e != nil {
@@ -141,17 +76,14 @@ func (a *Authenticator) useProof(ctx context.Context, identity svidgate.Identity
 // explainProofUse judges whether a proof could be used now. It is not judged where
 // nothing is proven, or nobody knows what was used.
 func (a *Authenticator) explainProofUse(ctx context.Context, of svidgate.ProofUse) oauth.Explanation {
-	u := &proofUse{ProofUse: of, since: a.ProofsSince}
-	if of != (svidgate.ProofUse{}) {
-		u.Facts |= factProven
-	} else {
-		u.Unknown |= factProven
-	}
-	if memory, ok := a.Proofs.(proofLookup); ok {
-		u.Facts |= factMemory
-		u.unused = func(_ context.Context, of svidgate.ProofUse) (bool, error) { return !memory.Used(of.Mark), nil }
-	} else {
-		u.Unknown |= factMemory
-	}
+	u := a.proofUse(of)
+	u.know(factProven, of != svidgate.ProofUse{})
+	memory, ok := a.Proofs.(proofLookup)
+	u.know(factMemory, ok)
+	u.unused = func(_ context.Context, mark [32]byte, _ time.Time) (bool, error) { return !memory.Used(mark), nil }
 	return judge.Explain(ctx, proofUseRules, u)
+}
+
+func (a *Authenticator) proofUse(of svidgate.ProofUse) *use {
+	return &use{thing: proof, mark: of.Mark, made: of.Made, until: of.Until, since: a.ProofsSince}
 }

@@ -4,12 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/strictjson"
 )
-
-// privateMembers are those of RFC 7518 section 6 that only a private or symmetric
-// key has.
-var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 // keyMembers mark an object as a key, so that a claim named d is not one.
 var keyMembers = []string{"kty", "crv", "n"}
@@ -50,7 +47,7 @@ func Private(members strictjson.Members) bool {
 	key := slices.ContainsFunc(members, func(m strictjson.Member) bool { return slices.Contains(keyMembers, m.Name) })
 	return slices.ContainsFunc(members, func(m strictjson.Member) bool {
 		switch {
-		case key && slices.Contains(privateMembers, m.Name):
+		case key && jose.PrivateMember(m.Name):
 			return true
 		case slices.Contains(holders, strings.ToLower(strings.ReplaceAll(m.Name, "_", ""))):
 			return true

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -43,9 +44,15 @@ var ErrKeyType = errors.New("kty is missing or not one this software knows")
 //svidgate:rule BU-6
 var ErrNoCertificate = errors.New("x5c is missing, empty or not an array")
 
-// privateMembers are the members of RFC 7518 section 6 that only a private or
-// symmetric key has.
-var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+// PrivateMember reports whether a member of a JWK is one that only a private or
+// symmetric key has (RFC 7518 section 6).
+func PrivateMember(name string) bool {
+	switch name {
+	case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
+		return true
+	}
+	return false
+}
 
 // parameterMembers are those that make up a public key.
 var parameterMembers = []string{"crv", "x", "y", "n", "e"}
@@ -114,10 +121,8 @@ func readJWK(raw []byte) (strictjson.Members, JWK, error) {
 	if kty == "oct" {
 		return nil, out, ErrPrivateKey
 	}
-	for _, name := range privateMembers {
-		if _, ok := members.Get(name); ok {
-			return nil, out, ErrPrivateKey
-		}
+	if slices.ContainsFunc(members, func(m strictjson.Member) bool { return PrivateMember(m.Name) }) {
+		return nil, out, ErrPrivateKey
 	}
 	switch kty {
 	case "EC", "RSA", "OKP":

@@ -121,6 +121,7 @@ var examples = map[oauth.Reason]Example{
 	oauth.ReasonIssuerMismatch: {"GL-14", "iss https://as.example.com or https://down.example.com or https://other.example.com", "iss https://as.example.com/"},
 	oauth.ReasonCnfMismatch:    {"MT-2", "a certificate with x5t#S256 HLMlgzknwuf4qG4vV94g9t2r3R9YzDo3HXZucdUuggk", "no client certificate"},
 	oauth.ReasonDPoPBad:        {"DP-2", "htm GET, htu https://api.example.com/", "htm GET, htu https://host.example.com/"},
+	oauth.ReasonDPoPNonce:      {"DP-6", "a proof made at 2026-07-01T12:00:00Z or later, or one with the nonce of this API", "iat 2026-07-01T11:59:59Z, without the nonce"},
 
 	oauth.ReasonKeysUnavailable:  {"LD-3", "keys of https://down.example.com", "none that may be used"},
 	oauth.ReasonAuditUnavailable: {"AU-6", "a decision on record before its answer leaves", ""},

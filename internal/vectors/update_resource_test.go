@@ -268,7 +268,7 @@ func writePossessions(w *writer, in func(header, claims object) tokenInput, head
 	w.bad("keyed-htu-host", "the host of the Host header", claim("htu", "https://host.example.com/"), wrong("dpop_bad"), "DP-2")
 	w.bad("keyed-htu-no-tls", "a target without TLS", claim("htu", "http://api.example.com/"), wrong("dpop_bad"), "DP-2")
 	w.bad("keyed-htu-none", "a target that is no URI", claim("htu", "://"), wrong("dpop_bad"), "DP-2")
-	w.bad("keyed-old", "a proof of a second before the verifier began", claim("iat", noon.Unix()-1), expectation{Status: 503, Reason: "pop_memory_lost"}, "DP-3")
+	w.bad("keyed-old", "a proof of a second before the verifier began", claim("iat", noon.Unix()-1), expectation{Status: 401, Error: "use_dpop_nonce", Reason: "dpop_nonce_required"}, "DP-6")
 	w.bad("keyed-ahead", "a proof of later than in a minute", claim("iat", noon.Unix()+61), wrong("dpop_bad"), "DP-3")
 	w.bad("keyed-replayed", "the second use of a proof", change(func(i *tokenInput) { i.Before = 1 }), wrong("pop_replayed"), "DP-3")
 
