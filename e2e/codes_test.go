@@ -250,12 +250,12 @@ func TestCodeRefusals(t *testing.T) {
 // is revoked because the code was used again.
 func TestOneCodeOfManyRequests(t *testing.T) {
 	r := newRegistrar(t, oauth.MethodJWT, "")
-	code := r.code(t, ask(seedClient), 0)
-	c := r.redeem(t, seedClient, issuer, code)
 	connections := make([]*connection, 100)
 	for i := range connections {
 		connections[i] = r.dial(t, "public", tlsConfig("public", nil))
+		connections[i].do(t, call{method: http.MethodGet, target: oauth.PathJWKS}) // a connection may not rest before its first request
 	}
+	c := r.redeem(t, seedClient, issuer, r.code(t, ask(seedClient), 0))
 	answers := make([]answer, len(connections))
 	var group sync.WaitGroup
 	begin := make(chan struct{})

@@ -31,6 +31,11 @@ func inClaims(name string, value any) mutation {
 	return func(_, claims map[string]any) { claims[name] = value }
 }
 
+// inClaimsAt sets a time from when the JWT is signed.
+func inClaimsAt(name string, d time.Duration) mutation {
+	return func(_, claims map[string]any) { claims[name] = later(d) }
+}
+
 func without(name string) mutation {
 	return func(header, claims map[string]any) { delete(header, name); delete(claims, name) }
 }
@@ -110,11 +115,11 @@ func TestJWTSVID(t *testing.T) {
 
 		{"JS-9 no exp", nil, jwt(without("exp")), bad(oauth.ReasonExpMissing, "JS-9")},
 		{"JS-9 exp a text", nil, jwt(inClaims("exp", fmt.Sprint(later(time.Minute)))), bad(oauth.ReasonClaimMalformed, "JS-9")},
-		{"CJ-5 expired for longer than the leeway", jwt(inClaims("exp", later(-30*time.Second))), jwt(inClaims("exp", later(-61*time.Second))), bad(oauth.ReasonExpired, "CJ-5")},
-		{"JS-11 nbf in the future", jwt(inClaims("nbf", later(30*time.Second))), jwt(inClaims("nbf", later(10*time.Minute))), bad(oauth.ReasonNotYetValid, "JS-10")},
-		{"JS-11 iat in the future", jwt(without("iat")), jwt(inClaims("iat", later(10*time.Minute))), bad(oauth.ReasonNotYetValid, "JS-10")},
+		{"CJ-5 expired for longer than the leeway", jwt(inClaimsAt("exp", -30*time.Second)), jwt(inClaimsAt("exp", -61*time.Second)), bad(oauth.ReasonExpired, "CJ-5")},
+		{"JS-11 nbf in the future", jwt(inClaimsAt("nbf", 30*time.Second)), jwt(inClaimsAt("nbf", 10*time.Minute)), bad(oauth.ReasonNotYetValid, "JS-10")},
+		{"JS-11 iat in the future", jwt(without("iat")), jwt(inClaimsAt("iat", 10*time.Minute)), bad(oauth.ReasonNotYetValid, "JS-10")},
 		{"JS-11 iat a text", nil, jwt(inClaims("iat", "now")), bad(oauth.ReasonClaimMalformed, "JS-11")},
-		{"JS-19 a life of ten years", jwt(inClaims("exp", later(55*time.Minute))), jwt(inClaims("exp", later(10*365*24*time.Hour))), bad(oauth.ReasonLifetimeTooLong, "JS-19")},
+		{"JS-19 a life of ten years", jwt(inClaimsAt("exp", 55*time.Minute)), jwt(inClaimsAt("exp", 10*365*24*time.Hour)), bad(oauth.ReasonLifetimeTooLong, "JS-19")},
 
 		{"JS-8 no aud", nil, jwt(without("aud")), bad(oauth.ReasonAudMissing, "JS-8")},
 		{"JS-8 aud empty", nil, jwt(inClaims("aud", "")), bad(oauth.ReasonAudMissing, "JS-8")},
