@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"crypto"
 	"crypto/elliptic"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -158,21 +156,8 @@ func TestJWTSVID(t *testing.T) {
 // rawJWT signs texts as they are. %q in the header is the kid.
 func rawJWT(t *testing.T, d *domain, header, payload string) string {
 	t.Helper()
-	kid, _, key := d.JWTKey()
-	signed := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, header, kid)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
-	digest := sha256.Sum256([]byte(signed))
-	der, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sig struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(der, &sig); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 64)
-	sig.R.FillBytes(b[:32])
-	sig.S.FillBytes(b[32:])
-	return signed + "." + base64.RawURLEncoding.EncodeToString(b)
+	kid, _, _ := d.JWTKey()
+	return signText(t, d, base64url(fmt.Appendf(nil, header, kid))+"."+base64url([]byte(payload)))
 }
 
 // hmacJWT is the oldest trick: the public key as a shared secret.
