@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -26,9 +24,8 @@ import (
 )
 
 const (
-	codeVerifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // of RFC 7636 appendix B
-	redirectURI  = "https://client.example.com/cb"
-	seedClient   = "spiffe://example.org/my-oauth-client"
+	redirectURI = "https://client.example.com/cb"
+	seedClient  = "spiffe://example.org/my-oauth-client"
 )
 
 // codeTypes are the grants of clients that people sign in for.
@@ -81,20 +78,14 @@ clients:
 
 // ask is an authorization request of a client, with changes.
 func ask(clientID string, pairs ...string) url.Values {
-	sum := sha256.Sum256([]byte(codeVerifier))
 	v := url.Values{
 		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI}, "scope": {"read write"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
+		"code_challenge": {challenge()}, "code_challenge_method": {"S256"},
 	}
 	if clientID == "phone" {
 		v.Set("scope", "read")
 	}
-	for i := 0; i < len(pairs); i += 2 {
-		if v.Set(pairs[i], pairs[i+1]); pairs[i+1] == "" {
-			v.Del(pairs[i])
-		}
-	}
-	return v
+	return changed(v, pairs)
 }
 
 // code is one that a person granted so long ago.
@@ -127,7 +118,7 @@ func (r *registrar) redeem(t *testing.T, clientID, audience, code string) call {
 	c := withJWT(clientID, r.td.jwt(t, "/my-oauth-client", audience))
 	c.set("grant_type", "authorization_code")
 	c.set("code", code)
-	c.set("code_verifier", codeVerifier)
+	c.set("code_verifier", verifier)
 	return c
 }
 
@@ -149,7 +140,7 @@ func TestSeedCodeWithJWTSVID(t *testing.T) {
 			c["iat"], c["exp"] = now, now+300
 		})
 		return call{body: "grant_type=authorization_code&code=" + code +
-			"&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-spiffe&client_assertion=" + assertion + "&code_verifier=" + codeVerifier}
+			"&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-spiffe&client_assertion=" + assertion + "&code_verifier=" + verifier}
 	}
 	for _, profile := range []string{"transition", "seed"} {
 		t.Run(profile, func(t *testing.T) {
@@ -181,7 +172,7 @@ func TestSeedRefreshWithX509SVID(t *testing.T) {
 			r := newRegistrar(t, oauth.MethodX509, "profile: "+profile)
 			first := r.granted(t, call{
 				cert: r.td.svid(t, "/my-oauth-client", seedCertificate),
-				form: form("grant_type", "authorization_code", "client_id", seedClient, "code", r.code(t, ask(seedClient), 0), "code_verifier", codeVerifier),
+				form: form("grant_type", "authorization_code", "client_id", seedClient, "code", r.code(t, ask(seedClient), 0), "code_verifier", verifier),
 			})
 			again := r.granted(t, call{
 				cert: r.td.svid(t, "/my-oauth-client", seedCertificate),
@@ -250,12 +241,12 @@ func TestCodeRefusals(t *testing.T) {
 // is revoked because the code was used again.
 func TestOneCodeOfManyRequests(t *testing.T) {
 	r := newRegistrar(t, oauth.MethodJWT, "")
-	code := r.code(t, ask(seedClient), 0)
-	c := r.redeem(t, seedClient, issuer, code)
 	connections := make([]*connection, 100)
 	for i := range connections {
 		connections[i] = r.dial(t, "public", tlsConfig("public", nil))
+		connections[i].do(t, call{method: http.MethodGet, target: oauth.PathJWKS}) // a connection may not rest before its first request
 	}
+	c := r.redeem(t, seedClient, issuer, r.code(t, ask(seedClient), 0))
 	answers := make([]answer, len(connections))
 	var group sync.WaitGroup
 	begin := make(chan struct{})
@@ -331,7 +322,7 @@ func TestRefreshTheft(t *testing.T) {
 func TestPublicClientOverTLS(t *testing.T) {
 	r := newRegistrar(t, oauth.MethodJWT, "refresh_token: {grace: 30s, rotation: false, idle: 1m}")
 	redeem := func(code string) call {
-		return call{form: form("grant_type", "authorization_code", "client_id", "phone", "code", code, "code_verifier", codeVerifier)}
+		return call{form: form("grant_type", "authorization_code", "client_id", "phone", "code", code, "code_verifier", verifier)}
 	}
 	refresh := func(token oauth.RefreshToken) call {
 		return call{form: form("grant_type", "refresh_token", "client_id", "phone", "refresh_token", string(token))}
@@ -354,7 +345,7 @@ func TestPublicClientOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	draft, err := old.Redeem(t.Context(), authorization.Redeeming{By: authorization.Presenter{ClientID: "phone"}, Code: r.code(t, ask("phone"), time.Hour), Verifier: codeVerifier})
+	draft, err := old.Redeem(t.Context(), authorization.Redeeming{By: authorization.Presenter{ClientID: "phone"}, Code: r.code(t, ask("phone"), time.Hour), Verifier: verifier})
 	if err != nil {
 		t.Fatal(err)
 	}

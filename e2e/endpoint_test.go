@@ -146,7 +146,7 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 			good := c.form.Get("client_assertion")
 			c.set("client_assertion", good[:strings.LastIndexByte(good, 0x2e)+1]+strings.Repeat("A", 86))
 		}, client(oauth.ReasonSignatureBad, "JS-12")},
-		{"expired", "spiffe_jwt", jwt(inClaims("exp", later(-2*time.Minute))), client(oauth.ReasonExpired, "CJ-5")},
+		{"expired", "spiffe_jwt", jwt(inClaimsAt("exp", -2*time.Minute)), client(oauth.ReasonExpired, "CJ-5")},
 		{"audience of another server", "spiffe_jwt", jwt(inClaims("aud", "https://other.example.com")), client(oauth.ReasonAudMismatch, "CJ-6")},
 		{"a second audience", "spiffe_jwt", jwt(inClaims("aud", []string{issuer, "https://other.example.com"})), client(oauth.ReasonAudMultiple, "EC-4")},
 		{"sub that is no SPIFFE ID", "spiffe_jwt", jwt(inClaims("sub", "billing")), client(oauth.ReasonSubNotSPIFFEID, "SI-1")},
@@ -169,7 +169,7 @@ func TestEveryEndpointAuthenticates(t *testing.T) {
 		{"a proof without its header", "spiffe_wit", func(c *call) { c.header = c.header[1:] }, client(oauth.ReasonAssertionMissing, "PP-1")},
 		{"the header twice", "spiffe_wit", func(c *call) { c.say(c.header[0]) }, client(oauth.ReasonAssertionMalformed, "PP-1")},
 		{"no client_id", "spiffe_wit", func(c *call) { c.drop("client_id") }, request(oauth.ReasonClientIDMissing, "CW-6")},
-		{"expired", "spiffe_wit", func(c *call) { c.header = attested(t, td, "/ledger", inClaims("exp", later(-2*time.Minute))) }, client(oauth.ReasonExpired, "WS-7")},
+		{"expired", "spiffe_wit", func(c *call) { c.header = attested(t, td, "/ledger", inClaimsAt("exp", -2*time.Minute)) }, client(oauth.ReasonExpired, "WS-7")},
 		{"typ of another token", "spiffe_wit", func(c *call) { c.header = attested(t, td, "/ledger", inHeader("typ", "JWT")) }, client(oauth.ReasonWrongTokenType, "WS-2")},
 		{"a proof by another key", "spiffe_wit", func(c *call) { c.header[1] = attested(t, td, "/ledger")[1] }, client(oauth.ReasonPoPBad, "PP-4")},
 		{"trust domain of nobody", "spiffe_wit", func(c *call) { c.header = attested(t, foreign, "/ledger") }, client(oauth.ReasonTDUnknown, "JS-13")},

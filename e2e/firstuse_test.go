@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,6 +148,9 @@ func TestFirstUseAtOnce(t *testing.T) {
 		start := make(chan struct{})
 		for _, calls := range batches {
 			p := s.pipeFrom(t, "127.0.0.1")
+			if _, err := p.send(call{method: http.MethodGet, target: oauth.PathJWKS}); err != nil { // a connection may not rest before its first request
+				t.Error(err)
+			}
 			group.Go(func() {
 				<-start
 				statuses, err := p.send(calls...)

@@ -85,7 +85,7 @@ func (w *town) addUser(t *testing.T, name string) {
 }
 
 const (
-	verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // of RFC 7636
+	verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // of RFC 7636 appendix B
 	state    = "0123456789012345678901234567890123456789012345678901234567890123"
 )
 
@@ -96,16 +96,20 @@ func challenge() string {
 
 // asking is the query of a good authorization request of travel, with changes.
 func asking(pairs ...string) string {
-	v := url.Values{
+	return changed(url.Values{
 		"response_type": {"code"}, "client_id": {"travel"}, "redirect_uri": {appURL}, "state": {state}, "scope": {"read"},
 		"code_challenge": {challenge()}, "code_challenge_method": {"S256"},
-	}
+	}, pairs).Encode()
+}
+
+// changed sets values by name, in pairs; an empty one is taken away.
+func changed(v url.Values, pairs []string) url.Values {
 	for i := 0; i < len(pairs); i += 2 {
 		if v.Set(pairs[i], pairs[i+1]); pairs[i+1] == "" {
 			v.Del(pairs[i])
 		}
 	}
-	return v.Encode()
+	return v
 }
 
 // A person has a browser without script that keeps cookies and stops at every

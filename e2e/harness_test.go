@@ -28,7 +28,7 @@ const (
 )
 
 // patience bounds every wait for another process on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var update = flag.Bool("update", false, "write testdata/*.golden anew")
 

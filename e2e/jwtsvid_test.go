@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"crypto"
 	"crypto/elliptic"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -29,6 +27,11 @@ func inHeader(name string, value any) mutation {
 
 func inClaims(name string, value any) mutation {
 	return func(_, claims map[string]any) { claims[name] = value }
+}
+
+// inClaimsAt sets a time from when the JWT is signed.
+func inClaimsAt(name string, d time.Duration) mutation {
+	return func(_, claims map[string]any) { claims[name] = later(d) }
 }
 
 func without(name string) mutation {
@@ -110,11 +113,11 @@ func TestJWTSVID(t *testing.T) {
 
 		{"JS-9 no exp", nil, jwt(without("exp")), bad(oauth.ReasonExpMissing, "JS-9")},
 		{"JS-9 exp a text", nil, jwt(inClaims("exp", fmt.Sprint(later(time.Minute)))), bad(oauth.ReasonClaimMalformed, "JS-9")},
-		{"CJ-5 expired for longer than the leeway", jwt(inClaims("exp", later(-30*time.Second))), jwt(inClaims("exp", later(-61*time.Second))), bad(oauth.ReasonExpired, "CJ-5")},
-		{"JS-11 nbf in the future", jwt(inClaims("nbf", later(30*time.Second))), jwt(inClaims("nbf", later(10*time.Minute))), bad(oauth.ReasonNotYetValid, "JS-10")},
-		{"JS-11 iat in the future", jwt(without("iat")), jwt(inClaims("iat", later(10*time.Minute))), bad(oauth.ReasonNotYetValid, "JS-10")},
+		{"CJ-5 expired for longer than the leeway", jwt(inClaimsAt("exp", -30*time.Second)), jwt(inClaimsAt("exp", -61*time.Second)), bad(oauth.ReasonExpired, "CJ-5")},
+		{"JS-11 nbf in the future", jwt(inClaimsAt("nbf", 30*time.Second)), jwt(inClaimsAt("nbf", 10*time.Minute)), bad(oauth.ReasonNotYetValid, "JS-10")},
+		{"JS-11 iat in the future", jwt(without("iat")), jwt(inClaimsAt("iat", 10*time.Minute)), bad(oauth.ReasonNotYetValid, "JS-10")},
 		{"JS-11 iat a text", nil, jwt(inClaims("iat", "now")), bad(oauth.ReasonClaimMalformed, "JS-11")},
-		{"JS-19 a life of ten years", jwt(inClaims("exp", later(55*time.Minute))), jwt(inClaims("exp", later(10*365*24*time.Hour))), bad(oauth.ReasonLifetimeTooLong, "JS-19")},
+		{"JS-19 a life of ten years", jwt(inClaimsAt("exp", 55*time.Minute)), jwt(inClaimsAt("exp", 10*365*24*time.Hour)), bad(oauth.ReasonLifetimeTooLong, "JS-19")},
 
 		{"JS-8 no aud", nil, jwt(without("aud")), bad(oauth.ReasonAudMissing, "JS-8")},
 		{"JS-8 aud empty", nil, jwt(inClaims("aud", "")), bad(oauth.ReasonAudMissing, "JS-8")},
@@ -153,21 +156,8 @@ func TestJWTSVID(t *testing.T) {
 // rawJWT signs texts as they are. %q in the header is the kid.
 func rawJWT(t *testing.T, d *domain, header, payload string) string {
 	t.Helper()
-	kid, _, key := d.JWTKey()
-	signed := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, header, kid)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
-	digest := sha256.Sum256([]byte(signed))
-	der, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sig struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(der, &sig); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 64)
-	sig.R.FillBytes(b[:32])
-	sig.S.FillBytes(b[32:])
-	return signed + "." + base64.RawURLEncoding.EncodeToString(b)
+	kid, _, _ := d.JWTKey()
+	return signText(t, d, base64url(fmt.Appendf(nil, header, kid))+"."+base64url([]byte(payload)))
 }
 
 // hmacJWT is the oldest trick: the public key as a shared secret.

@@ -253,7 +253,7 @@ func TestWrongPassword(t *testing.T) {
 	if right.status != http.StatusSeeOther { // as a phone writes it
 		t.Errorf("GL-16 after one failure: status %d", right.status)
 	}
-	for _, user := range []string{"alice", "mallory"} {
+	for _, user := range []string{"mallory", "alice"} {
 		q := w.person(t)
 		for range 6 {
 			wrong = q.post(t, "/login", v.form("user", user, "password", "something else entirely"))

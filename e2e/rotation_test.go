@@ -86,9 +86,11 @@ func TestCARemoved(t *testing.T) {
 // ends the authentication with it.
 func TestCertificateEnds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	end := time.Now().Add(6 * time.Second).Truncate(time.Second)
-	cert := w.td.svid(t, "/orders", func(c *x509.Certificate) { c.NotAfter = end })
+	c := &clock{}
+	td := newDomain(t, "example.org", devca.Options{Now: c.now})
+	w := &world{startAt(t, c, worldConfig, td), td}
+	end := c.now().Add(2 * time.Minute).Truncate(time.Second)
+	cert := td.svid(t, "/orders", func(c *x509.Certificate) { c.NotAfter = end })
 	config := tlsConfig("mtls", cert)
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	ask := call{form: form("client_id", w.td.id("/orders"))}
@@ -97,7 +99,7 @@ func TestCertificateEnds(t *testing.T) {
 	if g.number("exp") > end.Unix() {
 		t.Errorf("MT-4 the token lives until %d, its certificate until %d", g.number("exp"), end.Unix())
 	}
-	until(t, "the certificate's end", func() bool { return time.Now().After(end.Add(time.Second)) })
+	c.forward(2*time.Minute + time.Second)
 	kept.refused(t, ask, refusal{"invalid_client", oauth.ReasonExpired, "XS-22"})
 	again, err := w.tryDial("mtls", config)
 	if err != nil {

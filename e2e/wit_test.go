@@ -120,10 +120,10 @@ func TestWIT(t *testing.T) {
 		{"WS-4 no kid", nil, wit(without("kid")), invalid(oauth.ReasonKIDMissing, "WS-4")},
 		{"WS-5 crit", wit(inHeader("x", 1)), wit(inHeader("crit", []string{"x"})), invalid(oauth.ReasonHeaderNotAllowed, "WS-5")},
 		{"WS-6 no sub", nil, wit(without("sub")), invalid(oauth.ReasonSubNotSPIFFEID, "WS-6")},
-		{"WS-7 expired", nil, wit(inClaims("exp", time.Now().Unix()-120)), invalid(oauth.ReasonExpired, "WS-7")},
+		{"WS-7 expired", nil, wit(inClaimsAt("exp", -120*time.Second)), invalid(oauth.ReasonExpired, "WS-7")},
 		{"EC-9 no exp", nil, wit(without("exp")), invalid(oauth.ReasonExpMissing, "EC-9")},
-		{"WS-8 nbf ahead", wit(inClaims("nbf", time.Now().Unix()-60)), wit(inClaims("nbf", time.Now().Unix()+600)), invalid(oauth.ReasonNotYetValid, "WS-8")},
-		{"WS-9 iat ahead is nothing, a text is", wit(inClaims("iat", time.Now().Unix()+600)), wit(inClaims("iat", "now")), invalid(oauth.ReasonClaimMalformed, "WS-9")},
+		{"WS-8 nbf ahead", wit(inClaimsAt("nbf", -60*time.Second)), wit(inClaimsAt("nbf", 600*time.Second)), invalid(oauth.ReasonNotYetValid, "WS-8")},
+		{"WS-9 iat ahead is nothing, a text is", wit(inClaimsAt("iat", 600*time.Second)), wit(inClaims("iat", "now")), invalid(oauth.ReasonClaimMalformed, "WS-9")},
 		{"WS-11 aud", wit(inClaims("x", issuer)), wit(inClaims("aud", issuer)), invalid(oauth.ReasonAudForbidden, "WS-11")},
 		{"WS-12 no cnf", nil, wit(without("cnf")), invalid(oauth.ReasonCnfMissing, "WS-12")},
 		{"WS-13 cnf.jwk without alg", nil, wit(func(_, c map[string]any) { delete(c["cnf"].(map[string]any)["jwk"].(map[string]any), "alg") }), invalid(oauth.ReasonAlgNotAllowed, "WS-13")},
@@ -154,9 +154,9 @@ func TestWIT(t *testing.T) {
 		{"PP-5 a slash more", nil, pop(inClaims("aud", issuer+"/")), invalid(oauth.ReasonPoPBad, "PP-5")},
 		{"PP-5 two audiences", nil, pop(inClaims("aud", []string{issuer, issuer + "/"})), invalid(oauth.ReasonPoPBad, "PP-5")},
 		{"PP-6 no jti", nil, pop(without("jti")), invalid(oauth.ReasonPoPBad, "PP-6")},
-		{"PP-7 ten minutes old", pop(inClaims("iat", time.Now().Unix()-30)), pop(inClaims("iat", time.Now().Unix()-600)), invalid(oauth.ReasonPoPBad, "PP-7")},
+		{"PP-7 ten minutes old", pop(inClaimsAt("iat", -30*time.Second)), pop(inClaimsAt("iat", -600*time.Second)), invalid(oauth.ReasonPoPBad, "PP-7")},
 		{"PP-9 another iss", pop(inClaims("iss", id)), pop(inClaims("iss", td.id("/other"))), invalid(oauth.ReasonPoPBad, "PP-9")},
-		{"PP-10 exp passed", pop(inClaims("exp", time.Now().Unix()+60)), pop(inClaims("exp", time.Now().Unix()-1)), invalid(oauth.ReasonPoPBad, "PP-10")},
+		{"PP-10 exp passed", pop(inClaimsAt("exp", 60*time.Second)), pop(inClaimsAt("exp", -time.Second)), invalid(oauth.ReasonPoPBad, "PP-10")},
 		{"PP-11 an unknown claim is nothing, a missing one is", pop(inClaims("challenge", "x")), pop(without("iat")), invalid(oauth.ReasonPoPBad, "PP-7")},
 		{"PP-14 more than 8 KiB", pop(inClaims("x", strings.Repeat("x", 5000))), pop(inClaims("x", strings.Repeat("x", 7000))), invalid(oauth.ReasonAssertionTooLarge, "PP-14")},
 		{"PP-21 a DPoP proof in its place", func(t *testing.T) call {
@@ -292,17 +292,17 @@ func TestProofsOutliveTheServer(t *testing.T) {
 	replayed := refusal{"invalid_client", oauth.ReasonPoPReplayed, "PP-8"}
 	var used []call
 	use := func() {
-		c := withWIT(td.id("/edge"), h.attestation, h.proof(t, inClaims("iat", time.Now().Unix()+45))) // good for a while
+		c := withWIT(td.id("/edge"), h.attestation, h.proof(t, inClaimsAt("iat", 45*time.Second))) // good for a while
 		s.granted(t, c)
 		used = append(used, c)
 	}
 	// Refused by policy, and used up all the same.
-	denied := withWIT(td.id("/edge"), h.attestation, h.proof(t, inClaims("iat", time.Now().Unix()+45)))
+	denied := withWIT(td.id("/edge"), h.attestation, h.proof(t, inClaimsAt("iat", 45*time.Second)))
 	denied.set("scope", "write")
 	s.refused(t, denied, refusal{"invalid_scope", oauth.ReasonScopeDenied, "CC-4"})
 	denied.drop("scope")
 	used = append(used, denied)
-	unused := withWIT(td.id("/edge"), h.attestation, h.proof(t, inClaims("iat", time.Now().Unix()+45)))
+	unused := withWIT(td.id("/edge"), h.attestation, h.proof(t, inClaimsAt("iat", 45*time.Second)))
 	use()
 	for _, end := range []string{"killed", "stopped", "killed with a line torn"} {
 		use()
@@ -465,7 +465,7 @@ func TestExplainWIT(t *testing.T) {
 		return r, judged
 	}
 	bundle := []string{"--bundle", td.file, "--trust-domain", "example.org", "--audience", issuer}
-	proof := h.proof(t)
+	proof := h.proof(t, inClaimsAt("iat", 45*time.Second)) // good for a while
 	for name, flags := range map[string][]string{"server": {"--client-id", td.id("/edge")}, "config": {"--config", "svidgate.yaml", "--client-id", td.id("/edge")}, "bundle": bundle} {
 		alone, rules := explained(h.attestation, flags...)
 		if !alone.Accepted || alone.Method != "spiffe_wit" || rules["WS-14"] == nil || !*rules["WS-14"] || rules["PP-4"] != nil || rules["PP-8"] != nil || !strings.Contains(strings.Join(alone.Notes, "\n"), "no proof was given") {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -41,7 +43,7 @@ type day struct {
 	daemon *daemon.Daemon
 	node   *sqlite.Store // the store as another server process of it has it open
 	person atomic.Pointer[world.Person]
-	target load.Dialer
+	public netip.AddrPort
 
 	tokens  int // of the day
 	workers []*worker
@@ -78,17 +80,22 @@ func begin(ctx context.Context, dir string, tokens int) (_ *day, err error) {
 	if d.daemon, err = daemon.Start(ctx, cfg, daemon.Options{Log: log, Now: d.clock.Now}); err != nil {
 		return nil, err
 	}
-	public, err := load.Target(d.daemon.Addresses()[daemon.Public])
+	if d.public, err = load.Target(d.daemon.Addresses()[daemon.Public]); err != nil {
+		return nil, err
+	}
+	mtls, err := load.Target(d.daemon.Addresses()[daemon.MTLS])
 	if err != nil {
 		return nil, err
 	}
-	tls := d.world.TLS()
-	tls.Time, tls.ServerName, tls.NextProtos = d.clock.Now, public.Addr().String(), []string{"http/1.1"}
-	d.target = load.Dialer{Target: public, TLS: tls, Timeout: time.Minute}
 	for n := range workers {
-		d.workers = append(d.workers, newWorker(d, n))
+		d.workers = append(d.workers, newWorker(d, n, d.dialer(d.public, d.world.TLS()), d.dialer(mtls, d.world.MutualTLS(n))))
 	}
 	return d, nil
+}
+
+func (d *day) dialer(target netip.AddrPort, config *tls.Config) load.Dialer {
+	config.Time, config.ServerName, config.NextProtos = d.clock.Now, target.Addr().String(), []string{"http/1.1"}
+	return load.Dialer{Target: target, TLS: config, Timeout: time.Minute}
 }
 
 func (d *day) config() (*config.Config, error) {
@@ -167,7 +174,7 @@ func (d *day) live(ctx context.Context) error {
 
 // signIn begins a session in another browser.
 func (d *day) signIn(ctx context.Context) error {
-	p := d.world.Person(d.target.Target)
+	p := d.world.Person(d.public)
 	if err := p.SignIn(ctx); err != nil {
 		return err
 	}

@@ -26,36 +26,39 @@ const (
 type kind int
 
 const (
-	keptSVID  kind = iota // a JWT-SVID that was presented before, renewed when it is half over
-	freshSVID             // another JWT-SVID each time
-	firstTime             // a workload that no server has seen
-	again                 // one that has registered
-	withProof             // WIT-SVID and another proof each time
-	redeemed              // a code, and before it a visit of the person
-	refreshed             // a refresh token
-	active                // introspection of a token that is good
-	inactive              // and of one that has expired
-	revoked               // revocation, and introspection after it
-	expired               // an SVID that has expired, which is refused
+	keptSVID    kind = iota // a JWT-SVID that was presented before, renewed when it is half over
+	freshSVID               // another JWT-SVID each time
+	certificate             // the X.509-SVID of a connection, the same all day
+	firstTime               // a workload that no server has seen
+	again                   // one that has registered
+	withProof               // WIT-SVID and another proof each time
+	redeemed                // a code, and before it a visit of the person
+	pushed                  // the same, of an authorization request that was pushed
+	refreshed               // a refresh token
+	active                  // introspection of a token that is good
+	inactive                // and of one that has expired
+	revoked                 // revocation, and introspection after it
+	expired                 // an SVID that has expired, which is refused
 	kinds
 )
 
 var kindNames = [kinds]string{
-	"kept SVIDs", "fresh SVIDs", "first uses", "registered before", "WIT-SVIDs with proof", "codes", "refresh tokens",
+	"kept SVIDs", "fresh SVIDs", "certificates", "first uses", "registered before", "WIT-SVIDs with proof", "codes", "codes of pushed requests", "refresh tokens",
 	"active", "inactive", "revoked", "expired SVIDs refused",
 }
 
 // mix is how often each is done, in thousandths. First uses come when they are due.
 // There are so many fresh SVIDs and questions about tokens that what the server
 // remembers of 65,536 and 8,192 of them is full by hour 6.
-var mix = [kinds]int{keptSVID: 370, freshSVID: 320, again: 60, withProof: 60, redeemed: 30, refreshed: 90, active: 50, inactive: 10, revoked: 3, expired: 7}
+var mix = [kinds]int{keptSVID: 330, freshSVID: 320, certificate: 40, again: 60, withProof: 60, redeemed: 20, pushed: 10, refreshed: 90, active: 50, inactive: 10, revoked: 3, expired: 7}
 
-// A worker is one connection and those who ask on it.
+// A worker is two connections and those who ask on them.
 type worker struct {
 	day    *day
 	number int
 	rand   *rand.Rand
-	conn   *load.Conn
+	public line
+	mtls   line // with a certificate
 	tokens int
 	done   [kinds]int
 
@@ -82,14 +85,16 @@ type chain struct {
 	used   time.Time
 }
 
-func newWorker(d *day, n int) *worker {
-	return &worker{day: d, number: n, rand: rand.New(rand.NewPCG(1, uint64(n))), svids: map[int]held[string]{}, wits: map[int]held[world.WIT]{}}
+func newWorker(d *day, n int, public, mtls load.Dialer) *worker {
+	return &worker{
+		day: d, number: n, rand: rand.New(rand.NewPCG(1, uint64(n))), public: line{dialer: public}, mtls: line{dialer: mtls},
+		svids: map[int]held[string]{}, wits: map[int]held[world.WIT]{},
+	}
 }
 
 func (w *worker) close() {
-	if w.conn != nil {
-		w.conn.Close()
-	}
+	w.public.close()
+	w.mtls.close()
 }
 
 // until works until it has so many tokens.
@@ -151,6 +156,8 @@ func (w *worker) do(ctx context.Context, k kind) (err error) {
 			return err
 		}
 		return w.token(ctx, form, nil)
+	case certificate:
+		return w.count(good(w.mtls.send(ctx, load.Message{Path: "/token", Form: world.X509Form(w.number), Keep: true})))
 	case firstTime:
 		n := d.came.Add(1) - 1
 		form, err := d.world.NewcomerForm(int(n), serial, svidLife)
@@ -180,8 +187,8 @@ func (w *worker) do(ctx context.Context, k kind) (err error) {
 			return err
 		}
 		return w.token(ctx, h.value.Form(), header)
-	case redeemed:
-		return w.redeem(ctx)
+	case redeemed, pushed:
+		return w.redeem(ctx, k == pushed)
 	case refreshed:
 		return w.refresh(ctx)
 	case active:
@@ -198,7 +205,7 @@ func (w *worker) do(ctx context.Context, k kind) (err error) {
 		if err != nil {
 			return err
 		}
-		answer, err := w.send(ctx, load.Message{Path: "/token", Form: form})
+		answer, err := w.public.send(ctx, load.Message{Path: "/token", Form: form})
 		if err == nil && (answer.Status != http.StatusUnauthorized || answer.Error != "invalid_client") {
 			err = fmt.Errorf("an expired SVID has %s", answer.Kind())
 		}
@@ -214,7 +221,7 @@ func (w *worker) token(ctx context.Context, form string, header []string) error 
 }
 
 func (w *worker) tokensFor(ctx context.Context, form string, header []string, refresh bool) (world.Tokens, error) {
-	body, err := w.good(ctx, load.Message{Path: "/token", Form: form, Header: header, Keep: true})
+	body, err := w.post(ctx, "/token", form, header)
 	if err != nil {
 		return world.Tokens{}, err
 	}
@@ -229,6 +236,17 @@ func (w *worker) tokensFor(ctx context.Context, form string, header []string, re
 	return t, nil
 }
 
+// count counts the token of an answer.
+func (w *worker) count(body []byte, err error) error {
+	if err == nil {
+		_, err = world.ReadTokens(body, false)
+	}
+	if err == nil {
+		w.tokens++
+	}
+	return err
+}
+
 func (w *worker) web(n int) (world.Web, error) {
 	h, err := of(w.webs[n], w.now(), func() (world.Web, error) { return w.day.world.Web(n, w.day.serial.Add(1), svidLife) })
 	w.webs[n] = h
@@ -236,13 +254,13 @@ func (w *worker) web(n int) (world.Web, error) {
 }
 
 // redeem has the person grant something and redeems the code.
-func (w *worker) redeem(ctx context.Context) error {
+func (w *worker) redeem(ctx context.Context, push bool) error {
 	n := w.rand.IntN(world.WebClients)
-	code, err := w.day.person.Load().Code(ctx, n)
+	web, err := w.web(n)
 	if err != nil {
 		return err
 	}
-	web, err := w.web(n)
+	code, err := w.code(ctx, n, web, push)
 	if err != nil {
 		return err
 	}
@@ -255,12 +273,28 @@ func (w *worker) redeem(ctx context.Context) error {
 	return nil
 }
 
+func (w *worker) code(ctx context.Context, n int, web world.Web, push bool) (string, error) {
+	person := w.day.person.Load()
+	if !push {
+		return person.Code(ctx, n)
+	}
+	body, err := w.post(ctx, "/par", web.Push(), nil)
+	if err != nil {
+		return "", err
+	}
+	uri, err := world.ReadRequestURI(body)
+	if err != nil {
+		return "", err
+	}
+	return person.PushedCode(ctx, n, uri)
+}
+
 // refresh presents the latest refresh token of a grant. Where that has ended, or soon
 // will have, there is another grant.
 func (w *worker) refresh(ctx context.Context) error {
 	h := &w.chains[w.rand.IntN(chains)]
 	if h.value.token == "" || w.now().Sub(h.made) > chainFor || w.now().Sub(h.value.used) > chainIdle {
-		return w.redeem(ctx)
+		return w.redeem(ctx, false)
 	}
 	web, err := w.web(h.value.client)
 	if err != nil {
@@ -275,18 +309,15 @@ func (w *worker) refresh(ctx context.Context) error {
 
 // ask introspects a token.
 func (w *worker) ask(ctx context.Context, token string, want bool) error {
-	return w.about(ctx, "/introspect", token, func(body []byte) error { return world.ReadActive(body, want) })
-}
-
-func (w *worker) about(ctx context.Context, path, token string, judge func([]byte) error) (err error) {
+	var err error
 	if w.api, err = of(w.api, w.now(), func() (world.Web, error) { return w.day.world.API(w.day.serial.Add(1), svidLife) }); err != nil {
 		return err
 	}
-	body, err := w.good(ctx, load.Message{Path: path, Form: w.api.value.About(token), Keep: true})
+	body, err := w.post(ctx, "/introspect", w.api.value.About(token), nil)
 	if err != nil {
 		return err
 	}
-	return judge(body)
+	return world.ReadActive(body, want)
 }
 
 // askExpired keeps a token until it has expired, and asks about it then.
@@ -317,32 +348,48 @@ func (w *worker) revoke(ctx context.Context) error {
 	if err := w.ask(ctx, t.Access, true); err != nil {
 		return err
 	}
-	if _, err := w.good(ctx, load.Message{Path: "/revoke", Form: web.About(t.Access), Keep: true}); err != nil {
+	if _, err := w.post(ctx, "/revoke", web.About(t.Access), nil); err != nil {
 		return err
 	}
 	return w.ask(ctx, t.Access, false)
 }
 
-// good sends a message whose answer has status 200.
-func (w *worker) good(ctx context.Context, m load.Message) ([]byte, error) {
-	answer, err := w.send(ctx, m)
-	if err == nil && answer.Status != http.StatusOK {
+// post sends a form that is answered with a success.
+func (w *worker) post(ctx context.Context, path, form string, header []string) ([]byte, error) {
+	return good(w.public.send(ctx, load.Message{Path: path, Form: form, Header: header, Keep: true}))
+}
+
+// good is the body of a success.
+func good(answer load.Answer, err error) ([]byte, error) {
+	if err == nil && answer.Status != http.StatusOK && answer.Status != http.StatusCreated {
 		err = errors.New(answer.Kind())
 	}
 	return answer.Body, err
 }
 
-// send uses the connection that there is. Nothing is sent twice: a code counts once.
-func (w *worker) send(ctx context.Context, m load.Message) (answer load.Answer, err error) {
-	if w.conn == nil {
-		if w.conn, err = w.day.target.Dial(ctx); err != nil {
+// A line is the connection that there is to a listener, if there is one.
+type line struct {
+	dialer load.Dialer
+	conn   *load.Conn
+}
+
+// send sends nothing twice: a code counts once.
+func (l *line) send(ctx context.Context, m load.Message) (answer load.Answer, err error) {
+	if l.conn == nil {
+		if l.conn, err = l.dialer.Dial(ctx); err != nil {
 			return answer, err
 		}
 	}
-	answer, err = w.conn.Send(m, time.Minute)
+	answer, err = l.conn.Send(m, time.Minute)
 	if err != nil || answer.Closed {
-		w.conn.Close()
-		w.conn = nil
+		l.close()
 	}
 	return answer, err
+}
+
+func (l *line) close() {
+	if l.conn != nil {
+		l.conn.Close()
+		l.conn = nil
+	}
 }

@@ -21,8 +21,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
-	"sync"
 	"syscall"
 	"time"
 
@@ -128,19 +126,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 
 // forms are of workloads from first on, each with an SVID of its own.
 func (b *bench) forms(first, n int) ([]string, error) {
-	forms := make([]string, n)
-	workers := runtime.GOMAXPROCS(0)
-	errs := make([]error, workers)
-	var signing sync.WaitGroup
-	for worker := range workers {
-		signing.Go(func() {
-			for i := worker; i < n && errs[worker] == nil; i += workers {
-				forms[i], errs[worker] = b.world.JWTForm(first+i, 1, time.Hour-time.Minute)
-			}
-		})
-	}
-	signing.Wait()
-	return forms, errors.Join(errs...)
+	return world.Many(n, func(i int) (string, error) { return b.world.JWTForm(first+i, 1, time.Hour-time.Minute) })
 }
 
 // job is a load of these forms. The last of them, one for each connection, are for

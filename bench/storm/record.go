@@ -11,7 +11,8 @@ import (
 type record struct {
 	workloads int
 	begun     time.Time
-	some      chan struct{} // closed when one in fifty has a token: time to kill the server
+	kill      func()        // the server
+	some      chan struct{} // closed when one in fifty has a token, and the server was killed
 	all       chan struct{} // closed when each has one
 	renewed   chan struct{} // closed when each has two
 
@@ -26,18 +27,14 @@ type record struct {
 	before, after map[string]int // errors, by when the request began: before the server was up again, or after
 }
 
-func newRecord(workloads int) *record {
+// newRecord is that of a storm in which the server is killed once, by the workload that
+// is the last of one in fifty: nobody else is served before that is over.
+func newRecord(workloads int, kill func()) *record {
 	return &record{
-		workloads: workloads, begun: time.Now(),
+		workloads: workloads, begun: time.Now(), kill: kill,
 		some: make(chan struct{}), all: make(chan struct{}), renewed: make(chan struct{}),
 		before: map[string]int{}, after: map[string]int{},
 	}
-}
-
-func (r *record) kill() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.killed, r.beforeKill = time.Now(), r.first
 }
 
 func (r *record) restarted(ready time.Time) {
@@ -58,6 +55,8 @@ func (r *record) served(n int, due, now time.Time, late bool) {
 	case 1:
 		r.first++
 		if r.first == max(1, r.workloads/50) {
+			r.killed, r.beforeKill = time.Now(), r.first
+			r.kill()
 			close(r.some)
 		}
 		if r.first == r.workloads {

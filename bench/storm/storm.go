@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -90,18 +91,20 @@ func (s *storm) run(outer context.Context) error {
 	defer working.Wait()
 	defer cancel()
 
-	s.record = newRecord(s.workloads)
+	s.record = newRecord(s.workloads, server.Kill)
 	for n := range s.workloads {
 		w := &workload{storm: s, number: n, dialer: load.Dialer{
 			Target: s.target, TLS: s.tls(), Source: s.sources[n%len(s.sources)], Timeout: timeout,
 		}}
 		working.Go(func() { w.run(ctx) })
 	}
-	if err := waitFor(ctx, s.record.some, time.Minute); err != nil {
-		return err
+	select {
+	case <-s.record.some:
+	case <-time.After(s.within):
+		return errors.New("before the server is killed, nobody is served")
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	s.record.kill()
-	server.Kill()
 	if err := sleep(ctx, s.down); err != nil {
 		return err
 	}

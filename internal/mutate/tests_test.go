@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -191,11 +190,18 @@ func TestBreaks(t *testing.T) {
 		}
 	}
 
-	// Tests that fail with nothing off show nothing, and that is an error.
-	if err := os.WriteFile(filepath.Join(root, "a", "b_test.go"), []byte("package a\n\nimport \"testing\"\n\nfunc TestBad(t *testing.T) { t.Error(\"AA-3\") }\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := newTestTrial(m, packages, f).rules(context.Background(), verdicts); err == nil {
-		t.Error("no error though tests fail with nothing off")
+	// Tests that fail, or break the process, with nothing off show nothing, and that is
+	// an error.
+	for _, bad := range []string{
+		`func TestBad(t *testing.T) { t.Error("AA-3") }`,
+		`func TestBad(t *testing.T) { t.Run("AA-3", func(*testing.T) { panic("always") }) }`,
+	} {
+		if err := os.WriteFile(filepath.Join(root, "a", "b_test.go"), []byte("package a\n\nimport \"testing\"\n\n"+bad+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		open := []verdict{{rule: "AA-3", sites: f.sites[2:3]}}
+		if err := newTestTrial(m, packages, f).rules(t.Context(), open); err == nil {
+			t.Errorf("no error though tests fail with nothing off: %s; the rule is %q", bad, open[0].class.text(nil))
+		}
 	}
 }

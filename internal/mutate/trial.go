@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -140,32 +142,28 @@ func (t *trial) rules(ctx context.Context, wanted func(id string) bool) ([]verdi
 	ids := slices.Sorted(maps.Keys(t.byRule))
 	ids = slices.DeleteFunc(ids, func(id string) bool { return !wanted(id) })
 	verdicts := make([]verdict, len(ids))
-	errs := make([]error, len(ids))
-	inParallel(len(ids), func(i int) { verdicts[i], errs[i] = t.rule(ctx, ids[i]) })
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return verdicts, nil
+	err := inParallel(len(ids), func(i int) (err error) {
+		verdicts[i], err = t.rule(ctx, ids[i])
+		return err
+	})
+	return verdicts, err
 }
 
-func inParallel(n int, f func(int)) {
+// inParallel calls f for each of n, two at a time, and returns all errors.
+func inParallel(n int, f func(int) error) error {
 	const processes = 2
+	errs := make([]error, n)
 	var wg sync.WaitGroup
-	next := make(chan int)
+	var next atomic.Int64
 	for range processes {
 		wg.Go(func() {
-			for i := range next {
-				f(i)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = f(i)
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func (t *trial) rule(ctx context.Context, id string) (verdict, error) {
@@ -235,14 +233,7 @@ func (t *trial) lastOfSeveral(ctx context.Context, id string, v vector) (answer,
 // places switches off each place alone. A rule of several places is killed by
 // one vector; this says which places that vector never came to.
 func (t *trial) places(ctx context.Context) error {
-	errs := make([]error, len(t.found.sites))
-	inParallel(len(t.found.sites), func(i int) { errs[i] = t.place(ctx, t.found.sites[i]) })
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return inParallel(len(t.found.sites), func(i int) error { return t.place(ctx, t.found.sites[i]) })
 }
 
 func (t *trial) place(ctx context.Context, s *site) error {

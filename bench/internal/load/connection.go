@@ -73,7 +73,7 @@ type Answer struct {
 	Error      string        // the error code of a refusal
 	RetryAfter time.Duration // zero without one
 	Closed     bool          // the server takes no further request on this connection
-	Body       []byte        // of status 200, where the message asked for it
+	Body       []byte        // of a success, where the message asked for it
 }
 
 // Resumed says that the handshake was a resumption.
@@ -124,12 +124,13 @@ func (c *Conn) Send(m Message, timeout time.Duration) (Answer, error) {
 	}
 	defer resp.Body.Close()
 	a := Answer{Status: resp.StatusCode, Closed: resp.Close}
-	if resp.StatusCode == http.StatusOK && !m.Keep {
+	success := resp.StatusCode >= 200 && resp.StatusCode < 300
+	if success && !m.Keep {
 		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
 		return a, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if resp.StatusCode == http.StatusOK {
+	if success {
 		a.Body = body
 		return a, err
 	}

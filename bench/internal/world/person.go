@@ -99,7 +99,16 @@ func (p *Person) Agree(ctx context.Context) error {
 // Code is a code for a web client, which the person lets have it. It is good for half
 // a minute.
 func (p *Person) Code(ctx context.Context, client int) (string, error) {
-	page, err := p.visit(ctx, http.MethodGet, Issuer+authorizeURL(client), nil)
+	return p.code(ctx, authorizeURL(client))
+}
+
+// PushedCode is the same of a request that the web client pushed.
+func (p *Person) PushedCode(ctx context.Context, client int, requestURI string) (string, error) {
+	return p.code(ctx, oauth.PathAuthorize+"?"+url.Values{oauth.ParamClientID: {webClient(client % WebClients)}, oauth.ParamRequestURI: {requestURI}}.Encode())
+}
+
+func (p *Person) code(ctx context.Context, path string) (string, error) {
+	page, err := p.visit(ctx, http.MethodGet, Issuer+path, nil)
 	if err != nil {
 		return "", err
 	}
@@ -121,13 +130,21 @@ func (p *Person) Code(ctx context.Context, client int) (string, error) {
 }
 
 func authorizeURL(client int) string {
+	v := url.Values{oauth.ParamClientID: {webClient(client % WebClients)}}
+	pairs := authorizationRequest()
+	for i := 0; i < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return oauth.PathAuthorize + "?" + v.Encode()
+}
+
+// authorizationRequest are names and values of a request, whichever web client's.
+func authorizationRequest() []string {
 	sum := sha256.Sum256([]byte(verifier))
-	return oauth.PathAuthorize + "?" + url.Values{
-		oauth.ParamResponseType: {oauth.ResponseTypeCode}, oauth.ParamClientID: {webClient(client % WebClients)},
-		oauth.ParamRedirectURI: {Redirect}, oauth.ParamScope: {"read"}, oauth.ParamState: {"s"},
-		oauth.ParamCodeChallenge:       {base64.RawURLEncoding.EncodeToString(sum[:])},
-		oauth.ParamCodeChallengeMethod: {oauth.ChallengeMethodS256},
-	}.Encode()
+	return []string{
+		oauth.ParamResponseType, oauth.ResponseTypeCode, oauth.ParamRedirectURI, Redirect, oauth.ParamScope, "read", oauth.ParamState, "s",
+		oauth.ParamCodeChallenge, base64.RawURLEncoding.EncodeToString(sum[:]), oauth.ParamCodeChallengeMethod, oauth.ChallengeMethodS256,
+	}
 }
 
 // A page is what a browser gets.
@@ -184,6 +201,9 @@ func (w *World) API(serial uint64, lifetime time.Duration) (Web, error) {
 // Own is the form by which it asks in its own name.
 func (c Web) Own() string { return c.with(oauth.ParamGrantType, string(oauth.GrantClientCredentials)) }
 
+// Push is the form that pushes an authorization request.
+func (c Web) Push() string { return c.with(authorizationRequest()...) }
+
 // Redeem is the form that redeems a code.
 func (c Web) Redeem(code string) string {
 	return c.with(oauth.ParamGrantType, string(oauth.GrantAuthorizationCode), oauth.ParamCode, code, oauth.ParamCodeVerifier, verifier, oauth.ParamRedirectURI, Redirect)
@@ -225,6 +245,15 @@ func ReadTokens(body []byte, refresh bool) (Tokens, error) {
 		return Tokens{}, errors.New("an answer without a token")
 	}
 	return t, nil
+}
+
+// ReadRequestURI reads the answer to a pushed request.
+func ReadRequestURI(body []byte) (string, error) {
+	var a oauth.PushedResponse
+	if json.Unmarshal(body, &a) != nil || a.RequestURI == "" {
+		return "", errors.New("an answer without a request_uri")
+	}
+	return a.RequestURI, nil
 }
 
 // ReadActive checks that an answer of the introspection endpoint says active.
