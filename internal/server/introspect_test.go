@@ -374,3 +374,23 @@ func TestRevokeGrant(t *testing.T) {
 		t.Error("AU-2 the log has a refresh token")
 	}
 }
+
+// AU-2: a refresh token in the wrong parameter gets neither into the record nor into
+// the log, though the rest of what a stranger sent does.
+func TestMisplacedRefreshToken(t *testing.T) {
+	s := newSite(t)
+	token := s.granted(t, "g1", authorization.Presenter{ClientID: billing, SPIFFEID: billing})
+	for _, name := range []string{"client_id", "scope", "resource", "grant_type", "client_assertion_type"} {
+		post(s.server.Public(), testidentity.With(s.good(t), name, "x-"+token), nil)
+		line, err := json.Marshal(s.last(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(line), token) || strings.Contains(s.log.String(), token) {
+			t.Errorf("AU-2 a refresh token as %s is told", name)
+		}
+		if !strings.Contains(string(line), "x-[redacted]") {
+			t.Errorf("AU-2 nothing is told of %s: %s", name, line)
+		}
+	}
+}
