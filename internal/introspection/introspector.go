@@ -11,6 +11,7 @@ import (
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/revocation"
+	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -98,24 +99,18 @@ func (i *Introspector) Introspect(ctx context.Context, caller clientauth.Caller,
 		return Answer{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "IN-1", "an authenticated client", "nobody")
 	}
 	id := caller.Client().ID()
-	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: id, token: token}
+	s := &attempt{in: i, now: i.tokens.now(), asks: id, token: token}
 	if caller.Client().Template() == "" { // the right is one of the configuration's clients, whatever the name
 		s.may = i.introspects[id]
 	}
 	if len(s.may) > 0 { // the others share one memory: there may be very many of them
 		s.share = id
 	}
-	switch refresh, err := s.isRefreshToken(ctx); {
-	case err != nil:
-		return Answer{}, err
-	case refresh:
-		if refusal := judge.FirstRefusal(ctx, introspectingRefresh, s); refusal != nil {
-			return Answer{}, refusal
-		}
-		return Answer{active: s.appendRefresh(nil), grant: s.refresh.ID}, nil
-	}
-	if refusal := judge.FirstRefusal(ctx, introspecting, s); refusal != nil {
+	if refusal := s.judge(ctx, introspecting, introspectingRefresh); refusal != nil {
 		return Answer{}, refusal
+	}
+	if s.said == nil {
+		return Answer{active: s.appendRefresh(nil), grant: s.refresh.ID}, nil
 	}
 	return Answer{s.said.answer, Token{s.said}, s.said.grant}, nil
 }
@@ -142,22 +137,24 @@ func (i *Introspector) Own(ctx context.Context, caller clientauth.Caller, token 
 	if !caller.Authenticated() && !caller.Public() {
 		return Possession{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "RV-1", "a client", "nobody")
 	}
-	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: caller.Client().ID(), token: token, afresh: true}
-	rules, refresh := revoking, false
-	var err error
-	if refresh, err = s.isRefreshToken(ctx); err != nil {
-		return Possession{}, err
-	} else if refresh {
-		rules = revokingRefresh
-	}
-	if refusal := judge.FirstRefusal(ctx, rules, s); refusal != nil {
+	s := &attempt{in: i, now: i.tokens.now(), asks: caller.Client().ID(), token: token, afresh: true}
+	if refusal := s.judge(ctx, revoking, revokingRefresh); refusal != nil {
 		if refusal.Reason == oauth.ReasonTokenNotYours {
 			refusal.Code = oauth.UnauthorizedClient
 		}
 		return Possession{}, refusal
 	}
-	if refresh {
-		return Possession{grant: s.refresh.ID}, nil
+	return Possession{Token{s.said}, s.refresh.ID}, nil
+}
+
+// judge walks the rules on an access token, or those on a refresh token if it is one.
+func (s *attempt) judge(ctx context.Context, access, refresh []judge.Rule[*attempt]) *oauth.Error {
+	rules := access
+	switch isRefreshToken, err := s.findRefreshToken(ctx); {
+	case err != nil:
+		return store.Refuse(err)
+	case isRefreshToken:
+		rules = refresh
 	}
-	return Possession{token: Token{s.said}}, nil
+	return judge.FirstRefusal(ctx, rules, s)
 }

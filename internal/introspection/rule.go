@@ -77,12 +77,12 @@ var genuine = []judge.Rule[*attempt]{
 	{
 		ID: "GL-14", Source: "RFC 9068 4", What: "the issuer is this server", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			if s.said.issuer != s.tokens.issuer {
+			if s.said.issuer != s.in.tokens.issuer {
 				return oauth.ReasonIssuerMismatch
 			}
 			return ""
 		},
-		Expected:  func(s *attempt) string { return "iss " + s.tokens.issuer },
+		Expected:  func(s *attempt) string { return "iss " + s.in.tokens.issuer },
 		Presented: func(s *attempt) string { return "iss " + shown(s.said.issuer) },
 	},
 	{
@@ -92,13 +92,13 @@ var genuine = []judge.Rule[*attempt]{
 				return oauth.ReasonKIDMissing
 			}
 			var ok bool
-			if s.alg, s.key, ok = s.tokens.keys.Verifying(s.said.kid); !ok {
+			if s.alg, s.key, ok = s.in.tokens.keys.Verifying(s.said.kid); !ok {
 				return oauth.ReasonKIDUnknown
 			}
 			s.Facts |= factKey
 			return ""
 		},
-		Expected:  func(s *attempt) string { return "a key of " + s.tokens.issuer },
+		Expected:  func(s *attempt) string { return "a key of " + s.in.tokens.issuer },
 		Presented: func(s *attempt) string { return "kid " + shown(s.said.kid) },
 	},
 	{
