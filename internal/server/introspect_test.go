@@ -394,3 +394,23 @@ func TestMisplacedRefreshToken(t *testing.T) {
 		}
 	}
 }
+
+// RV-2: a token that ends while its revocation is under way is dead, which is no
+// error; nothing is kept of it.
+func TestRevokedAsItEnds(t *testing.T) {
+	var late time.Duration
+	s := newSite(t, func(c *Config) {
+		now := c.Now
+		c.Now = func() time.Time { return now().Add(late) }
+	})
+	token, other := s.issued(t), s.issued(t)
+	late = 5*time.Minute - time.Second
+	if w := s.revoked(t, other); w.Code != 200 || len(s.revocations.All()) != 1 {
+		t.Errorf("RV-1 a second before: %d, %v", w.Code, s.revocations.All())
+	}
+	late = 5 * time.Minute
+	if w := s.revoked(t, token); w.Code != 200 || w.Body.Len() != 0 || len(s.revocations.All()) != 1 {
+		t.Errorf("RV-2 %d %s, %v", w.Code, w.Body, s.revocations.All())
+	}
+	wantLine(t, s.last(t), "revoke", "granted", "", billing)
+}
