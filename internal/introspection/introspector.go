@@ -41,20 +41,14 @@ type Config struct {
 
 // An Introspector answers clients by one configuration. It is safe for concurrent
 // use.
-type Introspector struct {
-	tokens      *Tokens
-	revocations Revocations
-	grants      Grants
-	blocked     func(clientID string, id spiffeid.ID) bool
-	introspects map[string][]string
-}
+type Introspector struct{ config Config }
 
 // New makes an Introspector.
 func New(c Config) (*Introspector, error) {
 	if c.Tokens == nil || c.Revocations == nil || c.Grants == nil || c.Blocked == nil {
 		return nil, errors.New("introspection: the configuration is not complete")
 	}
-	return &Introspector{c.Tokens, c.Revocations, c.Grants, c.Blocked, c.Introspects}, nil
+	return &Introspector{c}, nil
 }
 
 // An Answer is what a client is told of a token. Only an Introspector makes an
@@ -99,9 +93,9 @@ func (i *Introspector) Introspect(ctx context.Context, caller clientauth.Caller,
 		return Answer{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "IN-1", "an authenticated client", "nobody")
 	}
 	id := caller.Client().ID()
-	s := &attempt{in: i, now: i.tokens.now(), asks: id, token: token}
+	s := &attempt{in: i, now: i.config.Tokens.now(), asks: id, token: token}
 	if caller.Client().Template() == "" { // the right is one of the configuration's clients, whatever the name
-		s.may = i.introspects[id]
+		s.may = i.config.Introspects[id]
 	}
 	if len(s.may) > 0 { // the others share one memory: there may be very many of them
 		s.share = id
@@ -137,7 +131,7 @@ func (i *Introspector) Own(ctx context.Context, caller clientauth.Caller, token 
 	if !caller.Authenticated() && !caller.Public() {
 		return Possession{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "RV-1", "a client", "nobody")
 	}
-	s := &attempt{in: i, now: i.tokens.now(), asks: caller.Client().ID(), token: token, afresh: true}
+	s := &attempt{in: i, now: i.config.Tokens.now(), asks: caller.Client().ID(), token: token, afresh: true}
 	if refusal := s.judge(ctx, revoking, revokingRefresh); refusal != nil {
 		if refusal.Reason == oauth.ReasonTokenNotYours {
 			refusal.Code = oauth.UnauthorizedClient

@@ -23,7 +23,7 @@ func (s *attempt) findRefreshToken(ctx context.Context) (found bool, err error) 
 	if strings.Contains(s.token, ".") || len(s.token) > oauth.MaxJWT {
 		return false, nil
 	}
-	s.refresh, s.live, err = s.in.grants.ByRefreshToken(ctx, s.token)
+	s.refresh, s.live, err = s.in.config.Grants.ByRefreshToken(ctx, s.token)
 	if errors.Is(err, authorization.ErrNotFound) {
 		return false, nil
 	}
@@ -107,7 +107,7 @@ func (s *attempt) appendRefresh(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"exp":`...), end.Unix(), 10)
 	b = strconv.AppendInt(append(b, `,"iat":`...), g.IssuedAt.Unix(), 10)
 	b = strictjson.AppendText(append(b, `,"sub":`...), g.Subject.User)
-	b = strictjson.AppendText(append(b, `,"iss":`...), s.in.tokens.issuer)
+	b = strictjson.AppendText(append(b, `,"iss":`...), s.in.config.Tokens.issuer)
 	return append(b, '}')
 }
 

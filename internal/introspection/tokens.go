@@ -104,14 +104,14 @@ func (s *attempt) recall() bool {
 	}
 	var room [1 << 10]byte // most fit, and need no copy on the heap
 	s.digest = sha256.Sum256(append(room[:0], s.token...))
-	s.said, s.proven = s.in.tokens.memory.Get(s.share, s.digest)
+	s.said, s.proven = s.in.config.Tokens.memory.Get(s.share, s.digest)
 	return s.proven
 }
 
 // remember notes a token whose signature is good now.
 func (s *attempt) remember() {
 	if !s.afresh && len(s.token) <= maxRemembered {
-		s.in.tokens.memory.Put(s.share, s.digest, s.said)
+		s.in.config.Tokens.memory.Put(s.share, s.digest, s.said)
 	}
 }
 
