@@ -111,6 +111,7 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 	rec.span.Stage(trace.Identity) // and trace.Client, as soon as it is proven
 	caller, method, err := s.config.Authenticator.Authenticate(ctx, &request, rec.span)
 	rec.method(method)
+	rec.usedUp(caller)
 	if recordErr := s.firstUse(ctx, rec, caller, err); recordErr != nil {
 		return nil, recordErr
 	}

@@ -72,7 +72,7 @@ func (s *Server) lateRegister(ctx context.Context, rec *record, caller clientaut
 func (rec *record) registers(r registration.Record) audit.Event {
 	e := rec.event
 	e.Event, e.Outcome = audit.EventRegister, audit.Granted
-	e.GrantType, e.Resource, e.Scope = "", "", "" // what is asked for is not what is registered
+	e.GrantType, e.Resource, e.Scope, e.Proof = "", "", "", "" // what is asked for is not what is registered
 	e.ClientID, e.Proven = r.ClientID, true
 	e.SPIFFEID, e.TrustDomain = r.SPIFFEID.String(), r.SPIFFEID.TrustDomain().Name()
 	return e
