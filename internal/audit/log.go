@@ -101,7 +101,7 @@ var (
 // server_error. In one case the line stands in the file in spite of the error:
 // when it was written and the sync failed.
 //
-// recordTimeout bounds the wait for the writers before this one and for a FIFO's
+// Five seconds bound the wait for the writers before this one and for a FIFO's
 // reader, or ctx where that ends sooner; a write to a disk that hangs cannot be
 // bounded. Callers take off the request's cancellation: what was decided is
 // recorded even when the peer has gone.
