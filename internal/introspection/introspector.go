@@ -144,10 +144,10 @@ func (i *Introspector) Own(ctx context.Context, caller clientauth.Caller, token 
 // judge walks the rules on an access token, or those on a refresh token if it is one.
 func (s *attempt) judge(ctx context.Context, access, refresh []judge.Rule[*attempt]) *oauth.Error {
 	rules := access
-	switch isRefreshToken, err := s.findRefreshToken(ctx); {
+	switch itIs, err := s.isRefreshToken(ctx); {
 	case err != nil:
 		return store.Refuse(err)
-	case isRefreshToken:
+	case itIs:
 		rules = refresh
 	}
 	return judge.FirstRefusal(ctx, rules, s)

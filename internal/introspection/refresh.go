@@ -16,10 +16,10 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// findRefreshToken looks whether the token is a refresh token of some grant. An access
+// isRefreshToken looks whether the token is a refresh token of some grant. An access
 // token has dots and a refresh token has none, so no hint is needed to tell them apart
 // (IN-4). The error is the store's.
-func (s *attempt) findRefreshToken(ctx context.Context) (found bool, err error) {
+func (s *attempt) isRefreshToken(ctx context.Context) (found bool, err error) {
 	if strings.Contains(s.token, ".") || len(s.token) > oauth.MaxJWT {
 		return false, nil
 	}

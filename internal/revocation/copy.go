@@ -14,8 +14,8 @@ type held struct {
 }
 
 func newHeld() *held {
-	h := &held{byKind: make(map[Kind]map[string]Entry, len(kinds)), by: map[string]int{}}
-	for _, k := range kinds {
+	h := &held{byKind: make(map[Kind]map[string]Entry, len(Kinds)), by: map[string]int{}}
+	for _, k := range Kinds {
 		h.byKind[k] = map[string]Entry{}
 	}
 	return h

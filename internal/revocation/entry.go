@@ -28,8 +28,8 @@ const (
 	Grant Kind = "grant"
 )
 
-// kinds are all that entries have.
-var kinds = []Kind{TokenID, Client, SPIFFEID, SPIFFEIDPrefix, TrustDomain, Key}
+// Kinds are all that entries have.
+var Kinds = []Kind{TokenID, Client, SPIFFEID, SPIFFEIDPrefix, TrustDomain, Key}
 
 // An Entry is one revocation.
 type Entry struct {
@@ -61,7 +61,7 @@ var ErrEntry = errors.New("it cannot be revoked")
 // check refuses an entry that could never match anything, or would match what
 // nobody meant.
 func (e Entry) check() error {
-	if !slices.Contains(kinds, e.Kind) {
+	if !slices.Contains(Kinds, e.Kind) {
 		return fmt.Errorf("%w: there is no kind %q", ErrEntry, e.Kind)
 	}
 	if !plain(e.Value, maxValue) || e.Value == "" {

@@ -219,7 +219,7 @@ func (l *List) All() []Entry {
 func (l *List) Counts() map[Kind]int {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	counts := make(map[Kind]int, len(kinds))
+	counts := make(map[Kind]int, len(Kinds))
 	for kind, of := range l.held.byKind {
 		counts[kind] = len(of)
 	}
