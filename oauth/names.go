@@ -43,6 +43,10 @@ const (
 // section 2.2).
 const RequestURIPrefix = "urn:ietf:params:oauth:request_uri:"
 
+// RefreshTokenPrefix begins every refresh token that this server gives out, so that
+// one in the wrong place is known for what it is (OP-1): see [Redact].
+const RefreshTokenPrefix = "svidgate_rt_"
+
 // MaxJWT is the longest JWT accepted in any parameter or header, in bytes (GL-8,
 // JS-20).
 const MaxJWT = 16 << 10

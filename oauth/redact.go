@@ -30,10 +30,11 @@ const (
 //
 // A token is known by a JSON object in base64url, so a header or a payload alone
 // is replaced too, and so is what was cut, wrapped over lines or escaped behind
-// it. A piece from the middle of a token looks like any name and stays. What PEM
-// holds goes as well: it may be a private key.
+// it. A piece from the middle of a token looks like any name and stays, and so does
+// an authorization code. Refresh tokens of this server go as well, and what PEM
+// holds: it may be a private key.
 func Redact(s string) string {
-	if !strings.Contains(s, "ey") && !strings.Contains(s, "ew") && !strings.Contains(s, pemBegins) {
+	if !strings.Contains(s, "ey") && !strings.Contains(s, "ew") && !strings.Contains(s, pemBegins) && !strings.Contains(s, RefreshTokenPrefix) {
 		return s // most of what is shown, at a fraction of the search
 	}
 	var clean strings.Builder
@@ -45,6 +46,8 @@ func Redact(s string) string {
 			length = tokenLen(s[at:])
 		case c == '-' && strings.HasPrefix(s[at:], pemBegins):
 			length = pemLen(s[at:])
+		case c == RefreshTokenPrefix[0] && strings.HasPrefix(s[at:], RefreshTokenPrefix):
+			length = pieceOf(s[at:])
 		default:
 			continue
 		}

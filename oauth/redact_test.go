@@ -9,6 +9,7 @@ const (
 	exampleHeader    = "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ"
 	examplePayload   = "eyJzdWIiOiJzcGlmZmU6Ly9leGFtcGxlLm9yZy93In0"
 	exampleSignature = "c2lnbmF0dXJlLXNpZ25hdHVyZS1zaWduYXR1cmU-_"
+	exampleRefresh   = RefreshTokenPrefix + "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMg"
 	exampleJWT       = exampleHeader + "." + examplePayload + "." + exampleSignature
 )
 
@@ -36,7 +37,13 @@ func TestAU2Redact(t *testing.T) {
 		{"a private key, escaped", "-----BEGIN+PRIVATE+KEY-----%0AMIGHAgEA", "[redacted]"},
 		{"a private key without its end", "-----BEGIN EC PRIVATE KEY-----\nMIGHAgEA\n", "[redacted]"},
 
+		{"a refresh token", exampleRefresh, "[redacted]"},
+		{"a refresh token in a sentence", "got " + exampleRefresh + ", want none", "got [redacted], want none"},
+		{"a refresh token that was cut", exampleRefresh[:30], "[redacted]"},
+		{"a refresh token and a JWT", exampleRefresh + " and " + exampleJWT, "[redacted] and [redacted]"},
+
 		{"nothing", "", ""},
+		{"what is not quite its prefix", "svidgate_rtv_" + exampleRefresh[len(RefreshTokenPrefix):], "svidgate_rtv_" + exampleRefresh[len(RefreshTokenPrefix):]},
 		{"a SPIFFE ID", "spiffe://example.org/a.eye/eyes.eyebright", "spiffe://example.org/a.eye/eyes.eyebright"},
 		{"a name that decodes to an object", "spiffe://example.org/keyJobRunnerService.production", "spiffe://example.org/keyJobRunnerService.production"},
 		{"a host name", "https://api.example.com/", "https://api.example.com/"},
@@ -80,6 +87,9 @@ func FuzzRedact(f *testing.F) {
 		got := Redact(before + middle + after)
 		if again := Redact(got); again != got {
 			t.Errorf("twice redacted %q, once %q", again, got)
+		}
+		if strings.Contains(Redact(before+" "+exampleRefresh+" "+after), exampleRefresh) {
+			t.Error("a whole refresh token stayed")
 		}
 		if strings.Contains(Redact(before+" "+exampleJWT+" "+after), exampleSignature) {
 			t.Error("a whole token stayed")

@@ -47,9 +47,9 @@ const (
 	EventUserRemove     = "user_remove"     // and no longer
 )
 
-// RecordTimeout is how long Record waits for the file. A
-// disk that hangs must not collect every request.
-const RecordTimeout = 5 * time.Second
+// recordTimeout is how long Record waits for the file. A disk that hangs must not
+// collect every request.
+const recordTimeout = 5 * time.Second
 
 // Events that the Log writes about itself. They have no outcome.
 const (

@@ -101,7 +101,7 @@ var (
 // server_error. In one case the line stands in the file in spite of the error:
 // when it was written and the sync failed.
 //
-// RecordTimeout bounds the wait for the writers before this one and for a FIFO's
+// Five seconds bound the wait for the writers before this one and for a FIFO's
 // reader, or ctx where that ends sooner; a write to a disk that hangs cannot be
 // bounded. Callers take off the request's cancellation: what was decided is
 // recorded even when the peer has gone.
@@ -163,7 +163,7 @@ func (l *Log) take(ctx context.Context) error {
 		return nil
 	default:
 	}
-	ctx, cancel := context.WithTimeout(ctx, RecordTimeout)
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	select {
 	case l.turn <- struct{}{}:
@@ -181,7 +181,7 @@ func (l *Log) write(ctx context.Context, ln *line) (ticket uint64, err error) {
 	// A full FIFO is waited for until the deadline. What knows no deadlines,
 	// as regular files do not, says so and is written without one.
 	if f, ok := l.file.(interface{ SetWriteDeadline(time.Time) error }); ok && !l.regular {
-		deadline := time.Now().Add(RecordTimeout)
+		deadline := time.Now().Add(recordTimeout)
 		if sooner, ok := ctx.Deadline(); ok && sooner.Before(deadline) {
 			deadline = sooner
 		}

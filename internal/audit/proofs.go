@@ -110,7 +110,7 @@ func lineBefore(ctx context.Context, r io.ReaderAt, size int64, since time.Time)
 			return 0, nil
 		}
 		if newline := bytes.IndexByte(part, '\n'); newline >= 0 {
-			if at, ok := timeOf(part[newline+1:]); ok && at.Before(since.Add(-2*RecordTimeout)) {
+			if at, ok := timeOf(part[newline+1:]); ok && at.Before(since.Add(-2*recordTimeout)) {
 				return start + int64(newline) + 1, nil
 			}
 		}

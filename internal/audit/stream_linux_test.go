@@ -242,7 +242,7 @@ func TestFIFOTakesPartOfALine(t *testing.T) {
 	}
 }
 
-// Nobody empties the FIFO: a deadline ends a write to it, and RecordTimeout one that
+// Nobody empties the FIFO: a deadline ends a write to it, and recordTimeout one that
 // has none.
 func TestAFIFOThatNobodyEmpties(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.fifo")
@@ -273,7 +273,7 @@ func TestAFIFOThatNobodyEmpties(t *testing.T) {
 		stuck <- err
 	}()
 	until(errWaiting)
-	unavailable(t, <-stuck) // by RecordTimeout
+	unavailable(t, <-stuck) // by recordTimeout
 	if err := l.Close(); err != nil {
 		t.Errorf("Close says %v", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/svidgate/svidgate/oauth"
 )
 
 // FuzzQuery: a query is read as the standard library reads it, what nothing reads is
@@ -82,7 +84,7 @@ func FuzzRefreshToken(f *testing.F) {
 	token := newRefreshToken()
 	f.Add(string(token.wire()))
 	f.Add(string(token.successor([32]byte{1}).wire()))
-	for _, s := range []string{"", refreshPrefix, "svidgate_rt_AAAA", strings.Repeat("A", 82), refreshPrefix + strings.Repeat("A", 70), string(token.wire())[:81] + "_"} {
+	for _, s := range []string{"", oauth.RefreshTokenPrefix, "svidgate_rt_AAAA", strings.Repeat("A", 82), oauth.RefreshTokenPrefix + strings.Repeat("A", 70), string(token.wire())[:81] + "_"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

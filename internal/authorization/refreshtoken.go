@@ -17,11 +17,10 @@ import (
 // check that tells a token which was cut or mistyped from one that was replaced: only
 // the latter revokes a grant.
 const (
-	refreshPrefix = "svidgate_rt_"
-	handleLen     = 16
-	secretLen     = 32
-	checkLen      = 4
-	refreshLen    = handleLen + secretLen + checkLen
+	handleLen  = 16
+	secretLen  = 32
+	checkLen   = 4
+	refreshLen = handleLen + secretLen + checkLen
 )
 
 type refreshToken struct {
@@ -62,14 +61,14 @@ func (t refreshToken) digest() Digest { return digestOf(string(t.wire())) }
 func (t refreshToken) wire() oauth.RefreshToken {
 	b := append(append(make([]byte, 0, refreshLen), t.handle[:]...), t.secret[:]...)
 	sum := sha256.Sum256(b)
-	return oauth.RefreshToken(refreshPrefix + base64.RawURLEncoding.EncodeToString(append(b, sum[:checkLen]...)))
+	return oauth.RefreshToken(oauth.RefreshTokenPrefix + base64.RawURLEncoding.EncodeToString(append(b, sum[:checkLen]...)))
 }
 
 var strictURL = base64.RawURLEncoding.Strict()
 
 // parseRefreshToken reads a refresh token; false for what was never one.
 func parseRefreshToken(s string) (refreshToken, bool) {
-	encoded, ok := strings.CutPrefix(s, refreshPrefix)
+	encoded, ok := strings.CutPrefix(s, oauth.RefreshTokenPrefix)
 	if !ok || len(encoded) != strictURL.EncodedLen(refreshLen) {
 		return refreshToken{}, false
 	}

@@ -94,7 +94,7 @@ func (rec recorded) clock() *Clock {
 var aboutAToken = map[string]bool{"introspect": true, "revoke": true}
 
 // aboutAPerson are the events in which no SVID has a say.
-var aboutAPerson = map[string]bool{"login": true, "consent": true, "logout": true}
+var aboutAPerson = map[string]bool{"authorize": true, "login": true, "consent": true, "consent_withdraw": true, "logout": true}
 
 // judgedByCredential reports whether a reason is about an SVID or its client, so
 // that there is a command that mends it.
@@ -103,7 +103,10 @@ func judgedByCredential(reason oauth.Reason) bool {
 	case oauth.ReasonRequestMalformed, oauth.ReasonRequestTooLarge, oauth.ReasonRateLimited, oauth.ReasonMixedCredentials,
 		oauth.ReasonGrantDenied, oauth.ReasonGrantUnsupported, oauth.ReasonScopeDenied, oauth.ReasonScopeMalformed,
 		oauth.ReasonResourceUnknown, oauth.ReasonResourceDenied, oauth.ReasonResourceMissing, oauth.ReasonResourceMultiple,
-		oauth.ReasonBindingRequired, oauth.ReasonAuditUnavailable, oauth.ReasonStoreUnavailable, oauth.ReasonInternal:
+		oauth.ReasonRedirectURIMismatch, oauth.ReasonResponseTypeUnsupported, oauth.ReasonCodeChallengeBad, oauth.ReasonRequestURIUnknown, oauth.ReasonPARRequired,
+		oauth.ReasonCodeUnknown, oauth.ReasonCodeExpired, oauth.ReasonCodeReused, oauth.ReasonCodeVerifierBad,
+		oauth.ReasonRefreshTokenUnknown, oauth.ReasonRefreshTokenExpired, oauth.ReasonRefreshTokenReused, oauth.ReasonGrantNotYours, oauth.ReasonGrantRevoked,
+		oauth.ReasonTokenNotYours, oauth.ReasonBindingRequired, oauth.ReasonAuditUnavailable, oauth.ReasonStoreUnavailable, oauth.ReasonInternal:
 		return false
 	}
 	return true

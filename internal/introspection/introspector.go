@@ -11,6 +11,7 @@ import (
 	"github.com/svidgate/svidgate/internal/clientauth"
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/internal/revocation"
+	"github.com/svidgate/svidgate/internal/store"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -40,20 +41,14 @@ type Config struct {
 
 // An Introspector answers clients by one configuration. It is safe for concurrent
 // use.
-type Introspector struct {
-	tokens      *Tokens
-	revocations Revocations
-	grants      Grants
-	blocked     func(clientID string, id spiffeid.ID) bool
-	introspects map[string][]string
-}
+type Introspector struct{ config Config }
 
 // New makes an Introspector.
 func New(c Config) (*Introspector, error) {
 	if c.Tokens == nil || c.Revocations == nil || c.Grants == nil || c.Blocked == nil {
 		return nil, errors.New("introspection: the configuration is not complete")
 	}
-	return &Introspector{c.Tokens, c.Revocations, c.Grants, c.Blocked, c.Introspects}, nil
+	return &Introspector{c}, nil
 }
 
 // An Answer is what a client is told of a token. Only an Introspector makes an
@@ -98,24 +93,18 @@ func (i *Introspector) Introspect(ctx context.Context, caller clientauth.Caller,
 		return Answer{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "IN-1", "an authenticated client", "nobody")
 	}
 	id := caller.Client().ID()
-	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: id, token: token}
+	s := &attempt{in: i, now: i.config.Tokens.now(), asks: id, token: token}
 	if caller.Client().Template() == "" { // the right is one of the configuration's clients, whatever the name
-		s.may = i.introspects[id]
+		s.may = i.config.Introspects[id]
 	}
 	if len(s.may) > 0 { // the others share one memory: there may be very many of them
 		s.share = id
 	}
-	switch refresh, err := s.isRefreshToken(ctx); {
-	case err != nil:
-		return Answer{}, err
-	case refresh:
-		if refusal := judge.FirstRefusal(ctx, introspectingRefresh, s); refusal != nil {
-			return Answer{}, refusal
-		}
-		return Answer{active: s.appendRefresh(nil), grant: s.refresh.ID}, nil
-	}
-	if refusal := judge.FirstRefusal(ctx, introspecting, s); refusal != nil {
+	if refusal := s.judge(ctx, introspecting, introspectingRefresh); refusal != nil {
 		return Answer{}, refusal
+	}
+	if s.said == nil {
+		return Answer{active: s.appendRefresh(nil), grant: s.refresh.ID}, nil
 	}
 	return Answer{s.said.answer, Token{s.said}, s.said.grant}, nil
 }
@@ -142,22 +131,24 @@ func (i *Introspector) Own(ctx context.Context, caller clientauth.Caller, token 
 	if !caller.Authenticated() && !caller.Public() {
 		return Possession{}, oauth.Refuse(oauth.InvalidClient, oauth.ReasonAssertionMissing, "RV-1", "a client", "nobody")
 	}
-	s := &attempt{tokens: i.tokens, in: i, now: i.tokens.now(), asks: caller.Client().ID(), token: token, afresh: true}
-	rules, refresh := revoking, false
-	var err error
-	if refresh, err = s.isRefreshToken(ctx); err != nil {
-		return Possession{}, err
-	} else if refresh {
-		rules = revokingRefresh
-	}
-	if refusal := judge.FirstRefusal(ctx, rules, s); refusal != nil {
+	s := &attempt{in: i, now: i.config.Tokens.now(), asks: caller.Client().ID(), token: token, afresh: true}
+	if refusal := s.judge(ctx, revoking, revokingRefresh); refusal != nil {
 		if refusal.Reason == oauth.ReasonTokenNotYours {
 			refusal.Code = oauth.UnauthorizedClient
 		}
 		return Possession{}, refusal
 	}
-	if refresh {
-		return Possession{grant: s.refresh.ID}, nil
+	return Possession{Token{s.said}, s.refresh.ID}, nil
+}
+
+// judge walks the rules on an access token, or those on a refresh token if it is one.
+func (s *attempt) judge(ctx context.Context, access, refresh []judge.Rule[*attempt]) *oauth.Error {
+	rules := access
+	switch itIs, err := s.isRefreshToken(ctx); {
+	case err != nil:
+		return store.Refuse(err)
+	case itIs:
+		rules = refresh
 	}
-	return Possession{token: Token{s.said}}, nil
+	return judge.FirstRefusal(ctx, rules, s)
 }

@@ -18,19 +18,16 @@ import (
 
 // isRefreshToken looks whether the token is a refresh token of some grant. An access
 // token has dots and a refresh token has none, so no hint is needed to tell them apart
-// (IN-4).
-func (s *attempt) isRefreshToken(ctx context.Context) (bool, error) {
+// (IN-4). The error is the store's.
+func (s *attempt) isRefreshToken(ctx context.Context) (found bool, err error) {
 	if strings.Contains(s.token, ".") || len(s.token) > oauth.MaxJWT {
 		return false, nil
 	}
-	var err error
-	switch s.refresh, s.live, err = s.in.grants.ByRefreshToken(ctx, s.token); {
-	case errors.Is(err, authorization.ErrNotFound):
+	s.refresh, s.live, err = s.in.config.Grants.ByRefreshToken(ctx, s.token)
+	if errors.Is(err, authorization.ErrNotFound) {
 		return false, nil
-	case err != nil:
-		return false, store.Refuse(err)
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // theirs is the demand that a refresh token is shown by the client that it was issued
@@ -110,7 +107,7 @@ func (s *attempt) appendRefresh(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"exp":`...), end.Unix(), 10)
 	b = strconv.AppendInt(append(b, `,"iat":`...), g.IssuedAt.Unix(), 10)
 	b = strictjson.AppendText(append(b, `,"sub":`...), g.Subject.User)
-	b = strictjson.AppendText(append(b, `,"iss":`...), s.tokens.issuer)
+	b = strictjson.AppendText(append(b, `,"iss":`...), s.in.config.Tokens.issuer)
 	return append(b, '}')
 }
 

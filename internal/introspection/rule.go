@@ -77,12 +77,12 @@ var genuine = []judge.Rule[*attempt]{
 	{
 		ID: "GL-14", Source: "RFC 9068 4", What: "the issuer is this server", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			if s.said.issuer != s.tokens.issuer {
+			if s.said.issuer != s.in.config.Tokens.issuer {
 				return oauth.ReasonIssuerMismatch
 			}
 			return ""
 		},
-		Expected:  func(s *attempt) string { return "iss " + s.tokens.issuer },
+		Expected:  func(s *attempt) string { return "iss " + s.in.config.Tokens.issuer },
 		Presented: func(s *attempt) string { return "iss " + shown(s.said.issuer) },
 	},
 	{
@@ -92,13 +92,13 @@ var genuine = []judge.Rule[*attempt]{
 				return oauth.ReasonKIDMissing
 			}
 			var ok bool
-			if s.alg, s.key, ok = s.tokens.keys.Verifying(s.said.kid); !ok {
+			if s.alg, s.key, ok = s.in.config.Tokens.keys.Verifying(s.said.kid); !ok {
 				return oauth.ReasonKIDUnknown
 			}
 			s.Facts |= factKey
 			return ""
 		},
-		Expected:  func(s *attempt) string { return "a key of " + s.tokens.issuer },
+		Expected:  func(s *attempt) string { return "a key of " + s.in.config.Tokens.issuer },
 		Presented: func(s *attempt) string { return "kid " + shown(s.said.kid) },
 	},
 	{
@@ -202,7 +202,7 @@ var asked = []judge.Rule[*attempt]{
 			if s.said.grant == "" {
 				return ""
 			}
-			g, err := s.in.grants.ByID(ctx, s.said.grant)
+			g, err := s.in.config.Grants.ByID(ctx, s.said.grant)
 			switch {
 			case errors.Is(err, authorization.ErrNotFound): // it is kept as long as a token of it can live
 				return oauth.ReasonGrantRevoked
@@ -237,7 +237,7 @@ var owned = []judge.Rule[*attempt]{
 var notRevoked = judge.Rule[*attempt]{
 	ID: "RV-4", Source: "RFC 7009 2.1; RFC 7662 2.2", What: "neither the token nor what it belongs to was revoked", Needs: factYours,
 	Judge: func(ctx context.Context, s *attempt) oauth.Reason {
-		entry, revoked, err := s.in.revocations.Revoked(ctx, s.about())
+		entry, revoked, err := s.in.config.Revocations.Revoked(ctx, s.about())
 		if err != nil {
 			return s.unknown(err)
 		}
@@ -260,11 +260,11 @@ var notBlocked = judge.Rule[*attempt]{
 	ID: "RU-8", Source: "WUC 3.1.2, 3.5.1", What: "neither the client nor its workload is blocked", Needs: factYours,
 	Judge: func(_ context.Context, s *attempt) oauth.Reason {
 		about := s.about()
-		if s.in.blocked(about.ClientID, spiffeid.ID{}) {
+		if s.in.config.Blocked(about.ClientID, spiffeid.ID{}) {
 			return oauth.ReasonClientBlocked
 		}
 		for _, id := range about.SPIFFEIDs {
-			if s.in.blocked(about.ClientID, id) {
+			if s.in.config.Blocked(about.ClientID, id) {
 				return oauth.ReasonClientBlocked
 			}
 		}

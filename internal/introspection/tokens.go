@@ -1,11 +1,10 @@
 package introspection
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"time"
-
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/jose"
@@ -56,58 +55,26 @@ type Token struct{ said *reading }
 func (t Token) Genuine() bool { return t.said != nil }
 
 // ID is the jti.
-func (t Token) ID() string {
-	if t.said == nil {
-		return ""
-	}
-	return t.said.about.ID
-}
+func (t Token) ID() string { return t.says().about.ID }
 
 // Subject is the sub.
-func (t Token) Subject() string {
-	if t.said == nil {
-		return ""
-	}
-	return t.said.subject
-}
-
-// Scope is the scope, as in the token.
-func (t Token) Scope() string {
-	if t.said == nil {
-		return ""
-	}
-	return t.said.scope
-}
+func (t Token) Subject() string { return t.says().subject }
 
 // ExpiresAt is the exp.
-func (t Token) ExpiresAt() time.Time {
-	if t.said == nil {
-		return time.Time{}
-	}
-	return t.said.expires
-}
+func (t Token) ExpiresAt() time.Time { return t.says().expires }
 
 // GrantID is the grant that it was issued under, if a person gave one.
-func (t Token) GrantID() string {
-	if t.said == nil {
-		return ""
-	}
-	return t.said.grant
-}
+func (t Token) GrantID() string { return t.says().grant }
 
-// SPIFFEIDs are the workloads that it is of.
-func (t Token) SPIFFEIDs() []spiffeid.ID {
-	if t.said == nil {
-		return nil
-	}
-	return t.said.about.SPIFFEIDs
-}
+var nothing = new(reading)
+
+// says is what the token says, and nothing where there is none.
+func (t Token) says() *reading { return cmp.Or(t.said, nothing) }
 
 // An attempt is one token while it is judged, for one client. It only grows.
 type attempt struct {
 	judge.Judgement
-	tokens *Tokens
-	in     *Introspector // nil for the rules that need none
+	in     *Introspector
 	now    time.Time
 	asks   string   // the client
 	may    []string // the resources whose tokens it may ask about
@@ -137,14 +104,14 @@ func (s *attempt) recall() bool {
 	}
 	var room [1 << 10]byte // most fit, and need no copy on the heap
 	s.digest = sha256.Sum256(append(room[:0], s.token...))
-	s.said, s.proven = s.tokens.memory.Get(s.share, s.digest)
+	s.said, s.proven = s.in.config.Tokens.memory.Get(s.share, s.digest)
 	return s.proven
 }
 
 // remember notes a token whose signature is good now.
 func (s *attempt) remember() {
 	if !s.afresh && len(s.token) <= maxRemembered {
-		s.tokens.memory.Put(s.share, s.digest, s.said)
+		s.in.config.Tokens.memory.Put(s.share, s.digest, s.said)
 	}
 }
 

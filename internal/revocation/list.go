@@ -215,15 +215,6 @@ func (l *List) All() []Entry {
 	return l.held.all(l.config.Now())
 }
 
-// Len is how many entries there are.
-func (l *List) Len() int {
-	n := 0
-	for _, of := range l.Counts() {
-		n += of
-	}
-	return n
-}
-
 // Counts is how many entries there are of each kind.
 func (l *List) Counts() map[Kind]int {
 	l.mu.RLock()

@@ -50,8 +50,9 @@ type answer func(w *response)
 func (s *Server) formEndpoints() []formEndpoint {
 	all := []formEndpoint{
 		{event: audit.EventToken, path: oauth.PathToken, public: true, parameters: grant.Parameters, begin: s.beginToken},
+		{event: audit.EventIntrospect, path: oauth.PathIntrospect, parameters: tokenParameters, begin: withToken("IN-1", s.introspect)},
+		{event: audit.EventRevoke, path: oauth.PathRevoke, public: true, parameters: tokenParameters, begin: withToken("RV-1", s.revoke)},
 	}
-	all = append(all, s.introspection(), s.revocation())
 	if s.config.Requests != nil {
 		all = append(all, formEndpoint{event: audit.EventPAR, path: oauth.PathPAR, public: true, parameters: authorization.Parameters, begin: s.beginPush})
 	}
@@ -110,6 +111,7 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 	rec.span.Stage(trace.Identity) // and trace.Client, as soon as it is proven
 	caller, method, err := s.config.Authenticator.Authenticate(ctx, &request, rec.span)
 	rec.method(method)
+	rec.usedUp(caller)
 	if recordErr := s.firstUse(ctx, rec, caller, err); recordErr != nil {
 		return nil, recordErr
 	}
@@ -122,7 +124,12 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 	}
 	// 4. What the endpoint is for.
 	rec.span.Stage(trace.Grant)
-	c := &call{request: &request, caller: caller, record: rec}
+	c, leaves := &call{request: &request, caller: caller, record: rec}, false
+	defer func() {
+		if !leaves {
+			s.takenBack(ctx, c)
+		}
+	}()
 	write, err := operate(ctx, c)
 	if err != nil {
 		return nil, err
@@ -133,18 +140,17 @@ func (s *Server) answer(w *response, r *http.Request, e formEndpoint, at tokenre
 		if told := s.refusalRecorded(ctx, rec, no); told != no {
 			return func(w *response) { writeRefusal(w, rec, told) }, nil
 		}
-		return write, nil
-	}
-	if err := s.grantRecorded(ctx, rec); err != nil {
-		s.takenBack(ctx, c)
+	} else if err := s.grantRecorded(ctx, rec); err != nil {
 		return nil, err
 	}
 	// 6. The answer.
+	leaves = true
 	return write, nil
 }
 
-// takenBack undoes what an operation wrote whose answer is withheld, so that the
-// client, which has nothing of it, can ask again and is not taken for a thief.
+// takenBack undoes what an operation wrote whose answer does not leave, for whatever
+// reason, so that the client, which has nothing of it, can ask again and is not taken
+// for a thief.
 func (s *Server) takenBack(ctx context.Context, c *call) {
 	if c.undo == nil {
 		return

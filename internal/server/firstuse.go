@@ -38,11 +38,7 @@ func (s *Server) firstUse(ctx context.Context, rec *record, caller clientauth.Ca
 	if !admission.New {
 		return nil
 	}
-	e := rec.event
-	e.Event, e.Outcome = audit.EventRegister, audit.Granted
-	e.GrantType, e.Resource, e.Scope = "", "", "" // what is asked for is not what is registered
-	e.ClientID, e.Proven = admission.Record.ClientID, true
-	e.SPIFFEID, e.TrustDomain = admission.Record.SPIFFEID.String(), admission.Record.SPIFFEID.TrustDomain().Name()
+	e := rec.registers(admission.Record)
 	e.SVIDDigest = hexed(caller.Identity().Digest())
 	e.SVIDKeyID, e.SVIDTokenID = caller.Identity().KeyID(), caller.Identity().TokenID()
 	e.BundleSequence, e.HasBundleSequence = caller.Identity().BundleSequence()
@@ -63,17 +59,23 @@ func (s *Server) firstUse(ctx context.Context, rec *record, caller clientauth.Ca
 // lateRegister writes the line of a registration that a server made and did not live
 // to record.
 func (s *Server) lateRegister(ctx context.Context, rec *record, caller clientauth.Caller, a registration.Admission) error {
-	e, r := rec.event, a.Record
-	e.Event, e.Outcome = audit.EventRegister, audit.Granted
-	e.GrantType, e.Resource, e.Scope = "", "", ""
-	e.ClientID, e.Proven = r.ClientID, true
-	e.SPIFFEID, e.TrustDomain = r.SPIFFEID.String(), r.SPIFFEID.TrustDomain().Name()
+	e, r := rec.registers(a.Record), a.Record
 	e.SVIDDigest, e.BundleSequence, e.HasBundleSequence = hexed(r.CredentialDigest), r.BundleSequence, r.HasBundleSequence
 	e.Template, e.TemplateDigest = r.Template, hexed(r.TemplateDigest) // what it was made by
 	e.Note = "made " + r.Created.UTC().Format(time.RFC3339) + ", recorded late"
 	_, err := s.config.Audit.Record(context.WithoutCancel(ctx), e)
 	caller.Told(err == nil)
 	return err
+}
+
+// registers is the event of a registration that belongs to the request.
+func (rec *record) registers(r registration.Record) audit.Event {
+	e := rec.event
+	e.Event, e.Outcome = audit.EventRegister, audit.Granted
+	e.GrantType, e.Resource, e.Scope, e.Proof = "", "", "", "" // what is asked for is not what is registered
+	e.ClientID, e.Proven = r.ClientID, true
+	e.SPIFFEID, e.TrustDomain = r.SPIFFEID.String(), r.SPIFFEID.TrustDomain().Name()
+	return e
 }
 
 // refusedDomain is the trust domain of a proven caller.

@@ -32,7 +32,7 @@ func newFirstUseSite(t *testing.T, mode registration.Mode) *site {
 		c.Authenticator.Clients, err = c.Authenticator.Clients.WithFirstUse([]registration.FirstUse{{
 			TrustDomain: spiffeid.RequireTrustDomainFromString("example.org"), Mode: mode,
 			Quota:     registration.Quota{MaxClients: 3, Idle: registration.DefaultIdle},
-			Templates: []registration.Template{{Name: "fleet", Allow: []svidgate.Pattern{pattern}, Methods: []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509}, Digest: [32]byte{7}}},
+			Templates: []registration.Template{{Name: "fleet", Allow: []svidgate.Pattern{pattern}, Methods: []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509, oauth.MethodWIT}, Digest: [32]byte{7}}},
 		}}, ledger)
 		if err != nil {
 			t.Fatal(err)
@@ -215,5 +215,31 @@ func TestRefusedFirstUseIsRecorded(t *testing.T) {
 	}
 	if counted(t, s, "svidgate_registrations_total", "outcome", "would_register") != 1 || counted(t, s, "svidgate_registrations_total", "outcome", "would_refuse") != 1 {
 		t.Error("they are not counted")
+	}
+}
+
+// AK-10: a proof is used up by a request that waits for an operator, too, so the record
+// says so; one that was refused before it was looked at is not.
+func TestProofOfOneWhoWaits(t *testing.T) {
+	s := newFirstUseSite(t, registration.OnApproval)
+	attestation, holder := s.WIT(t, pod)
+	proof := s.Proof(t, holder)
+	send := func(clientID string) (int, map[string]any) {
+		w := post(s.server.Public(), testidentity.Certificate(clientID), nil, attested(attestation, proof))
+		return w.Code, s.last(t)
+	}
+	if status, line := send(billing); status != http.StatusUnauthorized || text(line, "proof") != "" {
+		t.Errorf("another client's name: %d %v", status, line)
+	}
+	if status, line := send(pod); status != http.StatusUnauthorized || text(line, "reason") != "first_use_pending" || len(text(line, "proof")) != 64 {
+		t.Errorf("PP-8 first: %d %v", status, line)
+	}
+	if status, line := send(pod); status != http.StatusUnauthorized || text(line, "reason") != "pop_replayed" {
+		t.Errorf("PP-8 again: %d %v", status, line)
+	}
+	for _, line := range s.lines(t) {
+		if text(line, "event") == "register" && text(line, "proof") != "" {
+			t.Errorf("the proof is told twice: %v", line)
+		}
 	}
 }

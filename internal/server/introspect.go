@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/introspection"
 	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
@@ -14,19 +13,14 @@ import (
 // hint is read and not used: what kind a token is shows in its form (IN-4, RV-2).
 var tokenParameters = []string{oauth.ParamToken, oauth.ParamTokenTypeHint}
 
-func (s *Server) introspection() formEndpoint {
-	return formEndpoint{event: audit.EventIntrospect, path: oauth.PathIntrospect, parameters: tokenParameters, begin: s.beginIntrospect}
-}
-
-func (s *Server) beginIntrospect(request *tokenrequest.Request) (operation, error) {
-	if request.Parameter(oauth.ParamToken) == "" {
-		return nil, noToken("IN-1")
+// withToken is how an operation on one token begins: with a token.
+func withToken(rule string, operate operation) func(*tokenrequest.Request) (operation, error) {
+	return func(request *tokenrequest.Request) (operation, error) {
+		if request.Parameter(oauth.ParamToken) == "" {
+			return nil, oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestMalformed, rule, oauth.ParamToken, "none")
+		}
+		return operate, nil
 	}
-	return s.introspect, nil
-}
-
-func noToken(rule string) error {
-	return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonRequestMalformed, rule, oauth.ParamToken, "none")
 }
 
 // introspect answers whether a token is active. Why it is not is for the operator

@@ -374,3 +374,43 @@ func TestRevokeGrant(t *testing.T) {
 		t.Error("AU-2 the log has a refresh token")
 	}
 }
+
+// AU-2: a refresh token in the wrong parameter gets neither into the record nor into
+// the log, though the rest of what a stranger sent does.
+func TestMisplacedRefreshToken(t *testing.T) {
+	s := newSite(t)
+	token := s.granted(t, "g1", authorization.Presenter{ClientID: billing, SPIFFEID: billing})
+	for _, name := range []string{"client_id", "scope", "resource", "grant_type", "client_assertion_type"} {
+		post(s.server.Public(), testidentity.With(s.good(t), name, "x-"+token), nil)
+		line, err := json.Marshal(s.last(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(line), token) || strings.Contains(s.log.String(), token) {
+			t.Errorf("AU-2 a refresh token as %s is told", name)
+		}
+		if !strings.Contains(string(line), "x-[redacted]") {
+			t.Errorf("AU-2 nothing is told of %s: %s", name, line)
+		}
+	}
+}
+
+// RV-2: a token that ends while its revocation is under way is dead, which is no
+// error; nothing is kept of it.
+func TestRevokedAsItEnds(t *testing.T) {
+	var late time.Duration
+	s := newSite(t, func(c *Config) {
+		now := c.Now
+		c.Now = func() time.Time { return now().Add(late) }
+	})
+	token, other := s.issued(t), s.issued(t)
+	late = 5*time.Minute - time.Second
+	if w := s.revoked(t, other); w.Code != 200 || len(s.revocations.All()) != 1 {
+		t.Errorf("RV-1 a second before: %d, %v", w.Code, s.revocations.All())
+	}
+	late = 5 * time.Minute
+	if w := s.revoked(t, token); w.Code != 200 || w.Body.Len() != 0 || len(s.revocations.All()) != 1 {
+		t.Errorf("RV-2 %d %s, %v", w.Code, w.Body, s.revocations.All())
+	}
+	wantLine(t, s.last(t), "revoke", "granted", "", billing)
+}

@@ -26,9 +26,10 @@ func (s *Server) admitClient(id string) error {
 	return nil
 }
 
-// failed counts against its source every request that was refused before its
-// client was authenticated, whatever was wrong with it. What is our own fault, or
-// was turned away for its rate already, does not count.
+// failed counts against its source a request that came to nothing without its client
+// being authenticated, whatever was wrong with it: every one that is refused, and a
+// revocation of no token. What is our own fault, or was turned away for its rate
+// already, does not count.
 func (s *Server) failed(rec *record, e *oauth.Error) {
 	if rec.authenticated || e.Code == oauth.TooMany || e.Code == oauth.ServerError || e.Code == oauth.Unavailable {
 		return

@@ -132,18 +132,12 @@ func (m *metrics) granted(rec *record) {
 	m.authenticated(rec)
 }
 
-// authenticated counts how a caller was authenticated, whatever became of its
-// request afterwards.
+// authenticated counts how a caller was authenticated, and by which older forms,
+// whatever became of its request afterwards.
 func (m *metrics) authenticated(rec *record) {
 	if counter, ok := m.proofs[proof{rec.event.AuthMethod, rec.remembered}]; ok && rec.authenticated {
 		counter.Inc()
 	}
-	m.legacy(rec)
-}
-
-// legacy counts every client that authenticated in an older form, whatever
-// became of its request afterwards.
-func (m *metrics) legacy(rec *record) {
 	for _, rule := range rec.event.ProfileLegacyUse {
 		m.legacyUse.WithLabelValues(rule).Inc()
 	}

@@ -68,6 +68,14 @@ func (rec *record) request(req *tokenrequest.Request) {
 
 func (rec *record) method(m oauth.AuthMethod) { rec.event.AuthMethod = string(m) }
 
+// usedUp notes the proof that was used up, also by a caller that is refused after that:
+// the next start reads it back (AK-10).
+func (rec *record) usedUp(c clientauth.Caller) {
+	if use, ok := c.Identity().ProofUse(); ok {
+		rec.event.Proof = hexed(use.Mark)
+	}
+}
+
 // caller notes who it is, which from here on is proven, unless the client is public.
 func (rec *record) caller(c clientauth.Caller) {
 	rec.authenticated, rec.remembered = c.Authenticated(), c.Identity().Remembered()
@@ -84,9 +92,6 @@ func (rec *record) caller(c clientauth.Caller) {
 	e.SPIFFEID, e.TrustDomain = id.String(), id.TrustDomain().Name()
 	e.SVIDDigest = hexed(c.Identity().Digest())
 	e.SVIDKeyID, e.SVIDTokenID = c.Identity().KeyID(), c.Identity().TokenID()
-	if use, ok := c.Identity().ProofUse(); ok {
-		e.Proof = hexed(use.Mark)
-	}
 	e.BundleSequence, e.HasBundleSequence = c.Identity().BundleSequence()
 	e.ProfileLegacyUse = c.LegacyUse()
 }

@@ -6,43 +6,32 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/store"
-	"github.com/svidgate/svidgate/internal/tokenrequest"
 	"github.com/svidgate/svidgate/oauth"
 )
 
-func (s *Server) revocation() formEndpoint {
-	return formEndpoint{event: audit.EventRevoke, path: oauth.PathRevoke, public: true, parameters: tokenParameters, begin: s.beginRevoke}
-}
-
-func (s *Server) beginRevoke(request *tokenrequest.Request) (operation, error) {
-	if request.Parameter(oauth.ParamToken) == "" {
-		return nil, noToken("RV-1")
-	}
-	return s.revoke, nil
-}
-
 // revoke ends a token of the client that asks; a refresh token goes with its grant, and
 // so with the access tokens of that (RV-3). One that is none of ours, or dead, is
-// no error: the client has what it wants (RV-2). That of another client stays as it
-// is, and the client is told (RV-1).
+// no error: the client has what it wants (RV-2). In the name of a public client that
+// counts as a failure, because nothing else would bound it (GL-16). A token of another
+// client stays as it is, and the client is told (RV-1).
 func (s *Server) revoke(ctx context.Context, c *call) (answer, error) {
 	own, err := s.config.Introspector.Own(ctx, c.caller, c.request.Parameter(oauth.ParamToken))
 	if err != nil {
-		if e := oauth.AsError(err); e.Code != oauth.InvalidToken {
+		e := oauth.AsError(err)
+		if e.Code != oauth.InvalidToken {
 			return nil, e
 		}
+		s.failed(c.record, e)
 		return writeEmpty, nil
 	}
-	token := own.Token()
+	token, now := own.Token(), s.config.Now()
 	if id := own.GrantID(); id != "" {
 		err = s.config.Granted.Revoke(ctx, id)
-	} else {
+	} else if now.Before(token.ExpiresAt()) { // else it has ended since it was judged
 		err = s.config.Revocations.Revoke(ctx, revocation.Entry{
-			Kind: revocation.TokenID, Value: token.ID(), Before: s.config.Now(), Expires: token.ExpiresAt(),
-			By: "client " + c.caller.Client().ID(),
+			Kind: revocation.TokenID, Value: token.ID(), Before: now, Expires: token.ExpiresAt(), By: "client " + c.caller.Client().ID(),
 		})
 	}
 	if err != nil {

@@ -119,13 +119,10 @@ func New(c Config, previous *Server) (*Server, error) {
 	}
 	s := &Server{config: c, mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}
 	if previous != nil {
-		s.metrics, s.failures, s.requests, s.stopping = previous.metrics, previous.failures, previous.requests, previous.stopping
+		s.metrics, s.stopping = previous.metrics, previous.stopping
+		s.failures, s.requests, s.begun, s.pushes = previous.failures, previous.requests, previous.begun, previous.pushes
 	} else {
 		s.metrics, s.stopping = newMetrics(&c), new(atomic.Bool)
-	}
-	if previous != nil {
-		s.begun, s.pushes = previous.begun, previous.pushes
-	} else {
 		s.begun, s.pushes = ratelimit.New[netip.Addr](begunPerSource, c.Now), ratelimit.New[netip.Addr](pushedPerSource, c.Now)
 	}
 	if previous == nil || previous.config.FailuresPerSource != c.FailuresPerSource {
