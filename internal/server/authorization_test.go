@@ -146,7 +146,7 @@ func refusedWith(t testing.TB, w *httptest.ResponseRecorder, status int, code oa
 	}
 }
 
-// AT-3 CC-3 TK-6 What a token for a person says, by each way to authenticate, and what
+// AT-3 AT-7 CC-3 TK-6 What a token for a person says, by each way to authenticate, and what
 // the record says of it.
 func TestTokenForAPerson(t *testing.T) {
 	s := newCodeSite(t)
