@@ -18,7 +18,6 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// AZ-5 to AZ-7 AZ-14 BC-2 What a code is worth, to whom and with what beside it.
 func TestRedeem(t *testing.T) {
 	long := strings.Repeat("v", 128)
 	for _, row := range []struct {
@@ -183,7 +182,7 @@ func TestCodeRedeemedAtOnce(t *testing.T) {
 	}
 }
 
-// TK-8 RT-8 A client gets a refresh token where it has the grant, and else none.
+// TK-8 A client gets a refresh token where it has the grant, and else none.
 func TestRefreshTokenOnlyWithTheGrant(t *testing.T) {
 	s := newSite(t)
 	other := authorization.Presenter{ClientID: "other", SPIFFEID: "spiffe://example.org/other"}
@@ -477,7 +476,7 @@ func TestRevokedAndBlocked(t *testing.T) {
 	badGrant(oauth.ReasonGrantRevoked, "RT-6").Check(t, err)
 }
 
-// CW-8 CW-9 RT-7 A grant is bound to the key and the workload that pushed its request, or
+// CW-8 CW-9 A grant is bound to the key and the workload that pushed its request, or
 // else to those that redeemed its code.
 func TestBoundToKeyAndWorkload(t *testing.T) {
 	s := newSite(t)

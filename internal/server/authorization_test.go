@@ -233,7 +233,7 @@ func pairs(form url.Values) []string {
 	return all
 }
 
-// TK-8 What a client gets in its own name says nothing of a person.
+// TK-8 RT-8 What a client gets in its own name says nothing of a person.
 func TestTokenForAClientIsAsBefore(t *testing.T) {
 	s := newCodeSite(t)
 	body, claims := issued(t, post(s.server.Public(), s.good(t), nil))
