@@ -24,6 +24,7 @@ var (
 	badSignature = refused(oauth.ReasonSignatureBad, "JS-12")
 )
 
+// CJ-8, JS-12: a signature is that of the key in the bundle, or none.
 func TestJWTSignature(t *testing.T) {
 	d := newDomain(t, "example.org", devca.Options{})
 	other := newDomain(t, "example.org", devca.Options{})
@@ -194,6 +195,7 @@ func TestJWTKeySeparation(t *testing.T) {
 	})
 }
 
+// GL-15, JS-13, MD-12: the bundle is the one configured for the trust domain.
 func TestJWTTrustDomainAndBundle(t *testing.T) {
 	d := newDomain(t, "example.org", devca.Options{})
 	other := newDomain(t, "other.example", devca.Options{})

@@ -193,7 +193,7 @@ func TestJWTHeader(t *testing.T) {
 	run(t, newVerifier(t, bundlesOf(t, d)), rows)
 }
 
-// The kinds of JWT of GL-10, each signed by the trust domain's own key with
+// The kinds of JWT of GL-10 (CJ-12), each signed by the trust domain's own key with
 // everything else right: the type alone tells them apart (AK-8).
 func TestJWTKinds(t *testing.T) {
 	d := newDomain(t, "example.org", devca.Options{WIT: true})

@@ -120,7 +120,7 @@ func TestWITIdentity(t *testing.T) {
 }
 
 // The proof may be made with any of the nine algorithms that has a key here, and
-// the WIT-SVID be signed with any.
+// the WIT-SVID be signed with any; ES256 is one of them (WS-20).
 func TestWITAlgorithms(t *testing.T) {
 	for _, alg := range jose.SVIDAlgorithms {
 		d := newDomain(t, "example.org", devca.Options{WIT: true, JWTAlgorithm: alg})

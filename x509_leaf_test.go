@@ -139,7 +139,7 @@ func TestX509Leaf(t *testing.T) {
 		{"XS-7 an unknown one and client", chain(func(c *x509.Certificate) {
 			c.ExtKeyUsage, c.UnknownExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, []asn1.ObjectIdentifier{unknownUsage}
 		}), accepted},
-		{"F27 an empty subject", chain(func(c *x509.Certificate) { c.Subject = pkix.Name{} }), accepted},
+		{"F27 an empty subject", chain(func(c *x509.Certificate) { c.Subject = pkix.Name{} }), accepted}, // XS-8
 		{"F27 a common name that is not the SPIFFE ID", chain(func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "spiffe://example.org/b"} }), accepted},
 		{"XS-10 an unknown extension", chain(extension(false)), accepted},
 		{"XS-10 an unknown critical extension", chain(extension(true)), chainBad},

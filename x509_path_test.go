@@ -33,6 +33,7 @@ func anchored(t testing.TB, anchors ...ca) *svidgate.Verifier {
 	return newVerifier(t, bundles{exampleOrg: bundleOf(t, exampleOrg, entries...)})
 }
 
+// EC-8, XS-10, XS-11: a path leads to an anchor of its own trust domain, or nowhere.
 func TestX509Path(t *testing.T) {
 	root := newCA(t, "example.org")
 	middle := root.below(t, newKey(t))
@@ -309,7 +310,7 @@ var systemCA = sync.OnceValues(func() (*devca.Authority, error) {
 	return devca.New("example.org", devca.Options{Now: atNoon})
 })
 
-// XS-12: a CA of the system's store signs for nobody, not even when the bundle
+// XS-12, AV-3: a CA of the system's store signs for nobody, not even when the bundle
 // is empty.
 func TestX509NoSystemRoots(t *testing.T) {
 	authority, err := systemCA()

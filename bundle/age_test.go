@@ -72,7 +72,7 @@ func TestFetchedAtIsOfTheWallClock(t *testing.T) {
 	}
 }
 
-// A clock that was ahead and is set right makes no bundle young: it gets too old by
+// LD-7: a clock that was ahead and is set right makes no bundle young: it gets too old by
 // what has passed, and alarms are raised; an answer makes it new.
 func TestAgeWithClockSetBack(t *testing.T) {
 	source := holding(jwtDocument(t, nil, "a"))

@@ -73,6 +73,7 @@ func newEndpoint(t *testing.T, ca authority, url string) *Endpoint {
 	return e
 }
 
+// BE-2, FX-3: https, wherever the operator says that it is.
 func TestNewEndpointURL(t *testing.T) {
 	tests := []struct {
 		name, url string

@@ -52,7 +52,7 @@ func names(t *testing.T, folder string) []string {
 	return all
 }
 
-// BE-15: after a restart the bundle is there without its source, as old as it
+// BE-15, LD-2: after a restart the bundle is there without its source, as old as it
 // was, and its sequence still counts (F8, BU-14).
 func TestKeepOverRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

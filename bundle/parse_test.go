@@ -202,7 +202,7 @@ func TestParseBU17OtherMembers(t *testing.T) {
 	}
 }
 
-// BU-18, BU-19: the name is the caller's, and two snapshots share no key.
+// BU-18, BU-19, AV-8: the name is the caller's, and two snapshots share no key.
 func TestParseBU18NameIsTheCallers(t *testing.T) {
 	a, b := trustDomain(t, "a.test"), trustDomain(t, "b.test")
 	documentA, documentB := jwtDocument(t, nil, "same"), jwtDocument(t, nil, "same")

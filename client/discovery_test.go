@@ -28,6 +28,7 @@ func TestIssuerMismatch(t *testing.T) { // AM-2, CL-10
 	}
 }
 
+// BC-9: the endpoints are those of the metadata, or there is no client.
 func TestMetadataAnswer(t *testing.T) {
 	w := newWorld(t)
 	certificate := must(w.webCA.Certificate("127.0.0.1"))

@@ -12,7 +12,7 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// AM-1 to AM-6, AM-9, MD-1, MD-5, MT-3, CJ-14, EC-14: the document as a whole.
+// AM-1 to AM-6, AM-9, MD-1, MD-2, MD-5, MD-8, MT-3, CJ-14, EC-14: the document as a whole.
 func TestMetadata(t *testing.T) {
 	td := newDomain(t, "example.org", devca.Options{})
 	const onlyJWT = `

@@ -8,8 +8,8 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// Who a request is of: CA-2, CA-6 to CA-10, CJ-9, CJ-10, CX-3, MD-15 to MD-20,
-// TK-7.
+// Who a request is of: CA-2, CA-6 to CA-10, CJ-9, CJ-10, CX-3, EC-6, EC-7, MD-15 to
+// MD-20, TK-7.
 func TestClients(t *testing.T) {
 	w := newWorld(t)
 	jwt := func(clientID, path string) func(*call) {
@@ -82,7 +82,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// CJ-13: a JWT-SVID may be used again, unless its trust domain says that it may
+// CJ-13, EC-12: a JWT-SVID may be used again, unless its trust domain says that it may
 // not; then neither may its twin with the other valid signature.
 func TestSingleUse(t *testing.T) {
 	once := newDomain(t, "once.test", devca.Options{})

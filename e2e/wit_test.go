@@ -85,7 +85,7 @@ func newWITDomain(t *testing.T) *domain {
 	return newDomain(t, "example.org", devca.Options{WIT: true})
 }
 
-// Sections 4, 5.1 and 9.3: each defect beside a request that is accepted.
+// Sections 4, 5.1 and 9.3 (CW-2): each defect beside a request that is accepted.
 func TestWIT(t *testing.T) {
 	td := newWITDomain(t)
 	s := start(t, witClients, td)
@@ -392,7 +392,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// MD-1, BU-12: spiffe_wit is offered while a bundle has keys for it, and not where it
+// EC-1, MD-1, BU-12: spiffe_wit is offered while a bundle has keys for it, and not where it
 // is switched off.
 func TestWITIsOfferedWhileItWorks(t *testing.T) {
 	td := newFileDomain(t, "example.org", devca.Options{})

@@ -72,6 +72,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// LR-4: what a handler finds in its context.
 func TestCaller(t *testing.T) {
 	v, mine := newVerifier(t), leaf(t)
 	p := newPresentation()

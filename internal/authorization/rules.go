@@ -235,7 +235,7 @@ var requestRules = []judge.Rule[*asking]{
 	{
 		ID: "AZ-3", Source: "RFC 7636 4.4.1", What: "code_challenge_method is S256", Needs: factRedirect,
 		Judge: func(_ context.Context, s *asking) oauth.Reason {
-			if s.sent.get(oauth.ParamCodeChallengeMethod) != oauth.ChallengeMethodS256 { // absent means plain
+			if s.sent.get(oauth.ParamCodeChallengeMethod) != oauth.ChallengeMethodS256 { // absent means plain (BC-2)
 				return oauth.ReasonCodeChallengeBad
 			}
 			return ""

@@ -9,7 +9,7 @@ import (
 	"github.com/svidgate/svidgate/internal/challenge"
 )
 
-// PP-12: a challenge is good in its slot of 5 minutes and in the next, at every
+// EC-11, PP-12: a challenge is good in its slot of 5 minutes and in the next, at every
 // server with the key, and nowhere else.
 func TestCurrent(t *testing.T) {
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC) // where a slot begins

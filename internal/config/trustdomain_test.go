@@ -7,7 +7,8 @@ import (
 	"github.com/svidgate/svidgate/internal/config"
 )
 
-// TestWrongTrustDomain has rows below server and `trust_domains:`, from line 5.
+// TestWrongTrustDomain has rows below server and `trust_domains:`, from line 5 (CA-1,
+// FX-4).
 func TestWrongTrustDomain(t *testing.T) {
 	const good = "  example.org: {spiffe_bundle_endpoint: {url: https://example.com/bundle.json}}\n"
 	endpoint := func(s string) string { return "  example.org: {spiffe_bundle_endpoint: {" + s + "}}\n" }

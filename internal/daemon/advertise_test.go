@@ -13,7 +13,7 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// Only what works is advertised (MD-1), and the alias is the listener's own
+// Only what works is advertised (CA-3, MD-1), and the alias is the listener's own
 // address where the issuer is on loopback.
 func TestWhatIsAdvertised(t *testing.T) {
 	for _, row := range []struct {

@@ -56,6 +56,7 @@ func caller(t testing.TB, w *testidentity.World) clientauth.Caller {
 	return w.Caller(t, registration.Metadata{ClientID: billing, AuthMethods: []oauth.AuthMethod{oauth.MethodJWT}}, request(t, w))
 }
 
+// BC-1 TK-1 Which grants there are, and that no other is.
 func TestFor(t *testing.T) {
 	if types := grant.New().Types(); !slices.Equal(types, []oauth.GrantType{oauth.GrantClientCredentials}) {
 		t.Errorf("AM-4 the grant types are %v", types)

@@ -95,7 +95,7 @@ func TestBindingWords(t *testing.T) {
 }
 
 // TestBindingMatrix says every combination of words at client, resource, trust
-// domain and server, for every kind of client and connection.
+// domain and server, for every kind of client and connection (CC-5, CX-9).
 func TestBindingMatrix(t *testing.T) {
 	words := []policy.BindingMode{"", policy.BindAuto, policy.BindRequired, policy.BindNone}
 	for _, client := range words {

@@ -102,6 +102,7 @@ func TestGrantTypes(t *testing.T) {
 	decide(t, policy.Config{}, question(billing), denied)
 }
 
+// AT-4 BC-5 CC-4 A token is for one resource, which the client has.
 func TestResources(t *testing.T) {
 	target := func(reason oauth.Reason, rule string) want { return want{oauth.InvalidTarget, reason, rule} }
 	for _, row := range []struct {

@@ -14,7 +14,7 @@ import (
 
 type spiffeID = spiffeid.ID
 
-// The tie between identity and client, for both methods alike.
+// The tie between identity and client, for both methods alike (CA-9, CJ-9, CX-5).
 func TestAssociation(t *testing.T) {
 	w := testidentity.New(t)
 	both := []oauth.AuthMethod{oauth.MethodJWT, oauth.MethodX509}

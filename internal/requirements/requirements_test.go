@@ -117,6 +117,42 @@ func judge(r row, all map[string]*source) []string {
 	return faults
 }
 
+// Whoever searches for an id of the checklists finds it where its row leads: in a
+// file that the row names, or in a vector where the vectors are named. Tables that
+// are numbered here only are cited by nobody.
+func TestEveryRowLeadsToItsID(t *testing.T) {
+	rows, _ := tables(t)
+	all := allSources(t)
+	vectors := vectorText(t)
+	for _, r := range rows {
+		refs := slices.Concat(r.code, r.tests)
+		if len(refs) == 0 || !citation.MatchString(r.id) {
+			continue
+		}
+		cited := slices.ContainsFunc(refs, func(ref reference) bool {
+			return all[ref.file].cites(r.id) || slices.Contains(ref.names, "TestVectors") && mentions(vectors, r.id)
+		})
+		if !cited {
+			t.Errorf("line %d: no file of %s has that id", r.line, r.id)
+		}
+	}
+}
+
+func TestCites(t *testing.T) {
+	s := snippet(t, "package a\n\n// AT-3 and CJ-4 to\n// CJ-8, of CX-1 to MD-9.\nvar v = \"SI-1 something\"\n")
+	for id, want := range map[string]bool{
+		"SI-1": true, "AT-3": true, "CJ-4": true, "CJ-6": true, "CJ-8": true,
+		"SI-10": false, "AT-30": false, "CJ-3": false, "CJ-9": false, "CX-5": false, "MD-5": false,
+	} {
+		if s.cites(id) != want {
+			t.Errorf("%s: %v, want %v", id, !want, want)
+		}
+	}
+	if (*source)(nil).cites("SI-1") {
+		t.Error("no file cites something")
+	}
+}
+
 var testForm = regexp.MustCompile(`^(Test|Fuzz|Example)([A-Z_0-9]\w*)?$`)
 
 func TestJudge(t *testing.T) {

@@ -5,8 +5,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,14 +36,54 @@ func (s *source) has(text string) bool {
 }
 
 // mentions reports whether some text of the file has the id in it as a word.
-func (s *source) mentions(id string) bool {
+func (s *source) mentions(id string) bool { return mentions(s.texts, id) }
+
+// cites reports whether a text or a comment of the file has the id, or a run of ids
+// that it is in ("CJ-4 to CJ-8"). No file cites nothing.
+func (s *source) cites(id string) bool {
+	return s != nil && (s.mentions(id) || mentions(s.comments, id) || inRun(s.comments, id))
+}
+
+func mentions(texts []string, id string) bool {
 	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(id) + `\b`)
-	for _, t := range s.texts {
-		if word.MatchString(t) {
-			return true
+	return slices.ContainsFunc(texts, word.MatchString)
+}
+
+var runForm = regexp.MustCompile(`\b([A-Z]{2}-\d+) to ([A-Z]{2}-\d+)\b`)
+
+func inRun(texts []string, text string) bool {
+	each, ok := parseID(text)
+	if !ok {
+		return false
+	}
+	for _, t := range texts {
+		for _, m := range runForm.FindAllStringSubmatch(strings.ReplaceAll(t, "\n", " "), -1) {
+			from, _ := parseID(m[1])
+			to, _ := parseID(m[2])
+			if from.prefix == each.prefix && to.prefix == each.prefix && from.number <= each.number && each.number <= to.number {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// vectorText is what the vector files say, file by file.
+func vectorText(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "testdata/vectors/*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("there are no vectors", err)
+	}
+	var texts []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	return texts
 }
 
 // sources are all Go files of the module by their path from its root.

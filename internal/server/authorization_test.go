@@ -152,7 +152,7 @@ func refusedWith(t testing.TB, w *httptest.ResponseRecorder, status int, code oa
 	}
 }
 
-// AT-3 CC-3 TK-6 What a token for a person says, by each way to authenticate, and what
+// AT-3 AT-7 CC-3 TK-6 What a token for a person says, by each way to authenticate, and what
 // the record says of it.
 func TestTokenForAPerson(t *testing.T) {
 	s := newCodeSite(t)
@@ -239,7 +239,7 @@ func pairs(form url.Values) []string {
 	return all
 }
 
-// TK-8 What a client gets in its own name says nothing of a person.
+// TK-8 RT-8 What a client gets in its own name says nothing of a person.
 func TestTokenForAClientIsAsBefore(t *testing.T) {
 	s := newCodeSite(t)
 	body, claims := issued(t, post(s.server.Public(), s.good(t), nil))

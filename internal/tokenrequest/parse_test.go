@@ -173,6 +173,7 @@ func TestClientID(t *testing.T) {
 	}
 }
 
+// CA-15, WS-19: nothing is read of what came over plain HTTP.
 func TestPlainHTTP(t *testing.T) {
 	run(t, []row{
 		{"CA-15 over TLS", good, nil, accepted},
