@@ -443,17 +443,15 @@ func witDomains(cfg *config.Config) (names []spiffeid.TrustDomain) {
 	return names
 }
 
-// methods are the authentication methods that work, but for spiffe_wit, which works
-// while there is a bundle for it: a certificate can be shown
-// only to a listener that asks for one, and without a trust domain none does
-// (MD-1).
-func (d *Daemon) methods(cfg *config.Config) []oauth.AuthMethod {
-	if len(cfg.TrustDomains) == 0 {
-		return nil
-	}
-	methods := []oauth.AuthMethod{oauth.MethodJWT}
-	if d.mtlsURL != "" || cfg.PublicClientCertificates {
-		methods = append(methods, oauth.MethodX509)
+// methods are the authentication methods that work (MD-1), but for spiffe_wit, which
+// works while there is a bundle for it: an SVID is of a trust domain, and a certificate
+// can be shown only to a listener that asks for one.
+func (d *Daemon) methods(cfg *config.Config) (methods []oauth.AuthMethod) {
+	if len(cfg.TrustDomains) > 0 {
+		methods = append(methods, oauth.MethodJWT)
+		if d.mtlsURL != "" || cfg.PublicClientCertificates {
+			methods = append(methods, oauth.MethodX509)
+		}
 	}
 	if slices.ContainsFunc(cfg.Clients, config.Client.Public) {
 		methods = append(methods, oauth.MethodNone)

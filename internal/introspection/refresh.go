@@ -62,14 +62,15 @@ var usable = judge.Rule[*attempt]{
 
 var introspectingRefresh = []judge.Rule[*attempt]{theirs("IN-6", "RFC 7662 4"), usable, notRevoked, notBlocked}
 
-// revokingRefresh asks first whether the token is dead, so that a client learns nothing
-// of what was another's. One that its own client replaced, and of which the answer may
+// revokingRefresh asks first whose the token is, so that another client learns nothing
+// of what became of it. One that its own client replaced, and of which the answer may
 // have been lost, still ends the grant.
 var revokingRefresh = []judge.Rule[*attempt]{
+	theirs("RV-1", "RFC 7009 2.1"),
 	{
 		ID: "RV-2", Source: "RFC 7009 2.2", What: "the grant is in force",
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			if s.refresh.Revoked || !s.live && s.refresh.ClientID != s.asks {
+			if s.refresh.Revoked {
 				return oauth.ReasonGrantRevoked
 			}
 			return ""
@@ -77,7 +78,6 @@ var revokingRefresh = []judge.Rule[*attempt]{
 		Expected:  func(*attempt) string { return "a grant in force" },
 		Presented: func(s *attempt) string { return "grant " + shown(s.refresh.ID) },
 	},
-	theirs("RV-1", "RFC 7009 2.1"),
 }
 
 // about is what a revocation may name of the token.
