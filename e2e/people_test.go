@@ -424,7 +424,7 @@ func TestConsentsAreRevocable(t *testing.T) {
 	v := p.get(t, "/authorize?"+asking())
 	v.says(t, http.StatusOK, "Allow access?")
 	token = redeem(p.atClient(t, p.post(t, "/consent", v.form("decision", "allow"))))
-	if out := w.done(t, "user", "withdraw", "alice", "travel"); !strings.Contains(out, "1 consents, 1 grants") {
+	if out := w.done(t, "user", "withdraw", "alice", "travel"); !strings.Contains(out, "consents 1, grants 1") {
 		t.Errorf("it says %q", out)
 	}
 	if got := refresh(token); got != http.StatusBadRequest {
