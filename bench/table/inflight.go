@@ -50,8 +50,9 @@ var (
 	inFlightRefresh = row{"in-flight-refresh", "2,000 in flight, each with another refresh token; store on disk", queueMust, "–", queuing((*town).refreshes)}
 )
 
-// queued is how many requests of a round write to the store. Codes do not live long.
-const queued = 6_000
+// queued is how many requests of a round write to the store. Codes do not live long, and
+// a person has only so many grants for a client.
+const queued = 4_000
 
 func queuing(round func(t *town, connections, requests int) (load.Job, error)) func(b *bench) (figure, error) {
 	return func(b *bench) (figure, error) {

@@ -383,10 +383,6 @@ func ended(wait func(), timeout time.Duration) bool {
 	}
 }
 
-// garbagePercent has the garbage collector run half as often as by default: a dozen
-// megabytes more, and requests that meet it half as often.
-const garbagePercent = 200
-
 // giveBack returns to the system what only the start needed, above all the buffers
 // in which migrations were read: they are in a pool, which two collections empty.
 func giveBack() {
@@ -394,12 +390,19 @@ func giveBack() {
 	debug.FreeOSMemory()
 }
 
-// Run starts a daemon, says so in one log line, and stops it when ctx ends. It is
-// for a process of its own, whose garbage collector it sets unless GOGC does.
-func Run(ctx context.Context, cfg *config.Config, options Options) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
+// spareThread has Go use a second thread where there is one processor and the store is on a
+// disk. A commit waits for the disk within a system call, which keeps its thread: with
+// one all requests wait along, also those that need no store.
+func spareThread(cfg *config.Config) {
+	if cfg.Store.File != "" && runtime.GOMAXPROCS(0) == 1 && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2)
 	}
+}
+
+// Run starts a daemon, says so in one log line, and stops it when ctx ends. It is
+// for a process of its own, whose number of threads it may set.
+func Run(ctx context.Context, cfg *config.Config, options Options) error {
+	spareThread(cfg)
 	d, err := Start(ctx, cfg, options)
 	if err != nil {
 		return err
