@@ -233,6 +233,7 @@ var (
 	endpoint = regexp.MustCompile(`https://127\.0\.0\.1:\d+/bundle\.json`)
 	failures = regexp.MustCompile(`failures in a row: \d+`)
 	age      = regexp.MustCompile(`\bsequence \d+ -> \d+`)
+	seconds  = regexp.MustCompile(`\b(\d+h\d+m)\d+s old`)
 )
 
 // steady puts fixed names and times in place of those of this run.
@@ -251,6 +252,7 @@ func (p *patient) steady(s string) string {
 	s = endpoint.ReplaceAllString(s, "https://bundles.example.org/bundle.json")
 	s = failures.ReplaceAllString(s, "failures in a row: 9")
 	s = age.ReplaceAllString(s, "sequence 1 -> 2")
+	s = seconds.ReplaceAllString(s, "${1}0s old")
 	s = spans.ReplaceAllStringFunc(s, func(m string) string {
 		found := spans.FindStringSubmatch(m)
 		d, err := time.ParseDuration(found[2])
