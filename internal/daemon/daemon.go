@@ -383,11 +383,27 @@ func ended(wait func(), timeout time.Duration) bool {
 	}
 }
 
-// giveBack returns to the system what only the start needed, above all the buffers
-// in which migrations were read: they are in a pool, which two collections empty.
-func giveBack() {
+// The garbage collector begins when the heap has doubled. Where little is held that is
+// often, so ballast is held besides, which nobody touches and for which the system
+// gives no memory. Where the configuration alone holds much, each round costs much, and
+// it begins when the heap has tripled. That is not so everywhere, since what a flood
+// makes a small server hold would count three times, too (AK-18).
+const (
+	ballastSize = 4 << 20
+	much        = 12 << 20
+)
+
+// settle returns to the system what only the start needed, above all the buffers in
+// which migrations were read: they are in a pool, which two collections empty. What is
+// left tells how often to collect, unless GOGC does.
+func settle() {
 	runtime.GC()
 	debug.FreeOSMemory()
+	var held runtime.MemStats
+	runtime.ReadMemStats(&held)
+	if held.HeapAlloc > much && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 }
 
 // spareThread has Go use a second thread where there is one processor and the store is on a
@@ -400,9 +416,11 @@ func spareThread(cfg *config.Config) {
 }
 
 // Run starts a daemon, says so in one log line, and stops it when ctx ends. It is
-// for a process of its own, whose number of threads it may set.
+// for a process of its own, whose number of threads and garbage collection it may set.
 func Run(ctx context.Context, cfg *config.Config, options Options) error {
 	spareThread(cfg)
+	ballast := make([]byte, ballastSize)
+	defer runtime.KeepAlive(ballast)
 	d, err := Start(ctx, cfg, options)
 	if err != nil {
 		return err
@@ -420,7 +438,7 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 		attrs = append(attrs, "mtls_url", d.mtlsURL)
 	}
 	d.log.Info("ready", attrs...)
-	go giveBack()
+	go settle()
 
 	for {
 		select {
