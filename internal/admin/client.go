@@ -40,10 +40,34 @@ func Dial(path string) *Client {
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, "unix", path)
+				conn, err := dialer.DialContext(ctx, "unix", path)
+				if err != nil {
+					return nil, err
+				}
+				return &httpConn{Conn: conn}, nil
 			},
 		},
 	}}
+}
+
+// An httpConn ends when what comes first is not HTTP/1. A gRPC server speaks before it is
+// asked, which net/http tells in several ways, by who was faster.
+type httpConn struct {
+	net.Conn
+	begun bool
+}
+
+var errNotHTTP = errors.New("no HTTP")
+
+func (c *httpConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.begun {
+		c.begun = true
+		if first := b[:min(n, len("HTTP/1."))]; !strings.HasPrefix("HTTP/1.", string(first)) {
+			return 0, errNotHTTP
+		}
+	}
+	return n, err
 }
 
 // Bundles is the state of all trust domains.
@@ -242,7 +266,7 @@ func (c *Client) unreachable(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	if strings.Contains(err.Error(), "malformed HTTP") {
+	if errors.Is(err, errNotHTTP) {
 		return fmt.Errorf("what answers at %s is no svidgate server: is it another socket, such as a Workload API's?", c.path)
 	}
 	return fmt.Errorf("the server at %s cannot be asked: %w", c.path, err)
