@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net"
 	"path/filepath"
 	"strings"
@@ -42,8 +43,10 @@ func TestAskOfSomethingElse(t *testing.T) {
 					}()
 				}
 			}()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
 			for range 50 {
-				if _, err := Dial(path).Bundles(t.Context()); err == nil || !strings.Contains(err.Error(), "no svidgate server") {
+				if _, err := Dial(path).Bundles(ctx); err == nil || !strings.Contains(err.Error(), "no svidgate server") {
 					t.Fatalf("it says %v", err)
 				}
 			}
