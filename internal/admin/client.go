@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,7 +55,8 @@ func Dial(path string) *Client {
 // asked, which net/http tells in several ways, by who was faster.
 type httpConn struct {
 	net.Conn
-	begun bool
+	begun   bool
+	foreign atomic.Bool // what came first was not HTTP/1
 }
 
 var errNotHTTP = errors.New("no HTTP")
@@ -64,8 +66,18 @@ func (c *httpConn) Read(b []byte) (int, error) {
 	if n > 0 && !c.begun {
 		c.begun = true
 		if first := b[:min(n, len("HTTP/1."))]; !strings.HasPrefix("HTTP/1.", string(first)) {
+			c.foreign.Store(true)
 			return 0, errNotHTTP
 		}
+	}
+	return n, err
+}
+
+// Write fails for the same reason as Read where that made net/http hang up.
+func (c *httpConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && c.foreign.Load() {
+		err = errNotHTTP
 	}
 	return n, err
 }
