@@ -441,7 +441,7 @@ func TestSocketIsForItsUser(t *testing.T) {
 	if out, errs, code := as(0, "keys", "list"); code != 0 || out == "" {
 		t.Fatalf("code %d, %s", code, errs)
 	}
-	if out, errs, code := as(nobody, "keys", "list"); code != 1 || out != "" || !strings.Contains(errs, "is for the user that the server runs as") {
+	if out, errs, code := as(nobody, "keys", "list"); code != 1 || out != "" || !strings.Contains(errs, "run as the user that the server runs as") {
 		t.Errorf("mode 0600: code %d, %s%s", code, out, errs)
 	}
 	if err := os.Chmod(socket, 0o666); err != nil {

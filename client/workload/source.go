@@ -173,6 +173,9 @@ func newSource(ctx context.Context, config Config) (*Source, error) {
 // checkAddress allows unix:///absolute/path without authority, or tcp://ip:port
 // (CL-1). go-spiffe lets an authority pass that gRPC then refuses.
 func checkAddress(address string) error {
+	if strings.HasPrefix(address, "/") {
+		return errors.New("a path needs unix:// before it")
+	}
 	if err := workloadapi.ValidateAddress(address); err != nil {
 		return err
 	}

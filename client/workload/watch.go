@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
@@ -156,18 +157,34 @@ func (s *Source) end(err error) {
 	s.settle()
 }
 
-// explain adds to what gRPC says what to do about it.
+// explain adds to what gRPC says what to do about it, and takes its frame off.
 func explain(err error) error {
+	next := ""
 	switch status.Code(err) {
 	case codes.PermissionDenied:
-		return fmt.Errorf("%w; the agent knows no identity for this process: is the workload registered?", err)
+		next = "the agent knows no identity for this process: is the workload registered?"
 	case codes.Unavailable:
-		return fmt.Errorf("%w; is the agent running, is the socket mounted, may this user open it?", err)
+		next = "is the agent running, is the socket mounted, may this user open it?"
 	case codes.Unimplemented:
-		return fmt.Errorf("%w; this Workload API does not have that kind of SVID", err)
+		next = "this Workload API does not have that kind of SVID"
+	default:
+		return err
 	}
-	return err
+	text := status.Convert(err).Message()
+	if _, dialled, ok := strings.Cut(text, "Error while dialing: "); ok {
+		text = strings.TrimSuffix(dialled, `"`)
+	}
+	return &explained{text + "; " + next, err}
 }
+
+// An explained error is one of gRPC in our words.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.err }
 
 const (
 	firstDelay = 250 * time.Millisecond

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -39,6 +40,9 @@ without, it lists all.`,
 		Example: "  svidgate client list\n  svidgate client list --trust-domain lab.test --state pending\n  svidgate client list --client fleet --limit 100 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("limit") && f.Limit < 1 {
+				return errors.New("--limit is a number from 1 on; without it all are listed")
+			}
 			return c.listClients(cmd, f)
 		},
 	}

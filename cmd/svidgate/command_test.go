@@ -162,10 +162,19 @@ func TestMistakes(t *testing.T) {
 		{"no file to check", []string{"check-config"}, "accepts 1 arg(s), received 0"},
 		{"two files to check", []string{"check-config", "a", "b"}, "accepts 1 arg(s), received 2"},
 		{"a flag without its value", []string{"serve", "--config"}, "flag needs an argument"},
-		{"a flag that is no number", []string{"token", "--issuer", "https://a", "--timeout", "soon"}, "invalid argument"},
-		{"a required flag", []string{"token"}, `required flag(s) "issuer" not set`},
-		{"two ways to print", []string{"token", "--issuer", "https://a", "--json", "--print-claims"}, "none of the others can be"},
-		{"a certificate without its key", []string{"token", "--issuer", "https://a", "--x509-svid-file", "a"}, "they must all be set"},
+		{"a flag that is no number", []string{"token", "--issuer", "https://a", "--timeout", "soon"}, `--timeout is a time with its unit, such as 30s, not "soon"`},
+		{"a number that is none", []string{"client", "list", "--limit", "x"}, `--limit is a number, not "x"`},
+		{"a number below none", []string{"client", "list", "--limit", "-1"}, "--limit is a number from 1 on"},
+		{"a switch that is neither", []string{"keys", "list", "--json=perhaps"}, `--json is true or false, not "perhaps"`},
+		{"where flags are explained", []string{"revoke", "--clinet", "x"}, "; see svidgate revoke --help"},
+		{"nothing to revoke", []string{"revoke"}, "exactly one of --jti, --grant"},
+		{"two things to revoke", []string{"revoke", "--jti", "a", "--key", "b"}, "exactly one of --jti, --grant"},
+		{"headers of no call", []string{"token", "--issuer", "https://a", "--headers-for", "http://b"}, "no call of an https URL"},
+		{"an issuer without TLS", []string{"token", "--issuer", "http://a"}, `the issuer "http://a" is not an https URL`},
+		{"a method that nobody knows", []string{"token", "--issuer", "https://a", "--method", "basic"}, `not "basic"`},
+		{"a required flag", []string{"token"}, "name the authorization server with --issuer"},
+		{"two ways to print", []string{"token", "--issuer", "https://a", "--json", "--print-claims"}, "give one of --print-claims, --json and --headers-for"},
+		{"a certificate without its key", []string{"token", "--issuer", "https://a", "--x509-svid-file", "a"}, "--x509-svid-file and --x509-key-file go together"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			stdout, stderr, err := run(t, row.args...)

@@ -69,7 +69,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"serve", "--config", good}, 1, "svidgate: daemon: tls: "},
 		{[]string{"nothing"}, 1, `svidgate: unknown command "nothing"`},
 		{[]string{"version", "--nothing"}, 1, "svidgate: unknown flag: --nothing"},
-		{[]string{"token", "--issuer", "http://a", "--jwt-svid-file", good}, 1, "svidgate: client: "},
+		{[]string{"token", "--issuer", "http://a", "--jwt-svid-file", good}, 1, "svidgate: the issuer "},
 	} {
 		t.Run(strings.Join(row.args, " "), func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], row.args...)

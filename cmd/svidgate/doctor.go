@@ -48,11 +48,8 @@ token is shown. Live tokens are in the server's audit record like any other.`,
   svidgate doctor --admin-socket /run/svidgate/svidgate-admin.sock --status http://127.0.0.1:8445`,
 		Args: func(cmd *cobra.Command, args []string) error { return asNotJudged(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if (files.chain == "") != (files.key == "") {
-				return asNotJudged(errors.New("--x509-svid-file and --x509-key-file go together"))
-			}
-			if (files.wit == "") != (files.witKey == "") {
-				return asNotJudged(errors.New("--wit-svid-file and --wit-key-file go together"))
+			if err := pairs(files.chain, files.key, files.wit, files.witKey); err != nil {
+				return asNotJudged(err)
 			}
 			c.Method = oauth.AuthMethod(method)
 			c.AdminSocket = cmp.Or(c.AdminSocket, os.Getenv("SVIDGATE_SOCKET"))
@@ -85,7 +82,7 @@ token is shown. Live tokens are in the server's audit record like any other.`,
 	flags.StringVar(&c.StatusURL, "status", "", "address of the server's status listener: http on loopback, such as http://127.0.0.1:8445")
 	flags.BoolVar(&asJSON, "json", false, "print JSON, when all is done")
 	flags.DurationVar(&timeout, "timeout", 60*time.Second, "judge no further check after this time")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asNotJudged(err) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return asNotJudged(sayFlag(cmd, err)) })
 	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file", "wit-svid-file", "wit-key-file"} {
 		cmd.MarkFlagFilename(name)
 	}

@@ -72,7 +72,7 @@ are not shown, and a private key in the input is refused.`,
 		cmd.MarkFlagFilename(name)
 	}
 	cmd.RegisterFlagCompletionFunc("listener", cobra.FixedCompletions([]string{daemon.Public, daemon.MTLS}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asNotJudged(err) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return asNotJudged(sayFlag(cmd, err)) })
 	return cmd
 }
 

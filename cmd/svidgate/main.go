@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -47,6 +48,7 @@ which the API verifies by itself.`,
 		newExplain(), newInspect(), newWhoami(), newDoctor(),
 		newBundle(), newClient(), newPlan(), newUser(), newKeys(), newRevoke(), newMigrate(), newReload(), newAudit(), newProfile(), newVersion())
 	sayUse(root)
+	root.SetFlagErrorFunc(sayFlag)
 	return root
 }
 
@@ -66,6 +68,18 @@ func sayUse(cmd *cobra.Command) {
 		}
 		return nil
 	}
+}
+
+// sayFlag says of a flag that is wrong what it takes, in place of what a parser of Go
+// said, and where its command explains it.
+func sayFlag(cmd *cobra.Command, err error) error {
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		takes := map[string]string{"int": "a number", "duration": "a time with its unit, such as 30s", "bool": "true or false"}
+		if kind, ok := takes[wrong.GetFlag().Value.Type()]; ok {
+			return fmt.Errorf("--%s is %s, not %q", wrong.GetFlag().Name, kind, wrong.GetValue())
+		}
+	}
+	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 }
 
 // group makes a command of which only its subcommands do anything. Without one it

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/svidgate/svidgate/internal/admin"
 	"github.com/svidgate/svidgate/internal/revocation"
 )
 
@@ -30,6 +34,7 @@ func newRevoke() *cobra.Command {
 		c      connection
 		reason string
 		values = make([]string, len(revocable))
+		names  []string
 	)
 	cmd := &cobra.Command{
 		Use:   "revoke",
@@ -49,6 +54,10 @@ reason.`,
   svidgate revoke list`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			given := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !cmd.Flags().Changed(name) })
+			if len(given) != 1 {
+				return fmt.Errorf("say what with exactly one of --%s", strings.Join(names, ", --"))
+			}
 			for i, r := range revocable {
 				if !cmd.Flags().Changed(r.flag) {
 					continue
@@ -56,6 +65,9 @@ reason.`,
 				done, err := c.dial().Revoke(cmd.Context(), r.kind, values[i], reason)
 				if err != nil {
 					return err
+				}
+				if why := c.unknown(cmd.Context(), done); why != "" {
+					fmt.Fprintf(cmd.ErrOrStderr(), "mind the spelling: %s\n", why)
 				}
 				if c.asJSON {
 					return printJSON(cmd.OutOrStdout(), done)
@@ -67,17 +79,30 @@ reason.`,
 		},
 	}
 	c.flags(cmd, true)
-	var names []string
 	for i, r := range revocable {
 		cmd.Flags().StringVar(&values[i], r.flag, "", r.usage)
 		names = append(names, r.flag)
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and for the list: one line")
-	cmd.MarkFlagsMutuallyExclusive(names...)
-	cmd.MarkFlagsOneRequired(names...)
 	cmd.RegisterFlagCompletionFunc("trust-domain", c.trustDomains)
 	cmd.AddCommand(newRevokeList())
 	return cmd
+}
+
+// unknown is what the server says where it does not know whose tokens it has revoked:
+// they may have been taken out before, which is no fault, or be misspelt.
+func (c *connection) unknown(ctx context.Context, done admin.Revocation) string {
+	var err error
+	switch done.Kind {
+	case revocation.Client, revocation.SPIFFEID:
+		_, err = c.dial().ShowClient(ctx, done.Value)
+	case revocation.TrustDomain:
+		_, err = c.dial().Bundle(ctx, done.Value)
+	}
+	if refusal, ok := errors.AsType[*admin.Refusal](err); ok {
+		return refusal.Why
+	}
+	return ""
 }
 
 func newRevokeList() *cobra.Command {

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,9 +57,12 @@ Who sees a bearer token can use it: mind where the output goes.`,
   svidgate token --issuer https://as.example.com --jwt-svid-file jwt_svid.token --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 			defer cancel()
-			return f.run(ctx, cmd)
+			return f.said(f.run(ctx, cmd))
 		},
 	}
 	flags := cmd.Flags()
@@ -70,7 +77,7 @@ Who sees a bearer token can use it: mind where the output goes.`,
 	flags.StringVar(&f.keyFile, "x509-key-file", "", "PEM file of the X.509-SVID's private key")
 	flags.StringVar(&f.witFile, "wit-svid-file", "", "file that holds a WIT-SVID")
 	flags.StringVar(&f.witKeyFile, "wit-key-file", "", "file of the WIT-SVID's private key, a JWK or PEM")
-	flags.StringVar(&f.method, "method", "", "spiffe_jwt, spiffe_wit or spiffe_x509 (default: the best that server and workload both have)")
+	flags.StringVar(&f.method, "method", "", "spiffe_jwt, spiffe_wit or spiffe_x509 (default: the best that server and workload both have, whatever the client is registered for)")
 	flags.StringVar(&f.resource, "resource", "", "API that the token is for (default: the client's only one)")
 	flags.StringVar(&f.scope, "scope", "", "scope, separated by spaces (default: all that the client may have)")
 	flags.BoolVar(&f.endpointAudience, "endpoint-audience", false, "ask for a JWT-SVID whose audience is the token endpoint, for servers with profile seed")
@@ -79,10 +86,6 @@ Who sees a bearer token can use it: mind where the output goes.`,
 	flags.StringVar(&f.headersFor, "headers-for", "", "print the headers of one call of this https URL instead of the token, with a proof where the token needs one")
 	flags.StringVar(&f.requestMethod, "request-method", http.MethodGet, "the HTTP method of that call")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up after this time")
-	cmd.MarkFlagRequired("issuer")
-	cmd.MarkFlagsMutuallyExclusive("print-claims", "json", "headers-for")
-	cmd.MarkFlagsRequiredTogether("x509-svid-file", "x509-key-file")
-	cmd.MarkFlagsRequiredTogether("wit-svid-file", "wit-key-file")
 	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file", "wit-svid-file", "wit-key-file"} {
 		cmd.MarkFlagFilename(name)
 	}
@@ -92,6 +95,65 @@ Who sees a bearer token can use it: mind where the output goes.`,
 
 // methods are those of the command line.
 var methods = []string{string(oauth.MethodJWT), string(oauth.MethodWIT), string(oauth.MethodX509)}
+
+// check is what can be said before anybody is asked.
+func (f *tokenFlags) check() error {
+	if f.issuer == "" {
+		return errors.New("name the authorization server with --issuer")
+	}
+	if u, err := url.Parse(f.issuer); err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("the issuer %q is not an https URL", oauth.Shown(f.issuer))
+	}
+	if f.method != "" && !slices.Contains(methods, f.method) {
+		return fmt.Errorf("--method is spiffe_jwt, spiffe_wit or spiffe_x509, not %q", oauth.Shown(f.method))
+	}
+	if err := pairs(f.certFile, f.keyFile, f.witFile, f.witKeyFile); err != nil {
+		return err
+	}
+	if f.printClaims && f.asJSON || f.headersFor != "" && (f.printClaims || f.asJSON) {
+		return errors.New("give one of --print-claims, --json and --headers-for")
+	}
+	if f.headersFor != "" {
+		_, err := f.call()
+		return err
+	}
+	return nil
+}
+
+// pairs holds that a certificate or WIT-SVID has its key beside it.
+func pairs(cert, key, wit, witKey string) error {
+	if (cert == "") != (key == "") {
+		return errors.New("--x509-svid-file and --x509-key-file go together")
+	}
+	if (wit == "") != (witKey == "") {
+		return errors.New("--wit-svid-file and --wit-key-file go together")
+	}
+	return nil
+}
+
+// said is an error of the libraries in the words of the command line.
+func (f *tokenFlags) said(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "client: "), "workload: ")
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		where := "this system"
+		if f.caFile != "" {
+			where = f.caFile
+		}
+		return fmt.Errorf("no authority in %s vouches for the certificate of %s: name the one that signed it with --ca-file; the SPIFFE trust bundle has no part in this (CX-6)", where, f.issuer)
+	}
+	text = strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "gave up after "+f.timeout.String())
+	refused, ok := errors.AsType[*client.ResponseError](err)
+	switch {
+	case ok && refused.Code == oauth.InvalidClient && f.method == "":
+		text += "; a client of another method needs --method"
+	case !ok && errors.As(err, new(*net.OpError)):
+		text += "; svidgate doctor --issuer " + f.issuer + " checks the whole way"
+	}
+	return errors.New(text)
+}
 
 func (f *tokenFlags) run(ctx context.Context, cmd *cobra.Command) error {
 	config := client.Config{
@@ -174,11 +236,20 @@ func (f *tokenFlags) print(cmd *cobra.Command, token *client.Token) error {
 	return err
 }
 
+// call is the request that --headers-for is about.
+func (f *tokenFlags) call() (*http.Request, error) {
+	req, err := http.NewRequest(f.requestMethod, f.headersFor, nil)
+	if err != nil || req.URL.Scheme != "https" || req.URL.Host == "" {
+		return nil, fmt.Errorf("--headers-for %s, --request-method %s: that is no call of an https URL", oauth.Shown(f.headersFor), oauth.Shown(f.requestMethod))
+	}
+	return req, nil
+}
+
 // printHeaders prints the headers of one call as curl -H @FILE reads them.
 func (f *tokenFlags) printHeaders(cmd *cobra.Command, token *client.Token) error {
-	req, err := http.NewRequestWithContext(cmd.Context(), f.requestMethod, f.headersFor, nil)
-	if err != nil || req.URL.Scheme != "https" || req.URL.Host == "" {
-		return fmt.Errorf("--headers-for %s, --request-method %s: that is no call of an https URL", oauth.Shown(f.headersFor), oauth.Shown(f.requestMethod))
+	req, err := f.call()
+	if err != nil {
+		return err
 	}
 	if err := token.Authorize(req); err != nil {
 		return err

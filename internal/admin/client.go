@@ -260,26 +260,32 @@ func (c *Client) refusal(status int, answer []byte) error {
 	return &Refusal{p.Error}
 }
 
+// An Unreachable is the error of a server that was not asked: why, and what to do.
+type Unreachable struct{ Why, Next string }
+
+func (e *Unreachable) Error() string { return e.Why + ": " + e.Next }
+
 // unreachable says what to do about a socket that nobody answers at.
 func (c *Client) unreachable(err error) error {
 	info, statErr := os.Stat(c.path)
+	const name = "name the server's with --socket or SVIDGATE_SOCKET; its log line 'ready' has it as admin"
 	switch {
 	case len(c.path) > maxPath:
-		return fmt.Errorf("%s is longer than the path of a socket can be", c.path)
+		return &Unreachable{c.path + " is longer than the path of a socket can be", name}
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no socket %s: name the server's with --socket or SVIDGATE_SOCKET; its log line \"ready\" has it as admin", c.path)
+		return &Unreachable{"there is no socket " + c.path, name}
 	case statErr == nil && info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is no socket: name the server's with --socket or SVIDGATE_SOCKET", c.path)
+		return &Unreachable{c.path + " is no socket", name}
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the socket %s is for the user that the server runs as, and for root", c.path)
+		return &Unreachable{"this user may not open the socket " + c.path, "run as the user that the server runs as, or as root"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no server answers at %s: is it running?", c.path)
+		return &Unreachable{"no server answers at " + c.path, "is it running?"}
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
 	if errors.Is(err, errNotHTTP) {
-		return fmt.Errorf("what answers at %s is no svidgate server: is it another socket, such as a Workload API's?", c.path)
+		return &Unreachable{"what answers at " + c.path + " is no svidgate server", "is it another socket, such as a Workload API's?"}
 	}
 	return fmt.Errorf("the server at %s cannot be asked: %w", c.path, err)
 }

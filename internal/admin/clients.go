@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/oauth"
@@ -169,6 +171,10 @@ func (s *Server) clientOrder(event string) http.HandlerFunc {
 		}
 		if order.ID == "" || len(order.ID) > maxClientID || len(order.Reason) > maxReason {
 			fail(w, http.StatusBadRequest, fmt.Errorf("a client_id or a SPIFFE ID has 1 to %d bytes, and a reason at most %d", maxClientID, maxReason))
+			return
+		}
+		if strings.ContainsFunc(order.Reason, unicode.IsControl) {
+			fail(w, http.StatusBadRequest, errors.New("a reason is one line"))
 			return
 		}
 		by := callerOf(r).who

@@ -13,7 +13,7 @@ import (
 type Report struct {
 	Lines uint64 // also the seq of the last line
 	// Head is the digest of the last line. Nothing in the file vouches for
-	// that line: who wants to see that it was changed or that the end of the
+	// that line; of no line at all it is 64 zeros. Who wants to see that it was changed or that the end of the
 	// file was cut off keeps Lines and Head somewhere else.
 	Head string
 }
@@ -66,9 +66,7 @@ func Verify(r io.Reader) (Report, error) {
 		case suspect != nil:
 			return bad(suspect.Line, suspect.What)
 		case err == io.EOF && len(line) == 0:
-			if n > 1 {
-				report.Head = string(head[:])
-			}
+			report.Head = string(head[:])
 			return report, nil
 		case err == io.EOF:
 			return bad(n, "it has no end: a write was cut short, or is going on")

@@ -215,7 +215,7 @@ func (c clientDesk) approve(ctx context.Context, id, by string, do func(context.
 	r, err := do(ctx, c.registry(), parsed, by)
 	switch {
 	case errors.Is(err, registration.ErrNoTemplate):
-		return admin.ClientRecord{}, fmt.Errorf("%w: mend registration.allow and deny of %s first", err, parsed.TrustDomain().Name())
+		return admin.ClientRecord{}, fmt.Errorf("%w: mend trust_domains.%s.registration first", err, parsed.TrustDomain().Name())
 	case errors.Is(err, registration.ErrNoRecord):
 		return admin.ClientRecord{}, fmt.Errorf("%w: it has not asked yet, nor was it deleted", admin.ErrUnknownClient)
 	case errors.Is(err, registration.ErrBlocked):

@@ -150,6 +150,9 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 				continue
 			}
 			if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", l.address); err != nil {
+				if errors.Is(err, syscall.EADDRINUSE) {
+					err = fmt.Errorf("another program listens at %s: stop it, or take another port", l.address)
+				}
 				return nil, fmt.Errorf("daemon: listen.%s: %w", l.name, err)
 			}
 		}

@@ -38,6 +38,7 @@ func (c clientDesk) Plan(ctx context.Context, file string) (admin.Plan, error) {
 	}
 	table, _ := policyTable(next)
 	p := planner{now: c.d.current.Load().side(), next: side{authenticator.Clients, table}, named: map[string]int{}}
+	p.plan.Clients = []admin.PlannedClient{}
 	p.configured()
 	for after := (registration.Cursor{}); ; {
 		records, err := c.d.ledger.List(ctx, registration.Filter{}, after, maxPlanned)

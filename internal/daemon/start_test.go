@@ -27,7 +27,7 @@ func TestStartFails(t *testing.T) {
 	}{
 		{"public's port is taken", func(t *testing.T, p *place) *config.Config {
 			return p.config(t, `{public: "`+port+`", status: "127.0.0.1:0"}`)
-		}, "daemon: listen.public: "},
+		}, "daemon: listen.public: another program listens at " + port},
 		{"mtls's port is taken", func(t *testing.T, p *place) *config.Config {
 			return p.config(t, `{public: "FREE", mtls: "`+port+`"}`, "FREE", freeAddress(t))
 		}, "daemon: listen.mtls: "},

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,17 @@ func subjectOf(token *jose.Compact) string {
 
 const noAdmin = "there is no --admin-socket and no SVIDGATE_SOCKET: run it beside the server, as the server's user, with what the log line 'ready' has as admin"
 
+const mendAdmin = "give as --admin-socket what the server's log line 'ready' has as admin, and run as the server's user"
+
+// unreached is why the server did not answer. What to do about it names a flag that
+// is another socket's here.
+func unreached(err error) string {
+	if none, ok := errors.AsType[*admin.Unreachable](err); ok {
+		return oauth.Shown(none.Why)
+	}
+	return oauth.Shown(err.Error())
+}
+
 // serverBundle looks at what the server verifies this workload's SVIDs with.
 func serverBundle(ctx context.Context, p *patient) verdict {
 	if p.AdminSocket == "" {
@@ -45,7 +57,7 @@ func serverBundle(ctx context.Context, p *patient) verdict {
 	server := admin.Dial(p.AdminSocket)
 	all, err := server.Bundles(ctx)
 	if err != nil {
-		return failed("name the socket that the server's log line \"ready\" has as admin, and run as the server's user", "%s", oauth.Shown(err.Error()))
+		return failed(mendAdmin, "%s", unreached(err))
 	}
 	td := p.trustDomain()
 	if td == "" {
@@ -162,7 +174,7 @@ func signingKeys(ctx context.Context, p *patient) verdict {
 	}
 	all, err := admin.Dial(p.AdminSocket).Keys(ctx)
 	if err != nil {
-		return failed("run `svidgate keys list`", "%s", oauth.Shown(err.Error()))
+		return failed(mendAdmin, "%s", unreached(err))
 	}
 	i := slices.IndexFunc(all, func(k keys.Key) bool { return k.State == keys.StateActive })
 	if i < 0 {

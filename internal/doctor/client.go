@@ -33,7 +33,7 @@ func clientMatch(ctx context.Context, p *patient) verdict {
 		if refusal, ok := errors.AsType[*admin.Refusal](err); ok {
 			return failed("see the whole of it with `svidgate explain`", "the server does not judge the SVID: %s", oauth.Shown(refusal.Why))
 		} else if err != nil { // the check of the bundle says what to do about the socket
-			return notJudged("%s", oauth.Shown(err.Error()))
+			return notJudged("%s", unreached(err))
 		}
 		m := matchOf(r)
 		by[m] = append(by[m], r)

@@ -24,7 +24,7 @@ func (p *patient) status(ctx context.Context, path string) (int, []byte, *verdic
 	at := strings.TrimSuffix(p.StatusURL, "/") + path
 	code, _, body, err := p.get(ctx, at, maxStatus)
 	if err != nil {
-		v := failed("start the server, or take the address that its log line \"ready\" has as status", "%s: %s", oauth.Shown(at), cause(err))
+		v := failed("start the server, or take the address that its log line 'ready' has as status", "%s: %s", oauth.Shown(at), cause(err))
 		return 0, nil, &v
 	}
 	return code, body, nil
