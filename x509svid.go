@@ -117,6 +117,9 @@ var x509ShapeRules = []judge.Rule[*x509State]{
 		},
 		Expected: func(*x509State) string { return "one URI" },
 		Presented: func(s *x509State) string {
+			if len(s.names) == 0 {
+				return "none"
+			}
 			return oauth.Shown(fmt.Sprintf("%d: %s", len(s.names), strings.Join(s.names, ", ")))
 		},
 	},

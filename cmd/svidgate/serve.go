@@ -71,7 +71,9 @@ func newCheckConfig() *cobra.Command {
 		Example: "  svidgate check-config svidgate.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := config.Load(args[0]); err != nil {
+			if _, err := config.Load(args[0]); errors.Is(err, fs.ErrNotExist) {
+				return err
+			} else if err != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errSilent
 			}

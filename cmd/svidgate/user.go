@@ -209,19 +209,19 @@ end, which is minutes, but for APIs that ask the server about each.`,
 			if err != nil {
 				return err
 			}
-			return c.printEnded(cmd.OutOrStdout(), ended)
+			return c.printEnded(cmd.OutOrStdout(), subjectOf(args[0]), ended)
 		},
 	}
 	c.flags(cmd, true)
 	return cmd
 }
 
-// printEnded says what ended.
-func (c *connection) printEnded(w io.Writer, e login.Ended) error {
+// printEnded says what ended of whom.
+func (c *connection) printEnded(w io.Writer, subject string, e login.Ended) error {
 	if c.asJSON {
 		return printJSON(w, e)
 	}
-	_, err := fmt.Fprintf(w, "ended: sessions %d, consents %d, grants %d\n", e.Sessions, e.Consents, e.Grants)
+	_, err := fmt.Fprintf(w, "%s: ended sessions %d, consents %d, grants %d\n", subject, e.Sessions, e.Consents, e.Grants)
 	return err
 }
 
@@ -283,7 +283,7 @@ again, and refresh tokens in their name end at once.`,
 			if err != nil {
 				return err
 			}
-			return c.printEnded(cmd.OutOrStdout(), ended)
+			return c.printEnded(cmd.OutOrStdout(), subjectOf(args[0]), ended)
 		},
 	}
 	c.flags(cmd, true)
@@ -303,7 +303,7 @@ func newUserSignOut() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.printEnded(cmd.OutOrStdout(), ended)
+			return c.printEnded(cmd.OutOrStdout(), subjectOf(args[0]), ended)
 		},
 	}
 	c.flags(cmd, true)
