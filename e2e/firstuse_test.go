@@ -227,7 +227,7 @@ func TestClientCommands(t *testing.T) {
 			page, err := s.admin(t).Clients(t.Context(), admin.ClientFilter{ClientID: "fleet"})
 			return err == nil && len(page.Clients) == 100
 		})
-		if out := s.done(t, "client", "block", td.id(pod(7)), "--reason", "its key leaked"); !strings.Contains(out, "is blocked") {
+		if out := s.done(t, "client", "block", td.id(pod(7)), "--reason", "its key leaked"); !strings.Contains(out, "is blocked") || strings.Contains(out, "in memory") {
 			t.Errorf("it says %s", out)
 		}
 		s.refused(t, ask("fleet", pod(7)), blocked)
@@ -248,6 +248,7 @@ func TestClientCommands(t *testing.T) {
 		s.granted(t, ask("fleet", pod(1)))
 		s.refused(t, ask("fleet", pod(7)), blocked) // by its own name
 		s.refuses(t, "it is not blocked", "client", "unblock", "fleet")
+		s.refuses(t, "a reason is one line", "client", "block", "fleet", "--reason", "a\nb")
 		s.refuses(t, "nothing is known of it: name a client_id of the configuration, or a workload's SPIFFE ID", "client", "block", "fleeet")
 	})
 	t.Run("RU-6 deleted", func(t *testing.T) {

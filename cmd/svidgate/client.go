@@ -258,6 +258,7 @@ tokens by itself takes them until they expire.`,
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), args[0]+" is blocked")
+			c.sayForgets(cmd)
 			return nil
 		},
 	}
@@ -305,7 +306,11 @@ allows that. A client of the configuration is ended there.`,
 			if err != nil {
 				return err
 			}
-			return c.changed(cmd, r, args[0]+" is deleted")
+			err = c.changed(cmd, r, args[0]+" is deleted")
+			if !c.asJSON {
+				c.sayForgets(cmd)
+			}
+			return err
 		},
 	}
 	c.flags(cmd, true)

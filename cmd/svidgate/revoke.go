@@ -66,14 +66,17 @@ reason.`,
 				if err != nil {
 					return err
 				}
-				if why := c.unknown(cmd.Context(), done); why != "" {
-					fmt.Fprintf(cmd.ErrOrStderr(), "mind the spelling: %s\n", why)
-				}
 				if c.asJSON {
 					return printJSON(cmd.OutOrStdout(), done)
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s is revoked up to %s\n", done.Kind, done.Value, done.Before.Format(time.RFC3339))
-				return err
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s is revoked up to %s\n", done.Kind, done.Value, done.Before.Format(time.RFC3339))
+				if why := c.unknown(cmd.Context(), done); why != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "mind the spelling: %s\n", why)
+				}
+				if r.kind != revocation.Key { // it is gone for good
+					c.sayForgets(cmd)
+				}
+				return nil
 			}
 			return errors.New("nothing is revoked")
 		},

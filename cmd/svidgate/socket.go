@@ -35,6 +35,14 @@ func (c *connection) dial() *admin.Client {
 	return admin.Dial(cmp.Or(c.socket, os.Getenv("SVIDGATE_SOCKET"), "svidgate-admin.sock"))
 }
 
+// sayForgets warns whoever has just cut somebody off, or let somebody in, where that
+// ends with the server.
+func (c *connection) sayForgets(cmd *cobra.Command) {
+	if store, err := c.dial().Store(cmd.Context()); err == nil && store.Memory {
+		fmt.Fprintln(cmd.OutOrStdout(), "the store is in memory: a restart of the server forgets this")
+	}
+}
+
 // trustDomains completes the name of a trust domain from what the server knows.
 func (c *connection) trustDomains(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {

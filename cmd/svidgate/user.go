@@ -102,7 +102,11 @@ func newUserAdd() *cobra.Command {
 			if err := c.dial().AddUser(cmd.Context(), args[0], password); err != nil {
 				return err
 			}
-			return c.printUser(cmd.OutOrStdout(), args[0], "can sign in where login.local is true")
+			err = c.printUser(cmd.OutOrStdout(), args[0], "can sign in where login.local is true")
+			if !c.asJSON {
+				c.sayForgets(cmd)
+			}
+			return err
 		},
 	}
 	c.flags(cmd, true)

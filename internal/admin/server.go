@@ -46,8 +46,10 @@ type Config struct {
 	Clients Clients
 	// People are those who sign in.
 	People login.State
-	Now    func() time.Time
-	Log    *slog.Logger
+	// StoreInMemory is whether blocks, revocations and people end with the process.
+	StoreInMemory bool
+	Now           func() time.Time
+	Log           *slog.Logger
 }
 
 // A Server answers on the administration socket.
@@ -76,6 +78,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	mux.HandleFunc("GET /revocations", s.revocations)
 	mux.HandleFunc("POST /revocations", s.revoke)
 	mux.HandleFunc("POST /reload", s.reload)
+	mux.HandleFunc("GET /store", s.store)
 	mux.HandleFunc("GET /profiles/{kind}", s.profile)
 	mux.HandleFunc("POST /explain", s.explain)
 	mux.HandleFunc("GET /decisions/{id}", s.decision)

@@ -172,7 +172,7 @@ func Start(ctx context.Context, cfg *config.Config, options Options) (_ *Daemon,
 	}
 	d.current.Store(first)
 	if cfg.Admin.Socket != "" {
-		if d.admin, err = d.openAdmin(ctx, cfg.Admin.Socket); err != nil {
+		if d.admin, err = d.openAdmin(ctx, cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -458,11 +458,11 @@ func Run(ctx context.Context, cfg *config.Config, options Options) error {
 }
 
 // openAdmin makes the administration socket.
-func (d *Daemon) openAdmin(ctx context.Context, path string) (*admin.Server, error) {
+func (d *Daemon) openAdmin(ctx context.Context, cfg *config.Config) (*admin.Server, error) {
 	return admin.Open(ctx, admin.Config{
-		Path: path, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
+		Path: cfg.Admin.Socket, Bundles: d.bundles, Keys: d.keys, Audit: d.audit, Reload: d.Reload, Log: d.log,
 		Explain: d.Explain, Decision: d.Decision, Clients: clientDesk{d},
 		Revoke: d.Revoke, Revoked: d.revocations.All,
-		People: d.store.People(), Now: d.now,
+		People: d.store.People(), StoreInMemory: cfg.Store.File == "", Now: d.now,
 	})
 }
