@@ -40,7 +40,7 @@ func TestCheckConfig(t *testing.T) {
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "none.yaml")
-	if _, stderr, err := run(t, "check-config", missing); !strings.Contains(stderr, missing) || !errors.Is(err, errSilent) {
+	if _, stderr, err := run(t, "check-config", missing); stderr != "" || err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("a file that is missing: %q, %v", stderr, err)
 	}
 	if _, stderr, err := run(t, "serve", "--config", missing); err == nil || errors.Is(err, errSilent) && stderr == "" {

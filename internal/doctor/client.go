@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/svidgate/svidgate/internal/admin"
@@ -42,7 +43,7 @@ func clientMatch(ctx context.Context, p *patient) verdict {
 	found := strings.Join(said, "; ")
 	switch {
 	case len(by[otherClient]) > 0:
-		r := by[otherClient][0]
+		r := easiest(by[otherClient])
 		return failed(mending(r), "%s%s", found, nearest(r))
 	case len(by[badSVID]) > 0 && p.faults > 0:
 		return notJudged("%s; mend what the checks above found", found)
@@ -134,6 +135,12 @@ func nearest(r explain.Report) string {
 		return ""
 	}
 	return fmt.Sprintf("; the nearest client is %s, whose %s differs in %s", oauth.Shown(near.ClientID), oauth.Shown(near.Compared), near.Difference)
+}
+
+// easiest is the refusal to mend first: what the workload can do by itself goes before
+// an edit of the configuration.
+func easiest(all []explain.Report) explain.Report {
+	return all[max(0, slices.IndexFunc(all, func(r explain.Report) bool { return r.Edit == nil }))]
 }
 
 // mending is the step that the server advises, in one line.

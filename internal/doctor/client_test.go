@@ -102,7 +102,14 @@ func TestMending(t *testing.T) {
 	if got, want := mending(r), "Say so; write `- {}` under clients in the server's configuration; run `svidgate reload`"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	edit := r
 	r.Edit = nil
+	if got := easiest([]explain.Report{edit, r}); got.Edit != nil {
+		t.Errorf("%+v goes before what needs no edit", got)
+	}
+	if got := easiest([]explain.Report{edit, edit}); got.Edit == nil {
+		t.Errorf("%+v", got)
+	}
 	if got, want := mending(r), "Say so; run `svidgate reload`"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
