@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -258,5 +259,31 @@ func TestMistypedSubcommand(t *testing.T) {
 		case row.want != "" && (err == nil || !strings.HasPrefix(err.Error(), row.want) || stdout != ""):
 			t.Errorf("%s: %v, want %s", row.args, err, row.want)
 		}
+	}
+}
+
+// Every command in a block of the documents is one that there is, with flags and
+// arguments that it takes.
+func TestCommandsOfTheDocuments(t *testing.T) {
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, document := range append(documents, "../../README.md", "../../SECURITY.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(strings.TrimPrefix(line, "$ "), "  ") // what follows two spaces is said of it
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "svidgate ") && !strings.ContainsAny(line, "`)") {
+				check(t, line)
+				n++
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("only %d commands", n)
 	}
 }
