@@ -37,7 +37,7 @@ func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&errs)
-	err = root.ExecuteContext(t.Context())
+	err = finish(root).ExecuteContext(t.Context())
 	return out.String(), errs.String(), err
 }
 
@@ -155,6 +155,8 @@ func TestMistakes(t *testing.T) {
 	}{
 		{"an unknown command", []string{"serv"}, `unknown command "serv"`},
 		{"the nearest command is named", []string{"serv"}, "serve"},
+		{"help on nothing", []string{"help", "nope"}, `there is no command "nope"`},
+		{"a shell that nobody knows", []string{"completion", "tcsh"}, `unknown command "tcsh" for "svidgate completion"`},
 		{"an unknown flag", []string{"version", "--jsn"}, "unknown flag: --jsn"},
 		{"an unknown flag of the program", []string{"--config", "x"}, "unknown flag: --config"},
 		{"an unknown short flag", []string{"serve", "-x"}, "unknown shorthand flag"},
@@ -200,6 +202,9 @@ func TestVersion(t *testing.T) {
 	}
 	if v["version"] == "" || v["go"] != runtime.Version() || v["platform"] != runtime.GOOS+"/"+runtime.GOARCH {
 		t.Errorf("%s", stdout)
+	}
+	if flag, _, err := run(t, "--version"); err != nil || !strings.HasPrefix(flag, "svidgate ") {
+		t.Errorf("%q, %v", flag, err)
 	}
 	stdout, _, err = run(t, "version")
 	if err != nil || !regexp.MustCompile(`^svidgate \S+ \(go\S+.*, \S+/\S+\)\n$`).MatchString(stdout) {

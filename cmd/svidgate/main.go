@@ -18,7 +18,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := newRoot().ExecuteContext(ctx)
+	err := finish(newRoot()).ExecuteContext(ctx)
 	if err != nil {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "svidgate: "+err.Error())
@@ -41,15 +41,42 @@ which the API verifies by itself.`,
 		Example: `  svidgate demo                          see it work
   svidgate dev                           try it out
   svidgate serve --config svidgate.yaml  run it`,
+		Version:       readVersion().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
+	group(root, newServe(), newCheckConfig(), newToken(), newDemo(), newDev(),
 		newExplain(), newInspect(), newWhoami(), newDoctor(),
 		newBundle(), newClient(), newPlan(), newUser(), newKeys(), newRevoke(), newMigrate(), newReload(), newAudit(), newProfile(), newVersion())
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SuggestionsMinimumDistance = 1 // of so many words, one or another is near everything
 	sayUse(root)
 	root.SetFlagErrorFunc(sayFlag)
 	return root
+}
+
+// finish adds the commands that cobra makes, once it is known where they print. What
+// they do not know is an error, not help and success.
+func finish(root *cobra.Command) *cobra.Command {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "completion":
+			group(c)
+		case "help":
+			c.Run, c.RunE = nil, help
+		}
+	}
+	return root
+}
+
+func help(cmd *cobra.Command, args []string) error {
+	about, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return fmt.Errorf("there is no command %q; svidgate --help lists all", strings.Join(args, " "))
+	}
+	return about.Help()
 }
 
 // sayUse has a command, and all below it, say how it is used where the arguments do

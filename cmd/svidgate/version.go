@@ -18,6 +18,15 @@ type version struct {
 	Platform string `json:"platform"`
 }
 
+func readVersion() version {
+	b := build.Read()
+	return version{b.Version, b.Revision, b.Modified, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+func (v version) String() string {
+	return fmt.Sprintf("svidgate %s (%s, %s)", v.Version, v.Go, v.Platform)
+}
+
 func newVersion() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -26,12 +35,11 @@ func newVersion() *cobra.Command {
 		Example: "  svidgate version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := build.Read()
-			v := version{b.Version, b.Revision, b.Modified, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			v := readVersion()
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "svidgate %s (%s, %s)\n", v.Version, v.Go, v.Platform)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), v)
 			return err
 		},
 	}
