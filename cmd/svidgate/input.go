@@ -31,12 +31,27 @@ func readInput(cmd *cobra.Command, name string, most int64) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, most))
+	var (
+		data []byte
+		err  error
+		read = make(chan struct{})
+	)
+	go func() { // reading a terminal cannot be interrupted
+		defer close(read)
+		data, err = io.ReadAll(io.LimitReader(in, most))
+	}()
+	select {
+	case <-cmd.Context().Done():
+		return nil, errInterrupted
+	case <-read:
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return append([]byte{}, data...), nil
 }
+
+var errInterrupted = errors.New("interrupted: nothing was done")
 
 // inputName is the file that a command was given: "-" without one, unless somebody
 // would have to type it.

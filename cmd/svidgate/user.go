@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func (p *passwordSource) flags(cmd *cobra.Command) {
 func (p *passwordSource) read(cmd *cobra.Command) (string, error) {
 	if p.file == "" {
 		if in, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-			return askPassword(cmd.ErrOrStderr(), in)
+			return askPassword(cmd.Context(), cmd.ErrOrStderr(), in)
 		}
 		return "", errors.New("nobody can be asked for the password here: give --password-file, or - to read it from standard input")
 	}
@@ -56,13 +57,36 @@ func (p *passwordSource) read(cmd *cobra.Command) (string, error) {
 	return password, login.CheckPassword(password)
 }
 
-// askPassword asks twice, and shows nothing of what is typed.
-func askPassword(out io.Writer, in *os.File) (string, error) {
+// errNoPassword ends a command whose question was not answered.
+var errNoPassword = errors.New("no password was given")
+
+// askPassword asks twice, and shows nothing of what is typed. Interrupted, it leaves the
+// terminal as it found it.
+func askPassword(ctx context.Context, out io.Writer, in *os.File) (string, error) {
+	fd := int(in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(out, prompt)
-		typed, err := term.ReadPassword(int(in.Fd()))
-		fmt.Fprintln(out)
-		return string(typed), err
+		defer fmt.Fprintln(out)
+		typed := make(chan string, 1)
+		go func() { // reading a terminal cannot be interrupted
+			defer close(typed)
+			if line, err := term.ReadPassword(fd); err == nil {
+				typed <- string(line)
+			}
+		}()
+		select {
+		case <-ctx.Done():
+			return "", errors.Join(errNoPassword, term.Restore(fd, before))
+		case line, ok := <-typed:
+			if !ok {
+				return "", errNoPassword
+			}
+			return line, nil
+		}
 	}
 	password, err := ask("Password: ")
 	if err != nil {
@@ -87,8 +111,10 @@ func newUserAdd() *cobra.Command {
 		p passwordSource
 	)
 	cmd := &cobra.Command{
-		Use:     "add NAME",
-		Short:   "Make a user who signs in with a password",
+		Use:   "add NAME",
+		Short: "Make a user who signs in with a password",
+		Long: `Make a user who signs in with a password, of 12 characters at least: asked for twice,
+or read from a file. Where login.local is not true, nobody can sign in with one.`,
 		Example: "  svidgate user add alice\n  svidgate user add alice --password-file secret.txt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
