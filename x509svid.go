@@ -30,6 +30,7 @@ const (
 // x509State is one certificate chain while it is judged.
 type x509State struct {
 	judgement
+	usage   x509.ExtKeyUsage // what the leaf is shown for: it authenticates a client, or a server
 	sent    []*x509.Certificate
 	leaf    *x509.Certificate
 	names   []string // the raw URIs of its subject alternative name
@@ -42,7 +43,7 @@ type x509State struct {
 }
 
 func newX509State(v *Verifier, sent []*x509.Certificate) *x509State {
-	return &x509State{judgement: newJudgement(v), sent: sent}
+	return &x509State{judgement: newJudgement(v), usage: x509.ExtKeyUsageClientAuth, sent: sent}
 }
 
 func (s *x509State) identity() Identity {
@@ -179,12 +180,12 @@ var x509LeafRules = []judge.Rule[*x509State]{
 	{
 		ID: "XS-7", Source: "X509-SVID 4.4", What: "its extended key usage, if there, allows client authentication", Needs: factParsed,
 		Judge: func(_ context.Context, s *x509State) oauth.Reason {
-			if !allowsClientAuth(s.leaf) {
+			if !allows(s.leaf, s.usage) {
 				return oauth.ReasonCertExtKeyUsage
 			}
 			return ""
 		},
-		Expected:  func(*x509State) string { return "none, or clientAuth among them" },
+		Expected:  func(s *x509State) string { return "none, or " + usageName(s.usage) + " among them" },
 		Presented: func(s *x509State) string { return extKeyUsage(s.leaf) },
 	},
 	{
@@ -251,7 +252,7 @@ var x509PathRules = []judge.Rule[*x509State]{
 			if s.remembered { // it was judged before the path was remembered
 				return ""
 			}
-			if s.chain = sound(s.chains); s.chain != nil {
+			if s.chain = s.sound(s.chains); s.chain != nil {
 				s.rememberPath()
 				return ""
 			}
@@ -260,8 +261,8 @@ var x509PathRules = []judge.Rule[*x509State]{
 			}
 			return oauth.ReasonCertChainBad
 		},
-		Expected: func(*x509State) string {
-			return "cA true, keyCertSign, a strong key, no workload's SPIFFE ID, no extended key usage that rules clients out"
+		Expected: func(s *x509State) string {
+			return "cA true, keyCertSign, a strong key, no workload's SPIFFE ID, no extended key usage that rules " + usageName(s.usage) + " out"
 		},
 		Presented: func(s *x509State) string {
 			if len(s.chain) == 0 {
@@ -311,7 +312,7 @@ func (s *x509State) buildPaths() {
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // XS-7 and XS-14 judge it
 	}
 	if options.Roots = named(s.snapshot.Anchors(), s.sent); options.Roots != nil {
-		if s.chains, s.Cause = s.leaf.Verify(options); s.Cause == nil && sound(s.chains) != nil {
+		if s.chains, s.Cause = s.leaf.Verify(options); s.Cause == nil && s.sound(s.chains) != nil {
 			return
 		}
 	}
@@ -337,9 +338,9 @@ func named(anchors, sent []*x509.Certificate) *x509.CertPool {
 }
 
 // sound is the first path that XS-14 allows, nil if there is none.
-func sound(paths [][]*x509.Certificate) []*x509.Certificate {
+func (s *x509State) sound(paths [][]*x509.Certificate) []*x509.Certificate {
 	for _, path := range paths {
-		if !slices.ContainsFunc(path[1:], func(c *x509.Certificate) bool { return !maySign(c) }) {
+		if !slices.ContainsFunc(path[1:], func(c *x509.Certificate) bool { return !maySign(c, s.usage) }) {
 			return path
 		}
 	}
@@ -383,9 +384,9 @@ func signedByAny(c *x509.Certificate, signers []*x509.Certificate) bool {
 	return false
 }
 
-// maySign is XS-14 for one certificate above the leaf. One that names a workload
-// authenticates nobody and vouches for nobody.
-func maySign(c *x509.Certificate) bool {
+// maySign is XS-14 for one certificate above a leaf with this usage. One that names a
+// workload authenticates nobody and vouches for nobody.
+func maySign(c *x509.Certificate, usage x509.ExtKeyUsage) bool {
 	//svidgate:rule XS-14
 	if !c.BasicConstraintsValid || !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return false
@@ -395,7 +396,7 @@ func maySign(c *x509.Certificate) bool {
 		return false
 	}
 	//svidgate:rule XS-14 XS-7
-	if !allowsClientAuth(c) {
+	if !allows(c, usage) {
 		return false
 	}
 	names, err := strictid.URINames(c)
@@ -422,12 +423,12 @@ func strong(c *x509.Certificate) bool {
 	return false
 }
 
-// allowsClientAuth is XS-7: no extended key usage at all, or one for clients.
-func allowsClientAuth(c *x509.Certificate) bool {
+// allows is XS-7: no extended key usage at all, or this one.
+func allows(c *x509.Certificate, usage x509.ExtKeyUsage) bool {
 	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}
-	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+	return slices.Contains(c.ExtKeyUsage, usage) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 var oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
@@ -465,19 +466,22 @@ func extKeyUsage(c *x509.Certificate) string {
 	}
 	var names []string
 	for _, u := range c.ExtKeyUsage {
-		switch u {
-		case x509.ExtKeyUsageAny:
-			names = append(names, "any")
-		case x509.ExtKeyUsageServerAuth:
-			names = append(names, "serverAuth")
-		case x509.ExtKeyUsageClientAuth:
-			names = append(names, "clientAuth")
-		default:
-			names = append(names, "another")
-		}
+		names = append(names, usageName(u))
 	}
 	if n := len(c.UnknownExtKeyUsage); n > 0 {
 		names = append(names, fmt.Sprintf("%d unknown", n))
 	}
 	return strings.Join(names, ", ")
+}
+
+func usageName(u x509.ExtKeyUsage) string {
+	switch u {
+	case x509.ExtKeyUsageAny:
+		return "any"
+	case x509.ExtKeyUsageServerAuth:
+		return "serverAuth"
+	case x509.ExtKeyUsageClientAuth:
+		return "clientAuth"
+	}
+	return "another"
 }
