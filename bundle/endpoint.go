@@ -12,7 +12,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -139,16 +141,28 @@ func (e *Endpoint) tlsConfig(by *Snapshot) *tls.Config {
 	if e.spiffe.ID.IsZero() {
 		return e.web
 	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		// Nothing is left out by this: the library's own checks are for host names and
-		// roots, of which there are none here. VerifyConnection is asked at each
-		// handshake, and there is no session to resume.
-		InsecureSkipVerify: true,
-		VerifyConnection: func(state tls.ConnectionState) error {
-			return e.spiffe.Verify(state.PeerCertificates, e.spiffe.ID, by, e.now())
-		},
+	authorities := x509bundle.New(e.spiffe.ID.TrustDomain())
+	if by != nil {
+		authorities = x509bundle.FromX509Authorities(by.trustDomain, by.anchors)
 	}
+	config := tlsconfig.TLSClientConfig(authorities, tlsconfig.AuthorizeID(e.spiffe.ID))
+	library := config.VerifyPeerCertificate
+	// It is asked at each handshake, for there is no session to resume. Our own rules are
+	// stricter, and say more.
+	config.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+		sent := make([]*x509.Certificate, len(raw))
+		for i := range raw {
+			var err error
+			if sent[i], err = x509.ParseCertificate(raw[i]); err != nil {
+				return err
+			}
+		}
+		if err := e.spiffe.Verify(sent, e.spiffe.ID, by, e.now()); err != nil {
+			return err
+		}
+		return library(raw, chains)
+	}
+	return config
 }
 
 // newClient makes the client for one fetch.
