@@ -51,8 +51,8 @@ func notPinned(id spiffeid.ID, format string, args ...any) error {
 }
 
 // verifyServer judges what a server sent as an X.509-SVID of exactly id, by the
-// rules that our server has for those of clients, but that an extended key usage
-// has to allow serverAuth.
+// rules that package svidgate has (VerifyServerX509SVID), which the client does not
+// link.
 func verifyServer(sent []*x509.Certificate, id spiffeid.ID, bundles x509bundle.Source, now time.Time) error {
 	fault := func(format string, args ...any) error { return notPinned(id, format, args...) }
 	if len(sent) == 0 {

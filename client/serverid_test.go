@@ -4,10 +4,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"io/fs"
+	"math/big"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -17,6 +20,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/internal/devca"
 )
 
@@ -25,7 +30,8 @@ var (
 	asID       = spiffeid.RequireFromString("spiffe://example.org/as")
 )
 
-// a pinned server is judged by all that makes a certificate an X.509-SVID.
+// a pinned server is judged by all that makes a certificate an X.509-SVID, as the
+// verifier judges it, which the client does not link.
 func TestVerifyServer(t *testing.T) {
 	now := time.Now()
 	clock := func() time.Time { return now }
@@ -86,6 +92,10 @@ func TestVerifyServer(t *testing.T) {
 		}
 		return svid.Certificates
 	}
+	snapshot, err := bundle.Parse(exampleOrg, authority.Bundle(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := leaf()
 	for _, tt := range []struct {
 		name string
@@ -130,6 +140,9 @@ func TestVerifyServer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := verifyServer(tt.sent, asID, bundles, tt.at)
+			if other := svidgate.VerifyServerX509SVID(tt.sent, asID, snapshot, tt.at); (other == nil) != (err == nil) {
+				t.Errorf("the verifier: %v", other)
+			}
 			if tt.want == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -148,6 +161,39 @@ func TestVerifyServer(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+func TestMaySign(t *testing.T) { // XS-14, XS-18
+	root := newAuthority(t, nil).Roots()[0]
+	weak, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		change func(*x509.Certificate)
+		want   bool
+	}{
+		"a root":                    {func(*x509.Certificate) {}, true},
+		"no basic constraints":      {func(c *x509.Certificate) { c.BasicConstraintsValid = false }, false},
+		"no CA":                     {func(c *x509.Certificate) { c.IsCA = false }, false},
+		"no keyCertSign":            {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }, false},
+		"a weak key":                {func(c *x509.Certificate) { c.PublicKey = weak.Public() }, false},
+		"RSA of 1024 bits":          {func(c *x509.Certificate) { c.PublicKey = rsaKey(1024) }, false},
+		"RSA of 2048 bits":          {func(c *x509.Certificate) { c.PublicKey = rsaKey(2048) }, true},
+		"RSA of 8192 bits":          {func(c *x509.Certificate) { c.PublicKey = rsaKey(8192) }, false},
+		"a usage that nobody knows": {func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 2}} }, false},
+	} {
+		changed := *root
+		tt.change(&changed)
+		if got := maySign(&changed); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// rsaKey has a modulus of so many bits, and nothing that could be used.
+func rsaKey(bits int) *rsa.PublicKey {
+	return &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), uint(bits-1)), E: 65537}
 }
 
 func TestX509BundleFile(t *testing.T) {
