@@ -51,10 +51,12 @@ func (s *x509State) identity() Identity {
 	return Identity{
 		id: s.id, method: oauth.MethodX509, expiresAt: s.leaf.NotAfter,
 		digest: s.thumbprint, thumbprint: s.thumbprint,
-		keyID: "serial " + s.leaf.SerialNumber.Text(16), sequence: sequence, sequenced: sequenced,
+		keyID: serialOf(s.leaf), sequence: sequence, sequenced: sequenced,
 		remembered: s.remembered,
 	}
 }
+
+func serialOf(c *x509.Certificate) string { return "serial " + c.SerialNumber.Text(16) }
 
 // x509Rules are X.509-SVID validation: the leaf, its trust domain, the path.
 var x509Rules = slices.Concat(
