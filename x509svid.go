@@ -51,10 +51,12 @@ func (s *x509State) identity() Identity {
 	return Identity{
 		id: s.id, method: oauth.MethodX509, expiresAt: s.leaf.NotAfter,
 		digest: s.thumbprint, thumbprint: s.thumbprint,
-		keyID: "serial " + s.leaf.SerialNumber.Text(16), sequence: sequence, sequenced: sequenced,
+		keyID: serialOf(s.leaf), sequence: sequence, sequenced: sequenced,
 		remembered: s.remembered,
 	}
 }
+
+func serialOf(c *x509.Certificate) string { return "serial " + c.SerialNumber.Text(16) }
 
 // x509Rules are X.509-SVID validation: the leaf, its trust domain, the path.
 var x509Rules = slices.Concat(
@@ -276,14 +278,40 @@ var x509PathRules = []judge.Rule[*x509State]{
 		},
 	},
 	{
-		ID: "XS-6", Source: "X509-SVID 4.3", What: "its key usage is marked critical (told, not refused)", Needs: factParsed | factChain,
+		ID: "XS-15", Source: "X509-SVID 3.2", What: "its intermediates bear no SPIFFE ID of another trust domain (told, not refused)", Needs: factChain,
 		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
-			if !keyUsageCritical(s.leaf) {
+			s.tellForeign(ctx)
+			return ""
+		},
+		Expected: func(*x509State) string { return "none, or some: it is told, not refused" },
+		Presented: func(s *x509State) string {
+			var names []string
+			for _, c := range s.intermediates() {
+				if name := s.foreignID(c); name != "" {
+					names = append(names, name)
+				}
+			}
+			return shownNone(strings.Join(names, ", "))
+		},
+	},
+	{
+		ID: "XS-6", Source: "X509-SVID 4.3", What: "its key usage is marked critical (told, or refused where the settings say so)", Needs: factParsed | factChain,
+		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
+			switch {
+			case keyUsageCritical(s.leaf):
+			case s.settings.StrictKeyUsageCritical:
+				return oauth.ReasonCertKeyUsage
+			default:
 				s.v.log.WarnContext(ctx, "x509-svid has a key usage that is not critical", "spiffe_id", oauth.Shown(s.idText), "rule", "XS-6")
 			}
 			return ""
 		},
-		Expected:  func(*x509State) string { return "critical, or not: it is told, not refused" },
+		Expected: func(s *x509State) string {
+			if s.settings.StrictKeyUsageCritical {
+				return "critical"
+			}
+			return "critical, or not: it is told, not refused"
+		},
 		Presented: func(s *x509State) string { return fmt.Sprintf("critical %t", keyUsageCritical(s.leaf)) },
 	},
 }
@@ -408,6 +436,50 @@ func maySign(c *x509.Certificate, usage x509.ExtKeyUsage) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
 		return strictid.Cut(name).Path != "" // not a SPIFFE ID at all: no path, no harm
 	})
+}
+
+// intermediates are what lies between the leaf and the anchor on the path that was
+// judged; none on one that is remembered.
+func (s *x509State) intermediates() []*x509.Certificate {
+	if len(s.chain) < 2 {
+		return nil
+	}
+	return s.chain[1 : len(s.chain)-1]
+}
+
+// foreignID is the SPIFFE ID of another trust domain that a signing certificate bears,
+// well-formed or not, "" where it bears none. It decides nothing: the anchor does (XS-15).
+func (s *x509State) foreignID(c *x509.Certificate) string {
+	names, _ := strictid.URINames(c) // XS-14 refuses what cannot be read
+	for _, name := range names {
+		if id := strictid.Cut(name); id.Scheme != "" && id.Name != s.id.TrustDomain().Name() {
+			return name
+		}
+	}
+	return ""
+}
+
+// tellForeign is XS-15 for what the peer sent; the bundle's own certificates are told
+// of where the bundle is read. Only a path that was found good comes here, so that no
+// stranger writes into the log, and only one that was not remembered. Each certificate
+// is told of once.
+func (s *x509State) tellForeign(ctx context.Context) {
+	if s.afresh {
+		return
+	}
+	for _, c := range s.intermediates() {
+		name := s.foreignID(c)
+		if name == "" {
+			continue
+		}
+		td, digest := s.id.TrustDomain().Name(), sha256.Sum256(c.Raw)
+		if _, told := s.v.told.Get(td, digest); told {
+			continue
+		}
+		s.v.told.Put(td, digest, struct{}{})
+		s.v.log.WarnContext(ctx, "an intermediate bears a spiffe id of another trust domain", "trust_domain", td,
+			"intermediate", oauth.Shown(name), "serial", oauth.Shown(c.SerialNumber.Text(16)), "spiffe_id", oauth.Shown(s.idText), "rule", "XS-15")
+	}
 }
 
 // strong is XS-18 for one certificate's key.

@@ -76,7 +76,7 @@ var reasonTexts = []ReasonText{
 	{ReasonCertIDMalformed, "The certificate's URI is not the SPIFFE ID of a workload.", "Have the leaf issued with an identifier that obeys the rule named."},
 	{ReasonCertIDNotCanonical, "The certificate's URI has its scheme in another case than spiffe://.", "Have the leaf issued with the identifier in its canonical spelling."},
 	{ReasonCertNotLeaf, "The certificate is a CA's.", "Send the workload's own certificate first, then its intermediates."},
-	{ReasonCertKeyUsage, "The certificate's key usage lacks digitalSignature.", "Have the leaf issued with key usage digitalSignature."},
+	{ReasonCertKeyUsage, "The certificate's key usage lacks digitalSignature, or is not marked critical where svid.strict_key_usage_critical asks for that.", "Have the leaf issued with key usage digitalSignature, critical; rule says which of the two it is."},
 	{ReasonCertKeyUsageSigns, "The certificate's key usage lets it sign certificates or revocation lists.", "Have the leaf issued without keyCertSign and cRLSign."},
 	{ReasonCertExtKeyUsage, "The certificate's extended key usage does not allow client authentication.", "Have the leaf issued with clientAuth among its extended key usages, or with none."},
 	{ReasonCertChainBad, "No valid path leads from the certificate to an anchor of its own trust domain.", "Check that the intermediates are sent, that the bundle is current, and what the detail says."},

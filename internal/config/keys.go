@@ -136,7 +136,7 @@ var tables = map[string][]key{
 	},
 }
 
-var svidKeys = []key{{name: "leeway"}, {name: "max_assertion_lifetime"}, {name: "require_kid"}}
+var svidKeys = []key{{name: "leeway"}, {name: "max_assertion_lifetime"}, {name: "require_kid"}, {name: "strict_key_usage_critical"}}
 
 func names(keys []key) []string {
 	all := make([]string, len(keys))

@@ -119,7 +119,7 @@ func TestEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := folder(t)
-	svid := config.SVID{MaxAssertionLifetime: 90 * time.Minute, RequireKID: true}
+	svid := config.SVID{MaxAssertionLifetime: 90 * time.Minute, RequireKID: true, StrictKeyUsageCritical: true}
 	want := &config.Config{
 		Files:                    []string{filepath.Join(dir, "everything.yaml")},
 		Issuer:                   "https://as.example.com/tenant/",

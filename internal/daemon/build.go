@@ -286,6 +286,8 @@ func newVerifier(cfg *config.Config, c svidgate.Config) (*svidgate.Verifier, err
 			MaxBundleAge: unboundedIfZero(td.MaxStale),
 			RequireKeyID: td.SVID.RequireKID,
 			NoWIT:        !td.EnableWIT,
+
+			StrictKeyUsageCritical: td.SVID.StrictKeyUsageCritical,
 		}
 	}
 	return svidgate.NewVerifier(c)
