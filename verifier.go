@@ -106,7 +106,7 @@ type Verifier struct {
 	signatures *proven.Memory[signatureKey, struct{}]
 	holders    *proven.Memory[signatureKey, holder]
 	paths      *proven.Memory[pathKey, validity]
-	told       *proven.Memory[[sha256.Size]byte, struct{}] // intermediates that the log has (XS-15)
+	told       *proven.Memory[[sha256.Size]byte, struct{}] // certificates that the log has (XS-6, XS-15)
 }
 
 // NewVerifier checks the whole configuration and reports every fault at once.

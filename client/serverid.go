@@ -1,31 +1,20 @@
 package client
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
-	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
-	"github.com/svidgate/svidgate/internal/jose"
-	"github.com/svidgate/svidgate/internal/strictid"
+	"github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/oauth"
-)
-
-// Bounds on what a server may send, those of the server on a client (MT-8).
-const (
-	maxChain      = 5
-	maxChainBytes = 32 << 10
 )
 
 // pin takes roots and host name out of config and has the server verified by its
@@ -50,74 +39,27 @@ func notPinned(id spiffeid.ID, format string, args ...any) error {
 	return fmt.Errorf("the server is not %s, which is pinned (A-9): %w", id, fmt.Errorf(format, args...))
 }
 
-// verifyServer judges what a server sent as an X.509-SVID of exactly id, by the
-// rules that package svidgate has (VerifyServerX509SVID), which the client does not
-// link.
+// verifyServer judges what a server sent as an X.509-SVID of exactly id.
 func verifyServer(sent []*x509.Certificate, id spiffeid.ID, bundles x509bundle.Source, now time.Time) error {
-	fault := func(format string, args ...any) error { return notPinned(id, format, args...) }
-	if len(sent) == 0 {
-		return fault("it has no certificate")
-	}
-	size := 0
-	for _, c := range sent {
-		size += len(c.Raw)
-	}
-	if len(sent) > maxChain || size > maxChainBytes {
-		return fault("it sent %d certificates of %d bytes, and %d of %d are the most (MT-8)", len(sent), size, maxChain, maxChainBytes)
-	}
-	leaf := sent[0]
-	names, err := strictid.URINames(leaf)
-	switch {
-	case err != nil:
-		return fault("%w (XS-1)", err)
-	case len(names) == 0:
-		return fault("its certificate is no X.509-SVID (XS-1)")
-	case len(names) > 1 || names[0] != id.String():
-		return fault("its certificate is for %s", oauth.Shown(strings.Join(names, ", ")))
-	case leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
-		return fault("the key usage of its certificate lacks digitalSignature (XS-4)")
-	case !allowsServerAuth(leaf):
-		return fault("the extended key usage of its certificate rules servers out (XS-7)")
-	case !isStrong(leaf):
-		return fault("the key of its certificate is too weak (XS-18)")
-	}
-	_, paths, err := x509svid.Verify(sent, bundles, x509svid.WithTime(now)) // XS-3, XS-5, XS-10 to XS-13, XS-22
+	held, err := bundles.GetX509BundleForTrustDomain(id.TrustDomain())
 	if err != nil {
-		return fault("%w", oauth.ShownError(err))
+		return notPinned(id, "%w", oauth.ShownError(err))
 	}
-	for _, path := range paths {
-		if !slices.ContainsFunc(path[1:], func(c *x509.Certificate) bool { return !maySign(c) }) {
-			return nil
-		}
+	if held.Empty() {
+		return notPinned(id, "the bundle of %s has no anchors", id.TrustDomain())
 	}
-	return fault("a certificate above its own may not sign for workloads (XS-14)")
-}
-
-// maySign is XS-14 for one certificate above the leaf: one that names a workload
-// vouches for nobody.
-func maySign(c *x509.Certificate) bool {
-	names, err := strictid.URINames(c)
-	return err == nil && c.BasicConstraintsValid && c.IsCA && c.KeyUsage&x509.KeyUsageCertSign != 0 && isStrong(c) && allowsServerAuth(c) &&
-		!slices.ContainsFunc(names, func(name string) bool { return strictid.Cut(name).Path != "" })
-}
-
-// allowsServerAuth is XS-7: no extended key usage at all, or one for servers.
-func allowsServerAuth(c *x509.Certificate) bool {
-	return len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 ||
-		slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
-}
-
-// isStrong is XS-18 for one certificate's key.
-func isStrong(c *x509.Certificate) bool {
-	switch k := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		return k.N.BitLen() >= jose.MinRSABits && k.N.BitLen() <= jose.MaxRSABits
-	case *ecdsa.PublicKey:
-		return k.Curve.Params().BitSize >= 256
-	case ed25519.PublicKey:
-		return true
+	document, err := spiffebundle.FromX509Bundle(held).Marshal()
+	if err != nil {
+		return notPinned(id, "%w", err)
 	}
-	return false
+	by, err := bundle.Parse(id.TrustDomain(), document, now)
+	if err == nil {
+		err = svidgate.VerifyServerX509SVID(sent, id, by, now)
+	}
+	if err != nil {
+		return notPinned(id, "%w", err)
+	}
+	return nil
 }
 
 // checkServer reports what does not go together: one kind of verification stands in

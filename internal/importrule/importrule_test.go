@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation",
 		"internal/store", "internal/login"},
 
-	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"client":           {"", "oauth", "bundle", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
 	"internal/spoken":  {},
 	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
