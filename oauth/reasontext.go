@@ -117,7 +117,7 @@ var reasonTexts = []ReasonText{
 	{ReasonProviderUnavailable, "The provider that people sign in at does not answer, is too slow, or says that it is broken.", "Look at cause in the log line; ask whoever runs the provider."},
 	{ReasonProviderAnswerBad, "The provider answered what none may answer, or did not take the code.", "Look at cause in the log line: issuer, client_id, client_secret_file and callback must be as the provider has them."},
 	{ReasonProviderRefused, "The provider did not sign the person in, or they changed their mind there.", "Look at presented, and in the provider's own log."},
-	{ReasonIDTokenBad, "The ID token is not by the provider, not for this server or this sign-in, has expired, or lacks the claim that names the user.", "Compare expected with presented; look at the clocks of both."},
+	{ReasonIDTokenBad, "The ID token is not by the provider, not for this server or this sign-in, has expired, is a token of another kind, or lacks the claim that names the user.", "Compare expected with presented; look at cause in the log line, and at the clocks of both."},
 	{ReasonUserNotAllowed, "The provider knows the person, and no entry of allow does.", "Add what their ID token says to allow of the provider, if they are meant to come in."},
 	{ReasonConsentDenied, "The person was asked and said no.", "Nothing."},
 	{ReasonTokenMissing, "There is no access token in the request.", "Send Authorization: Bearer, or DPoP, with a token for this resource."},

@@ -93,7 +93,7 @@ var allowed = map[string][]string{
 	"internal/revocation": {"", "internal/strictid"},
 	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven",
 		"internal/revocation", "internal/store", "internal/strictid", "internal/strictjson"},
-	"internal/login":           {"oauth", "internal/regularfile", "internal/store", "internal/authorization", "internal/strictjson"},
+	"internal/login":           {"oauth", "internal/regularfile", "internal/store", "internal/authorization", "internal/strictjson", "internal/jose"},
 	"internal/page":            {},
 	"internal/store/powerloss": {}, // imported by tests only
 }
