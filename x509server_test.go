@@ -2,6 +2,8 @@ package svidgate_test
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"strings"
 	"testing"
@@ -22,7 +24,12 @@ func TestVerifyServerX509SVID(t *testing.T) {
 	}
 	root, stranger, elsewhere := newCA(t, "example.org"), newCA(t, "example.org"), newCA(t, "elsewhere.test")
 	clientsOnly := root.below(t, newKey(t), usage(x509.ExtKeyUsageClientAuth))
+	foreign := root.below(t, newKey(t), uris("spiffe://elsewhere.test"))
 	serversOnly := root.below(t, newKey(t), usage(x509.ExtKeyUsageServerAuth))
+	relaxed := func(c *x509.Certificate) {
+		c.KeyUsage = 0
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Value: []byte{3, 2, 7, 0x80}})
+	}
 	long := func(c *x509.Certificate) { c.NotAfter = noon.Add(30 * 24 * time.Hour) }
 	month := newCA(t, "example.org", long)
 	own, both := bundleOf(t, exampleOrg, root.entry()), bundleOf(t, exampleOrg, root.entry(), elsewhere.entry())
@@ -46,6 +53,8 @@ func TestVerifyServerX509SVID(t *testing.T) {
 		{"XS-7 for clients only", chain{root.leaf(t, usage(x509.ExtKeyUsageClientAuth))}, own, noon, "XS-7", oauth.ReasonCertExtKeyUsage},
 		{"XS-14 under a CA for servers only", chain{serversOnly.leaf(t), serversOnly.cert}, own, noon, "", ""},
 		{"XS-14 under a CA for clients only", chain{clientsOnly.leaf(t), clientsOnly.cert}, own, noon, "XS-14", oauth.ReasonCertChainBad},
+		{"XS-6 its key usage is not critical", chain{root.leaf(t, relaxed)}, own, noon, "", ""},
+		{"XS-15 under a CA of another name", chain{foreign.leaf(t, uris("spiffe://example.org/a")), foreign.cert}, own, noon, "", ""},
 		{"XS-3 a CA", chain{root.leaf(t, func(c *x509.Certificate) { c.IsCA = true })}, own, noon, "XS-3", oauth.ReasonCertNotLeaf},
 		{"XS-10 of a stranger", chain{stranger.leaf(t)}, own, noon, "XS-10", oauth.ReasonCertChainBad},
 		{"XS-13 of a stranger who sends his root", chain{stranger.leaf(t), stranger.cert}, own, noon, "XS-10", oauth.ReasonCertChainBad},
