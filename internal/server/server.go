@@ -97,17 +97,17 @@ type Store interface {
 // A Server answers OAuth requests by one configuration, which never changes: a
 // changed one is another Server. It is safe for concurrent use.
 type Server struct {
-	config     Config
-	mint       *mint.Mint
-	failures   *ratelimit.Limiter[netip.Addr]
-	requests   *ratelimit.Limiter[string]
-	metrics    *metrics
-	metadata   struct{ plain, wit []byte } // without and with spiffe_wit
-	pages      *page.Pages
-	begun      *ratelimit.Limiter[netip.Addr] // sign-ins at providers
-	pushes     *ratelimit.Limiter[netip.Addr] // of public clients
-	origin     string // of the pages, as browsers spell it
-	stopping   *atomic.Bool // shared with the servers before and after this one
+	config   Config
+	mint     *mint.Mint
+	failures *ratelimit.Limiter[netip.Addr]
+	requests *ratelimit.Limiter[string]
+	metrics  *metrics
+	metadata struct{ plain, wit []byte } // without and with spiffe_wit
+	pages    *page.Pages
+	begun    *ratelimit.Limiter[netip.Addr] // sign-ins at providers
+	pushes   *ratelimit.Limiter[netip.Addr] // of public clients
+	origin   string                         // of the pages, as browsers spell it
+	stopping *atomic.Bool                   // shared with the servers before and after this one
 }
 
 // New makes a server. One that takes over from a previous one goes on with its
