@@ -113,7 +113,7 @@ var reasonTexts = []ReasonText{
 	{ReasonGrantRevoked, "What the person granted was revoked.", "Sign in again."},
 	{ReasonPasswordWrong, "There is no user of that name, or the password is another, and the page does not say which.", "See expected; svidgate user list has the names, svidgate user password sets another."},
 	{ReasonLoginExpired, "The sign-in, or the page that was sent, is older than 10 minutes, was ended before, or belongs to another browser or person.", "Nothing, when it is rare, since the page leads on; where it is everybody, look whether cookies reach the server."},
-	{ReasonCrossOrigin, "A form came from a page of another site.", "Nothing, since it was not the person who sent it; where all are refused, look for a proxy that changes Origin or Host."},
+	{ReasonCrossOrigin, "A form came from a page of another site.", "Nothing, since it was not the person who sent it; where all are refused, look for a proxy that changes Origin or Sec-Fetch-Site."},
 	{ReasonProviderUnavailable, "The provider that people sign in at does not answer, is too slow, or says that it is broken.", "Look at cause in the log line; ask whoever runs the provider."},
 	{ReasonProviderAnswerBad, "The provider answered what none may answer, or did not take the code.", "Look at cause in the log line: issuer, client_id, client_secret_file and callback must be as the provider has them."},
 	{ReasonProviderRefused, "The provider did not sign the person in, or they changed their mind there.", "Look at presented, and in the provider's own log."},
