@@ -74,16 +74,16 @@ func TestNewVerifier(t *testing.T) {
 // What a trust domain's settings leave unsaid is taken from the general ones: one
 // word about it loosens nothing else.
 func TestTrustDomainSettingsInherit(t *testing.T) {
-	general := svidgate.Settings{Profile: svidgate.Latest, Leeway: time.Second, MaxLifetime: time.Minute, MaxBundleAge: 2 * time.Minute, RequireKeyID: true}
+	general := svidgate.Settings{Profile: svidgate.Latest, Leeway: time.Second, MaxLifetime: time.Minute, MaxBundleAge: 2 * time.Minute, RequireKeyID: true, StrictKeyUsageCritical: true}
 	td := spiffeid.RequireTrustDomainFromString("example.org")
 	for _, row := range []struct {
 		name       string
 		says, want svidgate.Settings
 	}{
 		{"nothing", svidgate.Settings{}, general},
-		{"no leeway", svidgate.Settings{Leeway: svidgate.NoLeeway}, svidgate.Settings{Profile: svidgate.Latest, MaxLifetime: time.Minute, MaxBundleAge: 2 * time.Minute, RequireKeyID: true}},
-		{"a profile", svidgate.Settings{Profile: svidgate.Seed}, svidgate.Settings{Profile: svidgate.Seed, Leeway: time.Second, MaxLifetime: time.Minute, MaxBundleAge: 2 * time.Minute, RequireKeyID: true}},
-		{"no bounds", svidgate.Settings{MaxLifetime: svidgate.Unbounded, MaxBundleAge: svidgate.Unbounded}, svidgate.Settings{Profile: svidgate.Latest, Leeway: time.Second, MaxLifetime: svidgate.Unbounded, MaxBundleAge: svidgate.Unbounded, RequireKeyID: true}},
+		{"no leeway", svidgate.Settings{Leeway: svidgate.NoLeeway}, svidgate.Settings{Profile: svidgate.Latest, MaxLifetime: time.Minute, MaxBundleAge: 2 * time.Minute, RequireKeyID: true, StrictKeyUsageCritical: true}},
+		{"a profile", svidgate.Settings{Profile: svidgate.Seed}, svidgate.Settings{Profile: svidgate.Seed, Leeway: time.Second, MaxLifetime: time.Minute, MaxBundleAge: 2 * time.Minute, RequireKeyID: true, StrictKeyUsageCritical: true}},
+		{"no bounds", svidgate.Settings{MaxLifetime: svidgate.Unbounded, MaxBundleAge: svidgate.Unbounded}, svidgate.Settings{Profile: svidgate.Latest, Leeway: time.Second, MaxLifetime: svidgate.Unbounded, MaxBundleAge: svidgate.Unbounded, RequireKeyID: true, StrictKeyUsageCritical: true}},
 	} {
 		v := newVerifier(t, bundlesOf(t), func(c *svidgate.Config) {
 			c.Settings = general

@@ -27,6 +27,7 @@ const (
 	maxSignatures = 1 << 16 // about 200 bytes each
 	maxPaths      = 1 << 15 // about 200 bytes each
 	maxHolders    = 1 << 15 // about 500 bytes each, of EC keys
+	maxTold       = 1 << 10 // a digest each
 )
 
 // A signatureKey is all that JS-12 depends on.

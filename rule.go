@@ -1,9 +1,12 @@
 package svidgate
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
+	"github.com/svidgate/svidgate/bundle"
+	"github.com/svidgate/svidgate/internal/jose"
 	"github.com/svidgate/svidgate/internal/judge"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -68,5 +71,43 @@ func (j *judgement) Refusal(reason oauth.Reason, rule, expected, presented strin
 	if j.Has(factID) {
 		e.Subject = j.id.String()
 	}
+	if j.snapshot != nil {
+		e.BundleSequence, e.HasBundleSequence = j.snapshot.Sequence()
+	}
 	return e
+}
+
+// The refusals of the methods name the credential as well, as far as it was read
+// (CA-14).
+
+func (s *jwtState) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
+	e := s.judgement.Refusal(reason, rule, expected, presented)
+	e.KeyID, e.TokenID = namesOf(s.token, s.key)
+	return e
+}
+
+func (s *witState) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
+	e := s.judgement.Refusal(reason, rule, expected, presented)
+	e.KeyID, e.TokenID = namesOf(s.token, s.key)
+	return e
+}
+
+func (s *x509State) Refusal(reason oauth.Reason, rule, expected, presented string) *oauth.Error {
+	e := s.judgement.Refusal(reason, rule, expected, presented)
+	if s.leaf != nil {
+		e.KeyID = oauth.Shown(serialOf(s.leaf))
+	}
+	return e
+}
+
+// namesOf are kid and jti of a token that was taken apart. A token without kid has that of
+// the key that was found for it.
+func namesOf(token *jose.Compact, key bundle.Key) (keyID, tokenID string) {
+	if token == nil {
+		return "", ""
+	}
+	kid, _, _ := token.Text("kid")
+	v, _ := token.Payload.Get("jti")
+	jti, _ := v.Text()
+	return oauth.Shown(cmp.Or(kid, key.ID)), oauth.Shown(jti)
 }

@@ -3,6 +3,7 @@ package svidgate
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type Settings struct {
 	MaxBundleAge time.Duration
 	// RequireKeyID refuses a JWT-SVID without kid (JS-14).
 	RequireKeyID bool
+	// StrictKeyUsageCritical refuses a certificate whose key usage is not marked
+	// critical, which otherwise is told in the log (XS-6).
+	StrictKeyUsageCritical bool
 	// NoWIT refuses every WIT-SVID, as the profile Seed does.
 	NoWIT bool
 }
@@ -87,7 +91,8 @@ type Config struct {
 }
 
 // A Verifier judges SVIDs. It is safe for concurrent use. Between calls it holds
-// signatures and paths that it found good, and nothing else: see remembered.go.
+// signatures and paths that it found good, and what the log has been told, and nothing
+// else: see remembered.go.
 type Verifier struct {
 	issuer   string
 	settings Settings
@@ -101,6 +106,7 @@ type Verifier struct {
 	signatures *proven.Memory[signatureKey, struct{}]
 	holders    *proven.Memory[signatureKey, holder]
 	paths      *proven.Memory[pathKey, validity]
+	told       *proven.Memory[[sha256.Size]byte, struct{}] // certificates that the log has (XS-6, XS-15)
 }
 
 // NewVerifier checks the whole configuration and reports every fault at once.
@@ -153,6 +159,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 		signatures: proven.New[signatureKey, struct{}](maxSignatures, maxSignatures/2),
 		holders:    proven.New[signatureKey, holder](maxHolders, maxHolders/2),
 		paths:      proven.New[pathKey, validity](maxPaths, maxPaths/2),
+		told:       proven.New[[sha256.Size]byte, struct{}](maxTold, maxTold/2),
 	}
 	if v.now == nil {
 		v.now = time.Now
@@ -170,6 +177,7 @@ func (s Settings) or(general Settings) Settings {
 	s.MaxLifetime = cmp.Or(s.MaxLifetime, general.MaxLifetime)
 	s.MaxBundleAge = cmp.Or(s.MaxBundleAge, general.MaxBundleAge)
 	s.RequireKeyID = s.RequireKeyID || general.RequireKeyID
+	s.StrictKeyUsageCritical = s.StrictKeyUsageCritical || general.StrictKeyUsageCritical
 	s.NoWIT = s.NoWIT || general.NoWIT
 	return s
 }

@@ -133,19 +133,27 @@ var proofClaimRules = []judge.Rule[*witState]{
 		},
 	},
 	{
-		ID: "PP-10", Source: "RFC 7519 4.1.4", What: "the proof's exp, if there, has not passed", Needs: factProofRead,
+		// Neither is defined for a proof; a proof that has one means it.
+		ID: "PP-10", Source: "RFC 7519 4.1.4, 4.1.5", What: "the proof's exp, if there, has not passed, and its nbf has come", Needs: factProofRead,
 		Judge: func(_ context.Context, s *witState) oauth.Reason {
-			v := s.proofClaim("exp")
-			if v == "" {
-				return ""
+			if v := s.proofClaim("exp"); v != "" {
+				if exp, ok := v.NumericDate(); !ok || !s.now.Before(exp) {
+					return oauth.ReasonPoPBad
+				}
 			}
-			if exp, ok := v.NumericDate(); !ok || !s.now.Before(exp) {
-				return oauth.ReasonPoPBad
+			if v := s.proofClaim("nbf"); v != "" {
+				if nbf, ok := v.NumericDate(); !ok || nbf.After(s.now.Add(ProofWindow)) {
+					return oauth.ReasonPoPBad
+				}
 			}
 			return ""
 		},
-		Expected:  func(s *witState) string { return "no exp, or one after " + stamp(s.now) },
-		Presented: func(s *witState) string { return "exp " + shown(s.proofClaim("exp")) },
+		Expected: func(s *witState) string {
+			return "no exp, or one after " + stamp(s.now) + "; no nbf, or one within " + ProofWindow.String() + " of it"
+		},
+		Presented: func(s *witState) string {
+			return "exp " + shown(s.proofClaim("exp")) + ", nbf " + shown(s.proofClaim("nbf"))
+		},
 	},
 	{
 		ID: "PP-5", Source: "draft-ietf-oauth-attestation-based-client-auth 5.1, 7.2", What: "the proof is for this server and no other", Needs: factProofRead,

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/internal/devca"
 	"github.com/svidgate/svidgate/oauth"
@@ -211,22 +213,41 @@ func TestX509LeafKey(t *testing.T) {
 	})
 }
 
-// XS-6 is told and not refused.
+// XS-6 is told and not refused, unless the settings of all trust domains, or of this
+// one, say so.
 func TestX509KeyUsageNotCritical(t *testing.T) {
 	d := newDomain(t, "example.org", devca.Options{})
-	relaxed := d.chain(t, func(c *x509.Certificate) {
+	critical, relaxed := d.chain(t), d.chain(t, func(c *x509.Certificate) {
 		c.KeyUsage = 0
 		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Value: []byte{3, 2, 7, 0x80}})
 	})
-	for name, c := range map[string]struct {
+	everywhere := func(cfg *svidgate.Config) { cfg.Settings.StrictKeyUsageCritical = true }
+	here := func(td spiffeid.TrustDomain) func(*svidgate.Config) {
+		return func(cfg *svidgate.Config) {
+			cfg.TrustDomains = map[spiffeid.TrustDomain]svidgate.Settings{td: {StrictKeyUsageCritical: true}}
+		}
+	}
+	notCritical := refused(oauth.ReasonCertKeyUsage, "XS-6")
+	for _, c := range []struct {
+		name  string
 		chain []*x509.Certificate
+		set   func(*svidgate.Config)
+		want  want
 		told  bool
-	}{"XS-6 critical": {d.chain(t), false}, "XS-6 not critical": {relaxed, true}} {
+	}{
+		{"XS-6 critical", critical, func(*svidgate.Config) {}, accepted, false},
+		{"XS-6 not critical", relaxed, func(*svidgate.Config) {}, accepted, true},
+		{"XS-6 critical where it has to be", critical, everywhere, accepted, false},
+		{"XS-6 not critical where it has to be", relaxed, everywhere, notCritical, false},
+		{"XS-6 critical in a trust domain where it has to be", critical, here(exampleOrg), accepted, false},
+		{"XS-6 not critical in a trust domain where it has to be", relaxed, here(exampleOrg), notCritical, false},
+		{"XS-6 not critical, and it has to be in another trust domain", relaxed, here(spiffeid.RequireTrustDomainFromString("other.example")), accepted, true},
+	} {
 		var log bytes.Buffer
-		v := newVerifier(t, bundlesOf(t, d), func(cfg *svidgate.Config) { cfg.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
-		judgeX509(t, v, c.chain, accepted)
+		v := newVerifier(t, bundlesOf(t, d), c.set, func(cfg *svidgate.Config) { cfg.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+		runX509(t, v, []x509Row{{c.name, c.chain, c.want}, {c.name + ", remembered", c.chain, c.want}})
 		if told := strings.Contains(log.String(), `"rule":"XS-6"`) && strings.Contains(log.String(), "spiffe://example.org/a"); told != c.told {
-			t.Errorf("%s: the log says %q", name, log.String())
+			t.Errorf("%s: the log says %q", c.name, log.String())
 		}
 	}
 }

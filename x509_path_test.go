@@ -8,10 +8,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +151,63 @@ func TestX509TwoPaths(t *testing.T) {
 		{"XS-14 both, the sound one first", chain{leaf, good.cert, bad.cert}, accepted},
 		{"XS-14 both, the sound one second", chain{leaf, bad.cert, good.cert}, accepted},
 	})
+}
+
+// XS-15: what bears the SPIFFE ID of another trust domain, and was sent by a peer whose
+// path is good, is told of once. What leads nowhere is not told of: strangers send it.
+func TestX509ForeignIntermediate(t *testing.T) {
+	root, stranger := newCA(t, "example.org"), newCA(t, "example.org")
+	own := root.below(t, newKey(t))
+	foreign, other := root.below(t, newKey(t), uris("spiffe://other.example")), root.below(t, newKey(t), rawURIs("https://ca.example", "spiffe://Third.example"))
+	lower := foreign.below(t, newKey(t))
+	theirs := stranger.below(t, newKey(t), uris("spiffe://other.example"))
+	noWorkload := foreign.leaf(t, uris("spiffe://example.org"))
+	again := chain{foreign.leaf(t), foreign.cert}
+	var log bytes.Buffer
+	v := newVerifier(t, bundles{exampleOrg: bundleOf(t, exampleOrg, root.entry())}, func(c *svidgate.Config) { c.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+	for _, row := range []struct {
+		name string
+		sent chain
+		want want
+		told string
+	}{
+		{"XS-15 its own trust domain", chain{own.leaf(t), own.cert}, accepted, ""},
+		{"XS-15 another one, under a stranger's root", chain{theirs.leaf(t), theirs.cert, stranger.cert}, chainBad, ""},
+		{"XS-15 another one, sent by nobody", chain{noWorkload, foreign.cert}, refused(oauth.ReasonCertIDMalformed, "XS-2"), ""},
+		{"XS-15 another one, sent along and not on the path", chain{own.leaf(t), own.cert, foreign.cert}, accepted, ""},
+		{"XS-15 another one", again, accepted, "spiffe://other.example"},
+		{"XS-15 the same chain again", again, accepted, ""},
+		{"XS-15 another workload under it", chain{foreign.leaf(t), foreign.cert}, accepted, ""},
+		{"XS-15 another path over it", chain{lower.leaf(t), lower.cert, foreign.cert}, accepted, ""},
+		{"XS-15 a second one, malformed", chain{other.leaf(t), other.cert}, accepted, "spiffe://Third.example"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			log.Reset()
+			judgeX509(t, v, row.sent, row.want)
+			if got := log.String(); row.told == "" && got != "" || row.told != "" && (strings.Count(got, "\n") != 1 || !strings.Contains(got, `"rule":"XS-15"`) || !strings.Contains(got, `"intermediate":"`+row.told+`"`)) {
+				t.Errorf("the log says %q, want %q", got, row.told)
+			}
+		})
+	}
+	// Explaining shows it, and neither writes into the log nor counts as having told.
+	fresh := newVerifier(t, bundles{exampleOrg: bundleOf(t, exampleOrg, root.entry())}, func(c *svidgate.Config) { c.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+	log.Reset()
+	for _, c := range []struct {
+		sent  chain
+		shown string
+	}{{again, "spiffe://other.example"}, {chain{own.leaf(t), own.cert}, "none"}} {
+		e := fresh.ExplainX509SVID(t.Context(), c.sent)
+		i := slices.IndexFunc(e.Findings, func(f oauth.Finding) bool { return f.Rule == "XS-15" })
+		if i < 0 || e.Findings[i].Outcome != oauth.Passed || e.Findings[i].Presented != c.shown {
+			t.Errorf("XS-15 explained: %+v", e.Findings)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("XS-15 explaining says in the log %q", log.String())
+	}
+	if judgeX509(t, fresh, again, accepted); !strings.Contains(log.String(), `"rule":"XS-15"`) {
+		t.Error("XS-15 what was explained is not told any more")
+	}
 }
 
 // Key identifiers are hints: they choose which anchor is tried first, and decide

@@ -1,7 +1,6 @@
 package svidgate
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -30,6 +29,7 @@ const (
 // x509State is one certificate chain while it is judged.
 type x509State struct {
 	judgement
+	usage   x509.ExtKeyUsage // what the leaf is shown for: it authenticates a client, or a server
 	sent    []*x509.Certificate
 	leaf    *x509.Certificate
 	names   []string // the raw URIs of its subject alternative name
@@ -42,7 +42,7 @@ type x509State struct {
 }
 
 func newX509State(v *Verifier, sent []*x509.Certificate) *x509State {
-	return &x509State{judgement: newJudgement(v), sent: sent}
+	return &x509State{judgement: newJudgement(v), usage: x509.ExtKeyUsageClientAuth, sent: sent}
 }
 
 func (s *x509State) identity() Identity {
@@ -50,10 +50,12 @@ func (s *x509State) identity() Identity {
 	return Identity{
 		id: s.id, method: oauth.MethodX509, expiresAt: s.leaf.NotAfter,
 		digest: s.thumbprint, thumbprint: s.thumbprint,
-		keyID: "serial " + s.leaf.SerialNumber.Text(16), sequence: sequence, sequenced: sequenced,
+		keyID: serialOf(s.leaf), sequence: sequence, sequenced: sequenced,
 		remembered: s.remembered,
 	}
 }
+
+func serialOf(c *x509.Certificate) string { return "serial " + c.SerialNumber.Text(16) }
 
 // x509Rules are X.509-SVID validation: the leaf, its trust domain, the path.
 var x509Rules = slices.Concat(
@@ -182,12 +184,12 @@ var x509LeafRules = []judge.Rule[*x509State]{
 	{
 		ID: "XS-7", Source: "X509-SVID 4.4", What: "its extended key usage, if there, allows client authentication", Needs: factParsed,
 		Judge: func(_ context.Context, s *x509State) oauth.Reason {
-			if !allowsClientAuth(s.leaf) {
+			if !allows(s.leaf, s.usage) {
 				return oauth.ReasonCertExtKeyUsage
 			}
 			return ""
 		},
-		Expected:  func(*x509State) string { return "none, or clientAuth among them" },
+		Expected:  func(s *x509State) string { return "none, or " + usageName(s.usage) + " among them" },
 		Presented: func(s *x509State) string { return extKeyUsage(s.leaf) },
 	},
 	{
@@ -254,7 +256,7 @@ var x509PathRules = []judge.Rule[*x509State]{
 			if s.remembered { // it was judged before the path was remembered
 				return ""
 			}
-			if s.chain = sound(s.chains); s.chain != nil {
+			if s.chain = s.sound(s.chains); s.chain != nil {
 				s.rememberPath()
 				return ""
 			}
@@ -263,8 +265,8 @@ var x509PathRules = []judge.Rule[*x509State]{
 			}
 			return oauth.ReasonCertChainBad
 		},
-		Expected: func(*x509State) string {
-			return "cA true, keyCertSign, a strong key, no workload's SPIFFE ID, no extended key usage that rules clients out"
+		Expected: func(s *x509State) string {
+			return "cA true, keyCertSign, a strong key, no workload's SPIFFE ID, no extended key usage that rules " + usageName(s.usage) + " out"
 		},
 		Presented: func(s *x509State) string {
 			if len(s.chain) == 0 {
@@ -278,138 +280,42 @@ var x509PathRules = []judge.Rule[*x509State]{
 		},
 	},
 	{
-		ID: "XS-6", Source: "X509-SVID 4.3", What: "its key usage is marked critical (told, not refused)", Needs: factParsed | factChain,
+		ID: "XS-15", Source: "X509-SVID 3.2", What: "its intermediates bear no SPIFFE ID of another trust domain (told, not refused)", Needs: factChain,
 		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
-			if !keyUsageCritical(s.leaf) {
-				s.v.log.WarnContext(ctx, "x509-svid has a key usage that is not critical", "spiffe_id", oauth.Shown(s.idText), "rule", "XS-6")
+			s.tellForeign(ctx)
+			return ""
+		},
+		Expected: func(*x509State) string { return "none, or some: it is told, not refused" },
+		Presented: func(s *x509State) string {
+			var names []string
+			for _, c := range s.intermediates() {
+				if name := s.foreignID(c); name != "" {
+					names = append(names, name)
+				}
+			}
+			return shownNone(strings.Join(names, ", "))
+		},
+	},
+	{
+		ID: "XS-6", Source: "X509-SVID 4.3", What: "its key usage is marked critical (told, or refused where the settings say so)", Needs: factParsed | factChain,
+		Judge: func(ctx context.Context, s *x509State) oauth.Reason {
+			switch {
+			case keyUsageCritical(s.leaf):
+			case s.settings.StrictKeyUsageCritical:
+				return oauth.ReasonCertKeyUsage
+			default:
+				s.tellOnce(ctx, s.leaf, "x509-svid has a key usage that is not critical", "rule", "XS-6")
 			}
 			return ""
 		},
-		Expected:  func(*x509State) string { return "critical, or not: it is told, not refused" },
+		Expected: func(s *x509State) string {
+			if s.settings.StrictKeyUsageCritical {
+				return "critical"
+			}
+			return "critical, or not: it is told, not refused"
+		},
 		Presented: func(s *x509State) string { return fmt.Sprintf("critical %t", keyUsageCritical(s.leaf)) },
 	},
-}
-
-// buildPaths is RFC 5280 path validation by the standard library, with this
-// trust domain's anchors only, and with what the peer sent as intermediates
-// only: what it sends is never an anchor (XS-13).
-//
-// The library checks a signature against every anchor of the issuer's name, also
-// when it has found one that is good, and in a trust domain that rotates they
-// mostly have one name. So the anchors that are named by their key are tried alone
-// first; whatever they do not settle, all anchors do.
-func (s *x509State) buildPaths() {
-	anchors := s.snapshot.AnchorPool()
-	if anchors == nil { // nil would mean the system's store (XS-12)
-		s.Cause = errors.New("the bundle has no anchor pool")
-		return
-	}
-	intermediates := x509.NewCertPool()
-	for _, c := range admitted(s.snapshot.Anchors(), s.sent[1:]) {
-		intermediates.AddCert(c)
-	}
-	options := x509.VerifyOptions{
-		Intermediates: intermediates,
-		CurrentTime:   s.now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // XS-7 and XS-14 judge it
-	}
-	if options.Roots = named(s.snapshot.Anchors(), s.sent); options.Roots != nil {
-		if s.chains, s.Cause = s.leaf.Verify(options); s.Cause == nil && sound(s.chains) != nil {
-			return
-		}
-	}
-	options.Roots = anchors
-	s.chains, s.Cause = s.leaf.Verify(options)
-}
-
-// named are the anchors that the certificates sent name as their issuers by a key
-// identifier (RFC 5280 section 4.2.1.1), which is a hint and no proof; nil where
-// that is none of them or all.
-func named(anchors, sent []*x509.Certificate) *x509.CertPool {
-	pool, n := x509.NewCertPool(), 0
-	for _, a := range anchors {
-		if len(a.SubjectKeyId) > 0 && slices.ContainsFunc(sent, func(c *x509.Certificate) bool { return bytes.Equal(c.AuthorityKeyId, a.SubjectKeyId) }) {
-			pool.AddCert(a)
-			n++
-		}
-	}
-	if n == 0 || n == len(anchors) {
-		return nil
-	}
-	return pool
-}
-
-// sound is the first path that XS-14 allows, nil if there is none.
-func sound(paths [][]*x509.Certificate) []*x509.Certificate {
-	for _, path := range paths {
-		if !slices.ContainsFunc(path[1:], func(c *x509.Certificate) bool { return !maySign(c) }) {
-			return path
-		}
-	}
-	return nil
-}
-
-// admitted are the certificates sent that an anchor signed, or one that was
-// admitted itself. The standard library would try every path among all that is
-// sent before it reached an anchor; a stranger who sends certificates that sign
-// each other could make it check a hundred signatures a request (AK-18).
-func admitted(anchors, sent []*x509.Certificate) []*x509.Certificate {
-	if len(sent) == 0 {
-		return nil
-	}
-	signers := slices.Clone(anchors)
-	var in []*x509.Certificate
-	for left := slices.Clone(sent); ; {
-		before := len(left)
-		left = slices.DeleteFunc(left, func(c *x509.Certificate) bool {
-			signed := signedByAny(c, signers)
-			if signed {
-				in, signers = append(in, c), append(signers, c)
-			}
-			return signed
-		})
-		if len(left) == before {
-			return in
-		}
-	}
-}
-
-// signedByAny tries the signers that the certificate names by their key first.
-func signedByAny(c *x509.Certificate, signers []*x509.Certificate) bool {
-	for _, byKey := range []bool{true, false} {
-		for _, signer := range signers {
-			if bytes.Equal(c.RawIssuer, signer.RawSubject) && byKey == bytes.Equal(c.AuthorityKeyId, signer.SubjectKeyId) && c.CheckSignatureFrom(signer) == nil {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// maySign is XS-14 for one certificate above the leaf. One that names a workload
-// authenticates nobody and vouches for nobody.
-func maySign(c *x509.Certificate) bool {
-	//svidgate:rule XS-14
-	if !c.BasicConstraintsValid || !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 {
-		return false
-	}
-	//svidgate:rule XS-14 XS-18
-	if !strong(c) {
-		return false
-	}
-	//svidgate:rule XS-14 XS-7
-	if !allowsClientAuth(c) {
-		return false
-	}
-	names, err := strictid.URINames(c)
-	//svidgate:rule XS-14
-	if err != nil {
-		return false
-	}
-	//svidgate:rule XS-14
-	return !slices.ContainsFunc(names, func(name string) bool {
-		return strictid.Cut(name).Path != "" // not a SPIFFE ID at all: no path, no harm
-	})
 }
 
 // strong is XS-18 for one certificate's key.
@@ -425,12 +331,12 @@ func strong(c *x509.Certificate) bool {
 	return false
 }
 
-// allowsClientAuth is XS-7: no extended key usage at all, or one for clients.
-func allowsClientAuth(c *x509.Certificate) bool {
+// allows is XS-7: no extended key usage at all, or this one.
+func allows(c *x509.Certificate, usage x509.ExtKeyUsage) bool {
 	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}
-	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+	return slices.Contains(c.ExtKeyUsage, usage) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 var oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
@@ -468,19 +374,22 @@ func extKeyUsage(c *x509.Certificate) string {
 	}
 	var names []string
 	for _, u := range c.ExtKeyUsage {
-		switch u {
-		case x509.ExtKeyUsageAny:
-			names = append(names, "any")
-		case x509.ExtKeyUsageServerAuth:
-			names = append(names, "serverAuth")
-		case x509.ExtKeyUsageClientAuth:
-			names = append(names, "clientAuth")
-		default:
-			names = append(names, "another")
-		}
+		names = append(names, usageName(u))
 	}
 	if n := len(c.UnknownExtKeyUsage); n > 0 {
 		names = append(names, fmt.Sprintf("%d unknown", n))
 	}
 	return strings.Join(names, ", ")
+}
+
+func usageName(u x509.ExtKeyUsage) string {
+	switch u {
+	case x509.ExtKeyUsageAny:
+		return "any"
+	case x509.ExtKeyUsageServerAuth:
+		return "serverAuth"
+	case x509.ExtKeyUsageClientAuth:
+		return "clientAuth"
+	}
+	return "another"
 }

@@ -104,6 +104,9 @@ func (s *Set) review(ctx context.Context, d *domain) {
 	before, after := d.raised, d.alarms(s.now())
 	d.raised = after
 	d.mu.Unlock()
+	if len(before) == 0 && len(after) == 0 {
+		return // as nearly always, and a thousand files are looked at all the time
+	}
 	log := s.log.With(keyTrustDomain, d.name.Name(), keyOrigin, d.origin)
 	for _, a := range missing(after, before) {
 		log.WarnContext(ctx, "bundle alarm", keyAlarm, a.kind, keyWhy, a.text)

@@ -1,8 +1,7 @@
 // Package bundle holds SPIFFE trust bundles: it reads the document (rules BU-*),
 // keeps the newest good one of each trust domain as an immutable [Snapshot]
 // that is read without a lock, and fetches from the sources an operator
-// configured (rules BE-*): a bundle endpoint with the profile https_web, a file,
-// or any other [Source].
+// configured (rules BE-*): a bundle endpoint, a file, or any other [Source].
 //
 // A bundle belongs to the trust domain under whose name it was configured,
 // never to one derived from a URL, a certificate or a token (BU-18). Bundles of

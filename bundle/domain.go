@@ -90,7 +90,7 @@ func (s *Set) fetch(ctx context.Context, d *domain, options FetchOptions) (fetch
 	// come out young (BE-15).
 	f := fetched{started: s.now().Round(0), asked: time.Now(), before: d.current.Load()}
 	f.told = d.begin(s.now())
-	f.document, f.err = d.source.Fetch(limited)
+	f.document, f.err = s.ask(limited, d.name, d.source, f.before)
 	if f.err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		d.givenUp()
 		return f, f.err // we are stopping; nothing was learnt of the source

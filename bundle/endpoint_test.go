@@ -116,10 +116,10 @@ func TestNewEndpointProfile(t *testing.T) {
 		profile string
 		ok      bool
 	}{
-		"BE-1 no profile is https_web": {"", true},
-		"BE-3 https_web":               {"https_web", true},
-		"BE-3 https_spiffe":            {"https_spiffe", false},
-		"BE-3 another case":            {"HTTPS_WEB", false},
+		"BE-1 no profile is https_web":    {"", true},
+		"BE-3 https_web":                  {"https_web", true},
+		"BE-6 https_spiffe without an ID": {"https_spiffe", false},
+		"BE-3 another case":               {"HTTPS_WEB", false},
 	} {
 		_, err := NewEndpoint(EndpointConfig{URL: "https://h/", Profile: tt.profile})
 		if (err == nil) != tt.ok {
@@ -319,7 +319,7 @@ func TestEndpointShowsNothing(t *testing.T) {
 			}
 		}
 	}
-	if transport := e.client.Transport.(*http.Transport); transport.Proxy != nil {
+	if transport := e.newClient(nil).Transport.(*http.Transport); transport.Proxy != nil {
 		t.Error("a proxy could be asked")
 	}
 }

@@ -53,7 +53,7 @@ func (s *Set) Peek(ctx context.Context, td spiffeid.TrustDomain) (*Snapshot, err
 	}
 	defer done()
 	f := fetched{started: s.now().Round(0)}
-	f.document, f.err = d.source.Fetch(limited)
+	f.document, f.err = s.ask(limited, d.name, d.source, d.current.Load())
 	if f.err == nil {
 		f.after, f.err = Parse(d.name, f.document.Bytes, f.started)
 	}

@@ -135,7 +135,7 @@ func checked(trustDomains []TrustDomain) ([]TrustDomain, error) {
 		}
 		configured = append(configured, td)
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(append(faults, checkJudges(configured)...)...); err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	return configured, nil
@@ -172,13 +172,22 @@ func (s *Set) Bundle(td spiffeid.TrustDomain) (*Snapshot, error) {
 func (s *Set) Load(ctx context.Context) error {
 	s.tidy()
 	var (
-		wg     sync.WaitGroup
-		mu     sync.Mutex
-		faults []error // guarded by mu
-		slots  = make(chan struct{}, maxLoading)
+		wg      sync.WaitGroup
+		mu      sync.Mutex
+		faults  []error // guarded by mu
+		slots   = make(chan struct{}, maxLoading)
+		domains = *s.domains.Load()
+		asked   = make(map[spiffeid.TrustDomain]chan struct{}, len(domains)) // closed then
 	)
-	for name, d := range *s.domains.Load() {
+	for name := range domains {
+		asked[name] = make(chan struct{})
+	}
+	for name, d := range domains {
 		wg.Go(func() {
+			defer close(asked[name])
+			if by, e := judgedBy(d.source); e != nil && by != name {
+				<-asked[by] // whose bundle is needed; there is no circle
+			}
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			if _, err := s.attempt(ctx, d, FetchOptions{}); err != nil && !errors.Is(err, errEnded) {

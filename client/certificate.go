@@ -109,6 +109,9 @@ func (c *certificates) follow(svid *x509svid.SVID) error {
 // minutes, and its dead connections are noticed.
 func (c *Client) newHTTPClient(cert *tls.Certificate) *http.Client {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.config.RootCAs, Time: c.now}
+	if !c.config.ServerID.IsZero() {
+		c.pin(config)
+	}
 	if cert != nil {
 		// Without this function crypto/tls would hold the certificate back from a
 		// server that hints at CAs which are not ours.

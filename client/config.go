@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -37,6 +40,24 @@ type Config struct {
 	// RootCAs verify the certificates of the server; nil means the system's store.
 	// The SPIFFE trust bundle has no place here (CX-6, XS-25).
 	RootCAs *x509.CertPool
+
+	// ServerID pins the server's SPIFFE ID, for one that is served with an
+	// X.509-SVID; without it such a server is refused. This is outside the
+	// OAuth profile for SPIFFE, which wants the system's store.
+	//
+	// With it the server has to show, at every handshake and at every endpoint, an
+	// X.509-SVID of exactly this ID with a path to an anchor of the ID's trust domain
+	// that ServerBundles has in that moment. The ID takes the place of the host name,
+	// which is not checked, and RootCAs must be nil: a certificate of the Web PKI is
+	// refused, and so is an https proxy. How old a bundle is, and revocation, are not
+	// checked. The certificate is judged by this host's clock and by Now.
+	ServerID spiffeid.ID
+
+	// ServerBundles gives the X.509 bundle of a trust domain, needed with ServerID
+	// and with it only: a workload.Source, X509BundleFile, or one of go-spiffe's.
+	// It is asked at each handshake and must answer from memory or a file. An error
+	// means that no server is good now.
+	ServerBundles x509bundle.Source
 
 	// Timeout bounds each exchange with the server; 0 means 10 seconds.
 	Timeout time.Duration
@@ -72,6 +93,9 @@ func (c *Config) validate() error {
 	}
 	if c.Method != "" && !held[c.Method] {
 		faults = append(faults, fmt.Errorf("config.Method: there is no credential for %s", oauth.Shown(string(c.Method))))
+	}
+	if err := c.checkServer(); err != nil {
+		faults = append(faults, err)
 	}
 	if c.Timeout < 0 {
 		faults = append(faults, errors.New("config.Timeout: is negative"))

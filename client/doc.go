@@ -10,12 +10,16 @@
 // with a proof of possession of its key; tokens are bound to that key then, and each
 // call of an API carries a DPoP proof ([Token.Authorize]).
 //
+// The server is verified by the system's roots, or by Config.RootCAs, and refused when
+// it has an X.509-SVID instead; one that is pinned by Config.ServerID is known by that
+// SPIFFE ID and by nothing else.
+//
 // The package takes SVIDs from small interfaces. Files are read here; what needs
 // the Workload API, and with it gRPC, is package client/workload.
 //
 // What it does not do: it judges no access token (that is the API's work, package
-// resource), it checks no SVID's signature or chain (that is the server's), it
-// never passes on a token that the workload received itself, and it speaks the
+// resource), it checks no signature or chain of the workload's own SVIDs (that is the
+// server's), it never passes on a token that the workload received itself, and it speaks the
 // client credentials grant only.
 //
 // Sources: RFC 6749, 6750, 8414, 8705, 8707, 9449,

@@ -123,10 +123,10 @@ func (a *answer) refusal(now time.Time) *ResponseError {
 }
 
 // explainTLS adds to a failed verification of the server what people get wrong:
-// the trust bundle of SPIFFE says nothing about it (CX-6).
+// the trust bundle of SPIFFE says nothing about it, unless it is pinned (CX-6, A-9).
 func explainTLS(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("%w; the server is verified by RootCAs or the system's roots, never by the SPIFFE trust bundle (CX-6)", err)
+		return fmt.Errorf("%w; the server is verified by RootCAs or the system's roots, never by the SPIFFE trust bundle, unless its SPIFFE ID is pinned (CX-6, A-9)", err)
 	}
 	return err
 }

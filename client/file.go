@@ -13,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
 	"github.com/svidgate/svidgate/internal/jose"
@@ -173,6 +176,47 @@ func privateKey(raw []byte) (crypto.Signer, error) {
 		return nil, errors.New("a key that does not sign")
 	}
 	return signer, nil
+}
+
+// X509BundleFile reads the X.509 bundle of one trust domain from a file, for
+// Config.ServerBundles: a SPIFFE bundle, or its anchors in PEM, of at most 1 MiB. It
+// is read at each handshake with the server, so whatever keeps it fresh needs to tell
+// nobody. PEM does not say whose anchors it holds: those of other trust domains must
+// not be among them, or these could vouch for the server, too (XS-11).
+func X509BundleFile(path string, trustDomain spiffeid.TrustDomain) x509bundle.Source {
+	return bundleFile{path, trustDomain}
+}
+
+const maxBundleFile = 1 << 20
+
+type bundleFile struct {
+	path        string
+	trustDomain spiffeid.TrustDomain
+}
+
+func (f bundleFile) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509bundle.Bundle, error) {
+	if td != f.trustDomain {
+		return nil, fmt.Errorf("%s is the bundle of %s, not of %s", f.path, f.trustDomain, td)
+	}
+	data, err := readFile(f.path, maxBundleFile)
+	if err != nil {
+		return nil, err
+	}
+	var bundle *x509bundle.Bundle
+	if block, _ := pem.Decode(data); block != nil {
+		bundle, err = x509bundle.Parse(td, data)
+	} else if document, failed := spiffebundle.Parse(td, data); failed == nil {
+		bundle = document.X509Bundle()
+	} else {
+		err = fmt.Errorf("neither a SPIFFE bundle nor certificates in PEM: %w", failed)
+	}
+	if err == nil && len(bundle.X509Authorities()) == 0 {
+		err = errors.New("there is no anchor in it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return bundle, nil
 }
 
 // readFile reads a regular file of at most limit bytes. Opening a FIFO waits for a

@@ -54,7 +54,7 @@ resources:
   - {resource: https://ledger.example.com/, scopes: [read]}
 clients:
   - {client_id: "`+seedClient+`", token_endpoint_auth_method: `+string(method)+`, grant_types: [client_credentials, authorization_code, refresh_token], redirect_uris: ["`+redirectURI+`"], resources: ["https://api.example.com/"], scope: read write}
-  - {client_id: other, spiffe_id: "spiffe://example.org/other", token_endpoint_auth_method: `+string(method)+`, grant_types: [authorization_code], redirect_uris: ["`+redirectURI+`"], resources: ["https://api.example.com/"], scope: read}
+  - {client_id: other, spiffe_id: "spiffe://example.org/other", token_endpoint_auth_method: `+string(method)+`, grant_types: [authorization_code, refresh_token], redirect_uris: ["`+redirectURI+`"], resources: ["https://api.example.com/"], scope: read}
   - {client_id: phone, token_endpoint_auth_method: none, grant_types: [authorization_code, refresh_token], redirect_uris: ["`+redirectURI+`"], resources: ["https://api.example.com/"], scope: read}
 `, td)
 	kept, err := sqlite.Open(t.Context(), sqlite.Config{Address: "sqlite:" + filepath.Join(s.dir, "svidgate.db")})

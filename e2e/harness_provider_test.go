@@ -44,6 +44,7 @@ type provider struct {
 
 // A fault is one thing that the provider does wrong. The zero value is none.
 type fault struct {
+	typ      any                                                       // in the header of the ID token
 	claims   func(claims map[string]any)                               // of the ID token, changed
 	token    func(token string) string                                 // the ID token, changed
 	serve    func(w http.ResponseWriter, r *http.Request, next func()) // in place of an endpoint
@@ -198,7 +199,11 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	if p.fault.key != nil {
 		key = p.fault.key
 	}
-	token := must(devca.SignJWT(map[string]any{"alg": "ES256", "kid": p.kid}, claims, key, svidjose.ES256))
+	header := map[string]any{"alg": "ES256", "kid": p.kid}
+	if p.fault.typ != nil {
+		header["typ"] = p.fault.typ
+	}
+	token := must(devca.SignJWT(header, claims, key, svidjose.ES256))
 	if p.fault.token != nil {
 		token = p.fault.token(token)
 	}

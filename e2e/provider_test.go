@@ -162,6 +162,8 @@ func TestProviderFaults(t *testing.T) {
 		{"user with a line feed", claim("email", "a@b\nc"), "id_token_bad", cannotBeTrusted},
 		{"no group that may come in", claim("groups", []string{"staff"}), "user_not_allowed", "people of your group may not sign in here"},
 		{"signed with another key", fault{key: newKey()}, "id_token_bad", cannotBeTrusted},
+		{"GL-10 an access token", fault{typ: "at+jwt"}, "id_token_bad", cannotBeTrusted},
+		{"GL-10 a logout token", fault{typ: "application/logout+jwt"}, "id_token_bad", cannotBeTrusted},
 		{"not signed", fault{token: func(string) string { return "eyJhbGciOiJub25lIn0.e30." }}, "id_token_bad", cannotBeTrusted},
 		{"garbage for a token", fault{token: func(string) string { return "garbage" }}, "id_token_bad", cannotBeTrusted},
 		{"no token", fault{token: func(string) string { return "" }}, "provider_answer_bad", cannotBeTrusted},
@@ -202,7 +204,7 @@ func TestProviderFaults(t *testing.T) {
 			}
 		})
 	}
-	w.provider.does(fault{claims: func(c map[string]any) { c["iat"], c["nbf"] = time.Now().Add(20*time.Second).Unix(), time.Now().Unix() }})
+	w.provider.does(fault{typ: "application/jwt", claims: func(c map[string]any) { c["iat"], c["nbf"] = time.Now().Add(20*time.Second).Unix(), time.Now().Unix() }})
 	w.person(t).atProvider(t, asking(), "bob").says(t, http.StatusOK, "Allow access?", "corp:bob@example.net")
 	w.provider.does(fault{})
 	w.person(t).atProvider(t, asking(), "nobody").says(t, 400, "This did not work", "did not sign you in")

@@ -69,14 +69,16 @@ func TestClients(t *testing.T) {
 	if g := w.granted(t, c); g.claim("sub") != w.td.id("/ns/ci/team-7/build") || g.claim("client_id") != "fleet" {
 		t.Errorf("sub %q, client_id %q", g.claim("sub"), g.claim("client_id"))
 	}
-	// CA-14: a refused line names the workload that was proven.
+	// CA-14: a refused line names the workload that was proven, by which key, of which
+	// bundle.
 	jwt(w.td.id("/billing"), "/orders")(&c)
+	kid, _, _ := w.td.JWTKey()
 	if a := w.refused(t, c, other); a.audit.text("spiffe_id") != w.td.id("/orders") || a.audit.text("trust_domain") != "example.org" ||
-		a.audit.text("client_id") != w.td.id("/billing") || len(a.audit.text("svid_sha256")) != 64 {
+		a.audit.text("client_id") != w.td.id("/billing") || len(a.audit.text("svid_sha256")) != 64 ||
+		a.audit.text("svid_key_id") != kid || a.audit["bundle_sequence"] != 1.0 {
 		t.Errorf("audit line %v", a.audit)
 	}
-	// And a granted one by which key, of which bundle.
-	kid, _, _ := w.td.JWTKey()
+	// And so does a granted one.
 	if g := w.granted(t, w.billing(t)); g.audit.text("svid_key_id") != kid || g.audit["bundle_sequence"] != 1.0 {
 		t.Errorf("audit line %v", g.audit)
 	}

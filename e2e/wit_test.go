@@ -157,6 +157,7 @@ func TestWIT(t *testing.T) {
 		{"PP-7 ten minutes old", pop(inClaimsAt("iat", -30*time.Second)), pop(inClaimsAt("iat", -600*time.Second)), invalid(oauth.ReasonPoPBad, "PP-7")},
 		{"PP-9 another iss", pop(inClaims("iss", id)), pop(inClaims("iss", td.id("/other"))), invalid(oauth.ReasonPoPBad, "PP-9")},
 		{"PP-10 exp passed", pop(inClaimsAt("exp", 60*time.Second)), pop(inClaimsAt("exp", -time.Second)), invalid(oauth.ReasonPoPBad, "PP-10")},
+		{"PP-10 nbf to come", pop(inClaimsAt("nbf", 30*time.Second)), pop(inClaimsAt("nbf", 90*time.Second)), invalid(oauth.ReasonPoPBad, "PP-10")},
 		{"PP-11 an unknown claim is nothing, a missing one is", pop(inClaims("challenge", "x")), pop(without("iat")), invalid(oauth.ReasonPoPBad, "PP-7")},
 		{"PP-14 more than 8 KiB", pop(inClaims("x", strings.Repeat("x", 5000))), pop(inClaims("x", strings.Repeat("x", 7000))), invalid(oauth.ReasonAssertionTooLarge, "PP-14")},
 		{"PP-21 a DPoP proof in its place", func(t *testing.T) call {

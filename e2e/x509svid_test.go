@@ -106,6 +106,37 @@ func TestX509SVID(t *testing.T) {
 	})
 }
 
+// XS-6: a key usage that is not marked critical is refused where the trust domain's
+// configuration says so, and nowhere else. CA-14: either line names the certificate.
+func TestKeyUsageCritical(t *testing.T) {
+	strict, lax := newDomain(t, "strict.test", devca.Options{}), newDomain(t, "lax.test", devca.Options{})
+	strict.more = ", svid: {strict_key_usage_critical: true}"
+	config := "resources: [{resource: \"https://api.example.com/\", scopes: [read]}]\nclients:\n"
+	for _, d := range []*domain{strict, lax} {
+		config += `  - {client_id: "` + d.id("/w") + `", token_endpoint_auth_method: spiffe_x509, resources: ["https://api.example.com/"], scope: read}` + "\n"
+	}
+	s := start(t, config, strict, lax)
+	of := func(d *domain, mutate ...func(*x509.Certificate)) call {
+		return call{cert: d.svid(t, "/w", mutate...), form: form("client_id", d.id("/w"))}
+	}
+	notCritical := func(c *x509.Certificate) {
+		c.KeyUsage = 0
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{2, 5, 29, 15}, Value: []byte{3, 2, 7, 0x80}})
+	}
+	named := func(a line, c call) {
+		t.Helper()
+		leaf := must(x509.ParseCertificate(c.cert.Certificate[0]))
+		if a.text("svid_key_id") != "serial "+leaf.SerialNumber.Text(16) || a["bundle_sequence"] != 1.0 {
+			t.Errorf("CA-14 the audit line is %v", a)
+		}
+	}
+	for _, c := range []call{of(strict), of(lax), of(lax, notCritical)} {
+		named(s.granted(t, c).audit, c)
+	}
+	c := of(strict, notCritical)
+	named(s.refused(t, c, refusal{"invalid_client", oauth.ReasonCertKeyUsage, "XS-6"}).audit, c)
+}
+
 // weakKey is made once per run of the test; 1024 bits are allowed to nobody else.
 func weakKey(t *testing.T) *rsa.PrivateKey {
 	t.Helper()

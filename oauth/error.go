@@ -23,6 +23,13 @@ type Error struct {
 	// names none. It is a claim and no proof, unless SubjectProven.
 	Subject       string
 	SubjectProven bool
+	// KeyID is the kid of the refused JWT-SVID or WIT-SVID, or the serial number of
+	// the certificate, and TokenID its jti: as far as it was read, made fit to show,
+	// and a claim unless SubjectProven. BundleSequence is that of the bundle that it
+	// was judged by, if there was one and it has one.
+	KeyID, TokenID    string
+	BundleSequence    uint64
+	HasBundleSequence bool
 	// RetryAfter is what a peer is told to wait after oauth.Unavailable and
 	// oauth.TooMany; 0 is a second.
 	RetryAfter time.Duration

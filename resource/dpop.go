@@ -282,7 +282,7 @@ func (s *attempt) readProof(values []string) string {
 		s.Cause = err
 		return "no compact JWS of strict JSON"
 	}
-	if typ, _, _ := jws.Text("typ"); typ != oauth.TypeDPoP {
+	if typ, _, _ := jws.Text("typ"); !isType(typ, oauth.TypeDPoP) {
 		return "typ " + oauth.Shown(typ)
 	}
 	name, _, _ := jws.Text("alg")

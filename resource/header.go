@@ -21,8 +21,7 @@ var headerRules = []judge.Rule[*attempt]{
 		// else is right about it (RS-2).
 		ID: "GL-10", Source: "RFC 9068 2.1, 4; RFC 8725 3.11", What: "it is an access token", Needs: factParsed,
 		Judge: func(_ context.Context, s *attempt) oauth.Reason {
-			typ := s.said.typ.value
-			if !strings.EqualFold(typ, "at+jwt") && !strings.EqualFold(typ, "application/at+jwt") {
+			if !isType(s.said.typ.value, "at+jwt") {
 				return oauth.ReasonWrongTokenType
 			}
 			return ""
@@ -67,4 +66,14 @@ var headerRules = []judge.Rule[*attempt]{
 		Expected:  func(*attempt) string { return "a string with something in it" },
 		Presented: func(s *attempt) string { return "kid " + shown(s.header("kid")) },
 	},
+}
+
+// isType compares a typ with a name as RFC 7515 section 4.1.9 does: application/ before
+// it and its case make no difference (GL-10).
+func isType(typ, name string) bool {
+	const prefix = "application/"
+	if len(typ) > len(prefix) && strings.EqualFold(typ[:len(prefix)], prefix) {
+		typ = typ[len(prefix):]
+	}
+	return strings.EqualFold(typ, name)
 }

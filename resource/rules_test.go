@@ -283,6 +283,8 @@ func ruleRows(tb testing.TB) []ruleRow {
 		{"DP-1 no JWT", oauth.ReasonDPoPBad, both(key, proofs(func(string) []string { return []string{"x"} })), key},
 		{"DP-1 too long", oauth.ReasonDPoPBad, both(key, said("x", strings.Repeat("x", 6200))), both(key, said("x", strings.Repeat("x", 5000)))},
 		{"DP-1 typ JWT", oauth.ReasonDPoPBad, both(key, proofHead("typ", "JWT")), key},
+		{"DP-1 GL-10 application/ twice", oauth.ReasonDPoPBad, both(key, proofHead("typ", "application/application/dpop+jwt")), both(key, proofHead("typ", "application/dpop+jwt"))},
+		{"DP-1 GL-10 a parameter in typ", oauth.ReasonDPoPBad, both(key, proofHead("typ", "dpop+jwt;a=b")), both(key, proofHead("typ", "DPoP+JWT"))},
 		{"DP-1 no typ", oauth.ReasonDPoPBad, both(key, proofHead("typ", nil)), key},
 		{"DP-1 the typ of an attestation's proof", oauth.ReasonDPoPBad, both(key, proofHead("typ", "oauth-client-attestation-pop+jwt")), key},
 		{"DP-1 alg none", oauth.ReasonDPoPBad, both(key, proofHead("alg", "none")), key},

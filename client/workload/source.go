@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
@@ -42,7 +43,8 @@ type Config struct {
 }
 
 // A Source follows the SVIDs of one identity. It is a client.X509Source, a
-// client.WITSource and a client.JWTSource. Any number of goroutines may use it.
+// client.WITSource and a client.JWTSource, and of use as client.Config.ServerBundles.
+// Any number of goroutines may use it.
 type Source struct {
 	config  Config
 	address string
@@ -55,9 +57,10 @@ type Source struct {
 
 	mu       sync.Mutex
 	svid     *x509svid.SVID
-	err      error // why there is no svid, or why there is no newer one
-	troubled bool  // err has been logged
-	noX509   bool  // the Workload API has no X.509-SVIDs at all
+	err      error           // why there is no svid, or why there is no newer one
+	troubled bool            // err has been logged
+	noX509   bool            // the Workload API has no X.509-SVIDs at all
+	bundles  *x509bundle.Set // as they came with the X.509-SVIDs last; nil: none
 
 	wits        []*witsvid.SVID // of the identity, as the Workload API sent them last
 	witErr      error           // why there is none
@@ -152,7 +155,7 @@ func newSource(ctx context.Context, config Config) (*Source, error) {
 	api, err := workloadapi.New(ctx,
 		workloadapi.WithAddr(s.address),
 		workloadapi.WithBackoffStrategy(strategy{}),
-		workloadapi.WithDialOptions(grpc.WithConnectParams(connect())),
+		workloadapi.WithDialOptions(grpc.WithConnectParams(connect()), grpc.WithStreamInterceptor(s.follow)),
 	)
 	if err != nil {
 		return nil, err
@@ -221,6 +224,22 @@ func (s *Source) GetX509SVID() (*x509svid.SVID, error) {
 		return nil, fmt.Errorf("workload: no X.509-SVID from %s: %w", s.address, s.err)
 	}
 	return s.svid, nil
+}
+
+// GetX509BundleForTrustDomain returns the X.509 bundle of the workload's own trust
+// domain, or of one that it is federated with, as the Workload API sent it last beside
+// the X.509-SVIDs. While the Workload API is away that may be an old one.
+func (s *Source) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509bundle.Bundle, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bundles == nil {
+		return nil, fmt.Errorf("workload: no X.509 bundles from %s: %w", s.address, s.err)
+	}
+	bundle, ok := s.bundles.Get(td)
+	if !ok {
+		return nil, fmt.Errorf("workload: no X.509 bundle of %s from %s: is the workload federated with it?", td, s.address)
+	}
+	return bundle, nil
 }
 
 // GetWITSVID returns the WIT-SVID that the Workload API sent last, of the identity
@@ -294,6 +313,9 @@ func (s *Source) fits(id spiffeid.ID, hint string) bool {
 }
 
 func (s *Source) notOffered(offered []string) error {
+	if len(offered) == 0 {
+		return errors.New("the Workload API offers none; is the workload registered?")
+	}
 	return fmt.Errorf("the Workload API offers %s, not %s; is the workload registered for it?",
 		strings.Join(offered, ", "), describe(s.id, s.config.Hint))
 }

@@ -23,12 +23,14 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/svidgate/svidgate/client"
 	svids "github.com/svidgate/svidgate/client/workload"
+	"github.com/svidgate/svidgate/internal/devca"
 	"github.com/svidgate/svidgate/internal/devdomain"
 	"github.com/svidgate/svidgate/oauth"
 )
@@ -255,6 +257,44 @@ func TestRotationIsFollowed(t *testing.T) { // CL-4
 		svid, err := s.GetX509SVID()
 		return err == nil && !svid.Certificates[0].Equal(first.Certificates[0])
 	})
+}
+
+// A-9, CL-4: the bundles are those of the last message, of the trust domain itself and
+// of those that it is federated with.
+func TestBundlesAreFollowed(t *testing.T) {
+	d := newDomain(t, socketPath(t))
+	start(t, d)
+	s := open(t, svids.Config{Address: d.SocketAddr()})
+	own, partner := d.Authority().TrustDomain(), spiffeid.RequireTrustDomainFromString("partner.test")
+	roots := func(td spiffeid.TrustDomain) int {
+		bundle, err := s.GetX509BundleForTrustDomain(td)
+		if err != nil {
+			return -1
+		}
+		return len(bundle.X509Authorities())
+	}
+	if n, m := roots(own), roots(partner); n != 1 || m != -1 {
+		t.Fatalf("%d anchors of its own, %d of a stranger", n, m)
+	}
+	other, err := devca.New("partner.test", devca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.AddFederated("partner.test", other.Bundle()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the federated bundle is there", func() bool { return roots(partner) == 1 })
+	if err := d.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the next anchor is there", func() bool { return roots(own) > 1 })
+	if err := d.RemoveFederated("partner.test"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the federated bundle is withdrawn", func() bool { return roots(partner) == -1 })
+	if _, err := s.GetX509BundleForTrustDomain(partner); err == nil || !strings.Contains(err.Error(), "federated") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestAgentGoesAwayAndComesBack(t *testing.T) { // CL-3, F39

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
+	"github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -32,7 +34,7 @@ func (w watcher) OnX509ContextUpdate(update *workloadapi.X509Context) {
 		}
 		s.mu.Lock()
 		news := s.svid == nil || s.troubled
-		s.svid, s.err, s.troubled = svid, nil, false
+		s.svid, s.bundles, s.err, s.troubled = svid, update.Bundles, nil, false
 		s.mu.Unlock()
 		if news {
 			s.log.Info("X.509-SVID received from the Workload API", "spiffe_id", svid.ID.String())
@@ -40,10 +42,11 @@ func (w watcher) OnX509ContextUpdate(update *workloadapi.X509Context) {
 		s.settle()
 		return
 	}
+	err := s.notOffered(offered)
 	s.mu.Lock()
-	s.svid = nil
+	s.svid, s.bundles, s.err = nil, update.Bundles, err
 	s.mu.Unlock()
-	s.trouble(s.notOffered(offered))
+	s.trouble(err)
 }
 
 // OnX509ContextWatchError is called by the watch, which then tries again after a
@@ -78,6 +81,41 @@ func (s *Source) trouble(err error) {
 	default:
 		s.log.Warn("waiting for the Workload API", "address", s.address, "error", err)
 	}
+}
+
+// follow lets a stream of the Workload API be read along.
+func (s *Source) follow(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := streamer(ctx, desc, cc, method, options...)
+	if err != nil {
+		return nil, err
+	}
+	return followed{stream, s}, nil
+}
+
+// A followed stream tells of messages without any SVID. To the library they are an
+// error like a connection that broke, after which what was received is kept; they say
+// the opposite (CL-4).
+type followed struct {
+	grpc.ClientStream
+	s *Source
+}
+
+// RecvMsg is called by the watch of this stream, as its watcher is.
+func (f followed) RecvMsg(message any) error {
+	if err := f.ClientStream.RecvMsg(message); err != nil {
+		return err
+	}
+	switch m := message.(type) {
+	case *workload.X509SVIDResponse:
+		if len(m.Svids) == 0 {
+			watcher{s: f.s}.OnX509ContextUpdate(&workloadapi.X509Context{})
+		}
+	case *workload.WITSVIDResponse:
+		if len(m.Svids) == 0 {
+			witWatcher{f.s}.OnWITSVIDsUpdate(nil)
+		}
+	}
+	return nil
 }
 
 // A witWatcher is what the Workload API's stream of WIT-SVIDs is read into.

@@ -172,6 +172,7 @@ func TestMistakes(t *testing.T) {
 		{"where flags are explained", []string{"revoke", "--clinet", "x"}, "; see svidgate revoke --help"},
 		{"nothing to revoke", []string{"revoke"}, "exactly one of --jti, --grant"},
 		{"two things to revoke", []string{"revoke", "--jti", "a", "--key", "b"}, "exactly one of --jti, --grant"},
+		{"two ways to know the server", []string{"token", "--issuer", "https://a", "--ca-file", "a", "--server-id", "spiffe://a/b"}, "give one of --ca-file and --server-id"},
 		{"headers of no call", []string{"token", "--issuer", "https://a", "--headers-for", "http://b"}, "no call of an https URL"},
 		{"an issuer without TLS", []string{"token", "--issuer", "http://a"}, `the issuer "http://a" is not an https URL`},
 		{"a method that nobody knows", []string{"token", "--issuer", "https://a", "--method", "basic"}, `not "basic"`},

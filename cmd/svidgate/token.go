@@ -19,12 +19,14 @@ import (
 
 	"github.com/svidgate/svidgate/client"
 	"github.com/svidgate/svidgate/client/workload"
+	"github.com/svidgate/svidgate/internal/strictid"
 	"github.com/svidgate/svidgate/oauth"
 )
 
 // tokenFlags are the flags of `svidgate token`.
 type tokenFlags struct {
 	issuer, clientID, caFile   string
+	serverID, serverBundleFile string
 	socket, spiffeID, hint     string
 	jwtFile, certFile, keyFile string
 	witFile, witKeyFile        string
@@ -46,6 +48,9 @@ The SVID comes from the SPIFFE Workload API (--socket or SPIFFE_ENDPOINT_SOCKET)
 or from files: --jwt-svid-file, --wit-svid-file with --wit-key-file, or
 --x509-svid-file with --x509-key-file. The server is verified by the system's
 certificate authorities, or by --ca-file; the SPIFFE trust bundle has no part in that.
+A server that has an X.509-SVID instead is known by --server-id, which the OAuth
+profile for SPIFFE does not have: then the bundle of its trust domain decides, from the
+Workload API or --server-bundle-file, and its host name does not count.
 
 A token that is bound to the key of a WIT-SVID needs a proof for each call:
 --headers-for URL prints the headers of one call, for curl -H @-.
@@ -54,7 +59,8 @@ Who sees a bearer token can use it: mind where the output goes.`,
 		Example: `  svidgate token --issuer https://as.example.com --resource https://api.example.com/
   svidgate token --issuer https://as.example.com --method spiffe_x509 --print-claims
   svidgate token --issuer https://as.example.com --method spiffe_wit --headers-for https://api.example.com/
-  svidgate token --issuer https://as.example.com --jwt-svid-file jwt_svid.token --json`,
+  svidgate token --issuer https://as.example.com --jwt-svid-file jwt_svid.token --json
+  svidgate token --issuer https://as.example.com --server-id spiffe://example.org/as`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
@@ -69,6 +75,8 @@ Who sees a bearer token can use it: mind where the output goes.`,
 	flags.StringVar(&f.issuer, "issuer", "", "issuer identifier of the authorization server (required)")
 	flags.StringVar(&f.clientID, "client-id", "", "client identifier (default: the SPIFFE ID)")
 	flags.StringVar(&f.caFile, "ca-file", "", "PEM file of the authorities that vouch for the server (default: the system's)")
+	flags.StringVar(&f.serverID, "server-id", "", "SPIFFE ID that the server has to show in an X.509-SVID (default: it has a certificate for its host)")
+	flags.StringVar(&f.serverBundleFile, "server-bundle-file", "", "file of the bundle that --server-id is verified by, a SPIFFE bundle or PEM (default: the Workload API's)")
 	flags.StringVar(&f.socket, "socket", "", "address of the Workload API, such as unix:///run/spire/agent.sock (default: SPIFFE_ENDPOINT_SOCKET)")
 	flags.StringVar(&f.spiffeID, "spiffe-id", "", "which identity to use when the Workload API has several")
 	flags.StringVar(&f.hint, "hint", "", "which identity to use, by its hint")
@@ -86,7 +94,7 @@ Who sees a bearer token can use it: mind where the output goes.`,
 	flags.StringVar(&f.headersFor, "headers-for", "", "print the headers of one call of this https URL instead of the token, with a proof where the token needs one")
 	flags.StringVar(&f.requestMethod, "request-method", http.MethodGet, "the HTTP method of that call")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up after this time")
-	for _, name := range []string{"ca-file", "jwt-svid-file", "x509-svid-file", "x509-key-file", "wit-svid-file", "wit-key-file"} {
+	for _, name := range []string{"ca-file", "server-bundle-file", "jwt-svid-file", "x509-svid-file", "x509-key-file", "wit-svid-file", "wit-key-file"} {
 		cmd.MarkFlagFilename(name)
 	}
 	cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
@@ -106,6 +114,9 @@ func (f *tokenFlags) check() error {
 	}
 	if f.method != "" && !slices.Contains(methods, f.method) {
 		return fmt.Errorf("--method is spiffe_jwt, spiffe_wit or spiffe_x509, not %q", oauth.Shown(f.method))
+	}
+	if f.caFile != "" && f.serverID != "" {
+		return errors.New("give one of --ca-file and --server-id")
 	}
 	if err := pairs(f.certFile, f.keyFile, f.witFile, f.witKeyFile); err != nil {
 		return err
@@ -137,7 +148,7 @@ func (f *tokenFlags) said(err error) error {
 		return nil
 	}
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "client: "), "workload: ")
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && f.serverID == "" {
 		where := "this system"
 		if f.caFile != "" {
 			where = f.caFile
@@ -163,6 +174,9 @@ func (f *tokenFlags) run(ctx context.Context, cmd *cobra.Command) error {
 	if config.RootCAs, err = rootsFrom(f.caFile); err != nil {
 		return err
 	}
+	if err := f.pin(&config); err != nil {
+		return err
+	}
 	closeSource, err := f.credentials(ctx, &config)
 	if err != nil {
 		return err
@@ -177,6 +191,28 @@ func (f *tokenFlags) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	return f.print(cmd, token)
+}
+
+// pin takes the SPIFFE ID of the server, and its bundle where that is in a file.
+func (f *tokenFlags) pin(config *client.Config) error {
+	fromFiles := f.jwtFile != "" || f.certFile != "" || f.witFile != ""
+	switch {
+	case f.serverID == "" && f.serverBundleFile == "":
+		return nil
+	case f.serverID == "":
+		return errors.New("--server-bundle-file is of use with --server-id only")
+	case f.serverBundleFile == "" && fromFiles:
+		return errors.New("--server-id needs --server-bundle-file where the SVID comes from files")
+	}
+	id, err := strictid.Workload(f.serverID)
+	if err != nil {
+		return fmt.Errorf("--server-id %q: %w", oauth.Shown(f.serverID), err)
+	}
+	config.ServerID = id
+	if f.serverBundleFile != "" {
+		config.ServerBundles = client.X509BundleFile(f.serverBundleFile, id.TrustDomain())
+	}
+	return nil
 }
 
 // credentials takes the SVIDs from files, or from the Workload API when no file
@@ -200,6 +236,9 @@ func (f *tokenFlags) credentials(ctx context.Context, config *client.Config) (cl
 	source, err := workload.Open(ctx, workload.Config{Address: f.socket, SPIFFEID: f.spiffeID, Hint: f.hint})
 	if err != nil {
 		return nil, err
+	}
+	if !config.ServerID.IsZero() && config.ServerBundles == nil {
+		config.ServerBundles = source
 	}
 	switch config.Method {
 	case oauth.MethodJWT: // a certificate would bind the token, which a command cannot use

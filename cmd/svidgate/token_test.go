@@ -67,6 +67,11 @@ func TestTokenFaults(t *testing.T) {
 	}{
 		{"no ca-file", []string{"--issuer", "https://127.0.0.1:1", "--ca-file", missing, "--jwt-svid-file", svid}, "--ca-file"},
 		{"a ca-file without certificates", []string{"--issuer", "https://127.0.0.1:1", "--ca-file", svid, "--jwt-svid-file", svid}, "holds no certificate"},
+		{"a server-id that is none", []string{"--issuer", "https://127.0.0.1:1", "--server-id", "example.org/as", "--socket", "unix://" + missing}, "--server-id"},
+		{"a server-id of a trust domain", []string{"--issuer", "https://127.0.0.1:1", "--server-id", "spiffe://example.org", "--socket", "unix://" + missing}, "--server-id"},
+		{"a server-id and SVIDs in files alone", []string{"--issuer", "https://127.0.0.1:1", "--server-id", "spiffe://example.org/as", "--jwt-svid-file", svid}, "--server-bundle-file"},
+		{"a server's bundle and no server-id", []string{"--issuer", "https://127.0.0.1:1", "--server-bundle-file", svid, "--jwt-svid-file", svid}, "--server-id"},
+		{"a server-id and a ca-file", []string{"--issuer", "https://127.0.0.1:1", "--server-id", "spiffe://example.org/as", "--ca-file", svid, "--jwt-svid-file", svid}, "ca-file"},
 		{"an issuer without TLS", []string{"--issuer", "http://127.0.0.1:1", "--jwt-svid-file", svid}, "not an https URL"},
 		{"a method that nobody knows", []string{"--issuer", "https://127.0.0.1:1", "--jwt-svid-file", svid, "--method", "basic"}, "basic"},
 		{"a server that is not there", []string{"--issuer", "https://127.0.0.1:1", "--jwt-svid-file", svid, "--timeout", "5s"}, "127.0.0.1:1"},

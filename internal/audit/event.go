@@ -66,7 +66,7 @@ const (
 // An Event is one decision (AU-1). An empty member is left out of the line.
 //
 // Nothing here ever holds a token, an assertion, a code or a key (AU-2). What
-// only a peer said, and nobody checked, may stand in ClientID, Resource, Scope
+// only a peer said, and nobody checked, may stand in ClientID, Resource, Scope, SVIDKeyID
 // and the like of a refused event: it is escaped, cut and, where it looks like a
 // JWT, replaced, but it proves nothing.
 type Event struct {
@@ -87,10 +87,10 @@ type Event struct {
 	Proven            bool   // SPIFFEID was proven, not only claimed
 	AuthMethod        string // an oauth.AuthMethod
 	SVIDDigest        string // hex SHA-256 of the credential presented: finds its events again without keeping it
-	SVIDKeyID         string // kid of the JWT-SVID or WIT-SVID, or serial number of the X.509-SVID (CA-14)
-	SVIDTokenID       string // jti of the JWT-SVID or WIT-SVID, if it had one
+	SVIDKeyID         string // kid of the JWT-SVID or WIT-SVID, or serial number of the X.509-SVID (CA-14); of a refused one as far as it was read
+	SVIDTokenID       string // jti of the JWT-SVID or WIT-SVID, if it had one; likewise
 	Proof             string // hex mark of the proof that was used up: it finds a second use, and shows nothing of the proof
-	BundleSequence    uint64 // of the bundle that judged it; see HasBundleSequence
+	BundleSequence    uint64 // of the bundle that judged it, or by which it was refused; see HasBundleSequence
 	HasBundleSequence bool   // because 0 is a sequence too
 	ProfileLegacyUse  []string
 

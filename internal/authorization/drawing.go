@@ -50,6 +50,8 @@ func (s *drawing) Refusal(reason oauth.Reason, rule, expected, presented string)
 	switch reason {
 	case oauth.ReasonRequestMalformed:
 		code = oauth.InvalidRequest
+	case oauth.ReasonGrantDenied:
+		code = oauth.UnauthorizedClient
 	case oauth.ReasonScopeDenied:
 		code = oauth.InvalidScope
 	case oauth.ReasonResourceDenied:
@@ -63,7 +65,23 @@ func (s *drawing) Refusal(reason oauth.Reason, rule, expected, presented string)
 // A drawRule is a demand on a code, a refresh token or both.
 type drawRule = judge.Rule[*drawing]
 
-// sent is the first rule of both lists: there is something to judge.
+// uses is the first rule of both lists: what a client brings that may not use the grant
+// is not looked at.
+func uses(grantType oauth.GrantType) drawRule {
+	return drawRule{
+		ID: "TK-5", Source: "RFC 6749 5.2", What: "the client may use the grant",
+		Judge: func(_ context.Context, s *drawing) oauth.Reason {
+			if !s.grants.config.Policy.Offers(s.by.ClientID, grantType) {
+				return oauth.ReasonGrantDenied
+			}
+			return ""
+		},
+		Expected:  func(*drawing) string { return "a client with the grant type " + string(grantType) },
+		Presented: func(s *drawing) string { return "client " + shown(s.by.ClientID) },
+	}
+}
+
+// sent is the next rule of both lists: there is something to judge.
 func sent(id, source, what, parameter string) drawRule {
 	return drawRule{
 		ID: id, Source: source, What: what,
@@ -114,7 +132,7 @@ var theirs = []drawRule{
 	{
 		ID: "AZ-6", Source: "RFC 6749 5.2", What: "it was given to the client", Needs: factGrant,
 		Judge: func(_ context.Context, s *drawing) oauth.Reason {
-			if s.by.ClientID == "" || s.grant.ClientID != s.by.ClientID {
+			if s.grant.ClientID != s.by.ClientID {
 				return oauth.ReasonGrantNotYours
 			}
 			return ""

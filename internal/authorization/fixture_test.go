@@ -160,7 +160,12 @@ func answer(t testing.TB, location string) url.Values {
 var (
 	appCaller   = authorization.Presenter{ClientID: app, SPIFFEID: app}
 	phoneCaller = authorization.Presenter{ClientID: "phone"}
+	// deniedCaller may use no grant of this package.
+	deniedCaller = authorization.Presenter{ClientID: "denied"}
 )
+
+// grantDenied is TK-5, whatever else is wrong.
+var grantDenied = want{Code: oauth.UnauthorizedClient, Reason: oauth.ReasonGrantDenied, Rule: "TK-5"}
 
 // redeeming is a sound redemption of a code of app.
 func redeeming(code string) authorization.Redeeming {

@@ -155,9 +155,13 @@ const (
 	MaxPushed      = 4096
 	MaxPushedByOne = 2048
 	MaxPushedFrom  = 128
-	// MaxGrants is how many grants one person has for one client; one more removes the
-	// oldest, and first of those that give nothing (any more).
+	// MaxGrants is how many grants of one person for one client are in use. When the
+	// code of one more is redeemed, one that gives nothing any more goes, or else the
+	// one whose code was redeemed, or whose refresh token was replaced, longest ago.
 	MaxGrants = 100
+	// MaxWaiting is how many grants of one person for one client wait for their code to
+	// be redeemed, beside those in use; one more removes the oldest. They wait for CodeFor.
+	MaxWaiting = 100
 )
 
 // Room is how many requests like this one may be open.
@@ -184,7 +188,8 @@ type Records interface {
 	// ErrSignedOut when the session of the permission is not the person's or has ended,
 	// ErrNotAgreed when what is remembered does not cover the grant, ErrCompleted when
 	// the pushed request is gone. So who signed out, was removed or withdrew before this
-	// step grants nothing. Beyond MaxGrants the oldest are removed.
+	// step grants nothing. It removes what is beyond MaxWaiting, and nothing that is in
+	// use.
 	Create(ctx context.Context, g Grant, by Permission, uri Digest, now time.Time) error
 	// Complete removes a pushed request for which nothing is granted. ErrCompleted
 	// when it is gone.
@@ -195,8 +200,9 @@ type Records interface {
 	ByCode(ctx context.Context, code Digest, now time.Time) (Grant, error)
 	ByRefreshToken(ctx context.Context, family Digest, now time.Time) (Grant, error)
 
-	// Redeem marks the code of a grant as redeemed. When it was so before, the grant
-	// is revoked and the answer ErrUsed (AZ-7). ErrRevoked, ErrNotFound.
+	// Redeem marks the code of a grant as redeemed, and removes what is beyond MaxGrants.
+	// When it was so before, the grant is revoked and the answer ErrUsed (AZ-7).
+	// ErrRevoked, ErrNotFound.
 	Redeem(ctx context.Context, r Redemption) error
 	// Rotate replaces a refresh token by its successor and returns the salt of that.
 	// When the token was replaced before, that is the salt of then as long as it is

@@ -52,6 +52,7 @@ func (a *Grants) redeem(ctx context.Context, s *drawing) (oauth.RefreshToken, er
 // redeemRules are what is asked of a code, in order. All that makes a use valid comes
 // before the rule that revokes on a second one (AZ-7).
 var redeemRules = slices.Concat([]drawRule{
+	uses(oauth.GrantAuthorizationCode),
 	sent("AZ-6", "RFC 6749 4.1.3", "there is a code", oauth.ParamCode),
 	{
 		ID: "AZ-5", Source: "RFC 7636 4.1", What: "code_verifier is 43 to 128 unreserved characters",

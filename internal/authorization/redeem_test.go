@@ -39,7 +39,9 @@ func TestRedeem(t *testing.T) {
 			r.By = authorization.Presenter{ClientID: "other", SPIFFEID: "spiffe://example.org/other"}
 		}, badGrant(oauth.ReasonGrantNotYours, "AZ-6")},
 		{"AZ-6 a public client", nil, func(r *authorization.Redeeming) { r.By = phoneCaller }, badGrant(oauth.ReasonGrantNotYours, "AZ-6")},
-		{"AZ-6 nobody", nil, func(r *authorization.Redeeming) { r.By = authorization.Presenter{} }, badGrant(oauth.ReasonGrantNotYours, "AZ-6")},
+		{"TK-5 nobody", nil, func(r *authorization.Redeeming) { r.By = authorization.Presenter{} }, grantDenied},
+		{"TK-5 a client without the grant type", nil, func(r *authorization.Redeeming) { r.By = deniedCaller }, grantDenied},
+		{"TK-5 the same, and a code nobody gave out", nil, func(r *authorization.Redeeming) { r.By, r.Code, r.Verifier = deniedCaller, "x", "" }, grantDenied},
 		{"AZ-14 another redirect_uri", nil, func(r *authorization.Redeeming) { r.RedirectURI = callback + "/" }, badGrant(oauth.ReasonRedirectURIMismatch, "AZ-14")},
 		{"RI-2 a resource that was not granted", nil, func(r *authorization.Redeeming) { r.Resources = []string{"https://books.example.com/"} }, want{Code: oauth.InvalidTarget, Reason: oauth.ReasonResourceDenied, Rule: "RI-2"}},
 		{"RI-2 one more resource", nil, func(r *authorization.Redeeming) { r.Resources = []string{api, "https://books.example.com/"} }, want{Code: oauth.InvalidTarget, Reason: oauth.ReasonResourceDenied, Rule: "RI-2"}},

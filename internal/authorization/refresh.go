@@ -71,6 +71,7 @@ func (a *Grants) grace(by Presenter) time.Duration {
 
 // refreshRules are what is asked of a refresh token, in order.
 var refreshRules = slices.Concat([]drawRule{
+	uses(oauth.GrantRefreshToken),
 	sent("RT-1", "RFC 6749 6", "there is a refresh token", oauth.ParamRefreshToken),
 	givenOut("RT-1", "RFC 6749 6", "refresh token", func(ctx context.Context, s *drawing) (Grant, error) {
 		var ok bool

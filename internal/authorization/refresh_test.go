@@ -30,7 +30,9 @@ func TestRefresh(t *testing.T) {
 		{"RT-3 one that was cut", func(r *authorization.Refreshing) { r.Token = r.Token[:len(r.Token)-1] }, nil, badGrant(oauth.ReasonRefreshTokenUnknown, "RT-1")},
 		{"RT-3 one that was mistyped", func(r *authorization.Refreshing) { r.Token = r.Token[:60] + swap(r.Token[60:61]) + r.Token[61:] }, nil, badGrant(oauth.ReasonRefreshTokenUnknown, "RT-1")},
 		{"RT-1 without its prefix", func(r *authorization.Refreshing) { r.Token = strings.TrimPrefix(r.Token, "svidgate_rt_") }, nil, badGrant(oauth.ReasonRefreshTokenUnknown, "RT-1")},
-		{"RT-1 another client", func(r *authorization.Refreshing) { r.By.ClientID = "other" }, nil, badGrant(oauth.ReasonGrantNotYours, "AZ-6")},
+		{"RT-1 another client", func(r *authorization.Refreshing) { r.By.ClientID = "several" }, nil, badGrant(oauth.ReasonGrantNotYours, "AZ-6")},
+		{"TK-5 a client with codes and no refresh tokens", func(r *authorization.Refreshing) { r.By.ClientID = "other" }, nil, grantDenied},
+		{"TK-5 the same, and a refresh token nobody gave out", func(r *authorization.Refreshing) { r.By.ClientID, r.Token = "other", "x" }, nil, grantDenied},
 		{"AK-23 a thief who is a public client", func(r *authorization.Refreshing) { r.By = phoneCaller }, nil, badGrant(oauth.ReasonGrantNotYours, "AZ-6")},
 		{"CX-10 another workload of the client", func(r *authorization.Refreshing) { r.By.SPIFFEID = "spiffe://example.org/app2" }, nil, badGrant(oauth.ReasonGrantNotYours, "CX-10")},
 		{"CX-10 no workload", func(r *authorization.Refreshing) { r.By.SPIFFEID = "" }, nil, badGrant(oauth.ReasonGrantNotYours, "CX-10")},
@@ -103,7 +105,7 @@ func TestReuseByAnotherRevokesNothing(t *testing.T) {
 	old := s.redeem(t, redeeming(s.granted(t)))
 	latest, err := s.refresh(t, authorization.Refreshing{By: appCaller, Token: old})
 	accepted.Check(t, err)
-	for _, by := range []authorization.Presenter{phoneCaller, {ClientID: "other", SPIFFEID: "spiffe://example.org/other"}, {ClientID: app, SPIFFEID: app + "2"}, {}} {
+	for _, by := range []authorization.Presenter{phoneCaller, {ClientID: "several"}, {ClientID: app, SPIFFEID: app + "2"}} {
 		draft, err := s.Grants.Refresh(t.Context(), authorization.Refreshing{By: by, Token: old})
 		if !errors.Is(err, oauth.ReasonGrantNotYours) || draft.Grant() != nil {
 			t.Errorf("%v: %v", by, err)

@@ -118,7 +118,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 	span.Stage(trace.Client)
 	client, legacy, err := claim.Associate(identity)
 	if err != nil {
-		return Caller{}, method, withSubject(err, identity.SPIFFEID())
+		return Caller{}, method, withIdentity(err, identity)
 	}
 	caller = Caller{identity: identity, claim: claim}
 	if legacy != "" {
@@ -128,17 +128,17 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *tokenrequest.Requ
 		caller.legacy = append(caller.legacy, "CJ-7")
 	}
 	if caller.certificate, err = a.certificate(ctx, req, identity); err != nil {
-		return Caller{}, method, withSubject(err, identity.SPIFFEID())
+		return Caller{}, method, withIdentity(err, identity)
 	}
 	if err := a.useOnce(ctx, identity); err != nil {
-		return Caller{}, method, withSubject(err, identity.SPIFFEID())
+		return Caller{}, method, withIdentity(err, identity)
 	}
 	if err := a.useProof(ctx, identity); err != nil { // last: what refuses uses nothing up
-		return Caller{}, method, withSubject(err, identity.SPIFFEID())
+		return Caller{}, method, withIdentity(err, identity)
 	}
 	// Nothing else stands against it: a client that registers on first use is one now.
 	if caller.client, caller.admission, err = claim.Admit(ctx, client, identity); err != nil {
-		return caller, method, withSubject(err, identity.SPIFFEID())
+		return caller, method, withIdentity(err, identity)
 	}
 	return caller, method, nil
 }
@@ -196,4 +196,13 @@ func withSubject(err error, id spiffeid.ID) *oauth.Error {
 	e := *oauth.AsError(err)
 	e.Subject, e.SubjectProven = id.String(), true
 	return &e
+}
+
+// withIdentity notes that, and by which SVID and which bundle it was proven (CA-14),
+// also where another credential is what was refused.
+func withIdentity(err error, i svidgate.Identity) *oauth.Error {
+	e := withSubject(err, i.SPIFFEID())
+	e.KeyID, e.TokenID = oauth.Shown(i.KeyID()), i.TokenID()
+	e.BundleSequence, e.HasBundleSequence = i.BundleSequence()
+	return e
 }

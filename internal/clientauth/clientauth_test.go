@@ -72,13 +72,17 @@ func TestCertificateBesideAnAssertion(t *testing.T) {
 		{"GL-15 of a trust domain that is not ready", s.Chain(t, "spiffe://not-ready.test/billing"), want{oauth.Unavailable, oauth.ReasonTDNotReady, "GL-15"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			caller, err := s.authenticate(t, jwt(t, testidentity.Assertion(billing, s.JWT(t, billing)), row.chain...))
+			caller, err := s.authenticate(t, jwt(t, testidentity.Assertion(billing, s.JWT(t, billing, func(_, claims map[string]any) { claims["jti"] = "id-1" })), row.chain...))
 			check(t, err, row.want)
 			thumbprint, notAfter, ok := caller.Certificate()
 			switch {
 			case err != nil:
-				if subject := oauth.AsError(err).Subject; subject != billing {
-					t.Errorf("CA-14 the refusal is about %q, not about who authenticated", subject)
+				e, proven := oauth.AsError(err), s.ProvenByJWT(t, billing)
+				if e.Subject != billing || !e.SubjectProven {
+					t.Errorf("CA-14 the refusal is about %q, not about who authenticated", e.Subject)
+				}
+				if sequence, ok := proven.BundleSequence(); e.KeyID != proven.KeyID() || e.TokenID != "id-1" || e.BundleSequence != sequence || !ok || !e.HasBundleSequence {
+					t.Errorf("CA-14 the refusal names %q, %q and bundle %d, not those of the assertion", e.KeyID, e.TokenID, e.BundleSequence)
 				}
 			case ok != (len(row.chain) > 0):
 				t.Errorf("MT-6 there is something to bind to: %t", ok)

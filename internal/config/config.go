@@ -212,7 +212,8 @@ type Bundles struct {
 	Folder string
 }
 
-// SVID is how a JWT-SVID is judged, and the leeway of a WIT-SVID.
+// SVID is how a JWT-SVID is judged, the leeway of a WIT-SVID, and the key usage of an
+// X.509-SVID.
 type SVID struct {
 	// Leeway, `leeway`, default 60s, 0s to 5m: clock skew forgiven on exp, nbf
 	// and iat (JS-10), of which a WIT-SVID gets 2m at most (WS-7). Danger: an expired SVID is good for that much longer.
@@ -224,6 +225,10 @@ type SVID struct {
 	// RequireKID, `require_kid`, default false: refuse an SVID without kid even
 	// where only one key fits (JS-14).
 	RequireKID bool
+	// StrictKeyUsageCritical, `strict_key_usage_critical`, default false: refuse an
+	// X.509-SVID whose key usage is not marked critical, which otherwise is told in the
+	// log (XS-6).
+	StrictKeyUsageCritical bool
 }
 
 // WIT is what is asked of WIT-SVIDs and their proofs.

@@ -22,7 +22,8 @@ func checkFiles(t *table, cfg *Config) {
 		named = append(named, claim{path: f, what: "a file of the configuration"})
 	}
 	for _, d := range cfg.TrustDomains {
-		named = append(named, claim{path: d.BundleFile, what: "a bundle_file"}, claim{path: d.BundleEndpoint.CAFile, what: "a ca_file"})
+		named = append(named, claim{path: d.BundleFile, what: "a bundle_file"}, claim{path: d.BundleEndpoint.CAFile, what: "a ca_file"},
+			claim{path: d.BundleEndpoint.InitialBundleFile, what: "an initial_bundle_file"})
 	}
 	for _, p := range cfg.Login.Providers {
 		named = append(named, p.files()...)

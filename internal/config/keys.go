@@ -98,8 +98,8 @@ var tables = map[string][]key{
 		{name: "profile"},
 		{name: "ca_file"},
 		{name: "redirects"},
-		{name: "endpoint_spiffe_id", refused: later + "; it belongs to profile https_spiffe"},
-		{name: "initial_bundle_file", refused: later + "; it belongs to profile https_spiffe"},
+		{name: "endpoint_spiffe_id"},
+		{name: "initial_bundle_file"},
 	},
 	"trust_domains.<name>.workload_api": {{name: "address", required: true}},
 	"trust_domains.<name>.refresh":      {{name: "min"}, {name: "max"}},
@@ -136,7 +136,7 @@ var tables = map[string][]key{
 	},
 }
 
-var svidKeys = []key{{name: "leeway"}, {name: "max_assertion_lifetime"}, {name: "require_kid"}}
+var svidKeys = []key{{name: "leeway"}, {name: "max_assertion_lifetime"}, {name: "require_kid"}, {name: "strict_key_usage_critical"}}
 
 func names(keys []key) []string {
 	all := make([]string, len(keys))

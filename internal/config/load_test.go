@@ -25,6 +25,7 @@ import (
 var same = cmp.Options{
 	cmp.Comparer(func(a, b svidgate.Pattern) bool { return a == b }),
 	cmp.Comparer(func(a, b spiffeid.TrustDomain) bool { return a == b }),
+	cmp.Comparer(func(a, b spiffeid.ID) bool { return a == b }),
 	cmpopts.IgnoreUnexported(config.Config{}), // what NeedsRestart and Changed need, which have tests
 }
 
@@ -118,7 +119,7 @@ func TestEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := folder(t)
-	svid := config.SVID{MaxAssertionLifetime: 90 * time.Minute, RequireKID: true}
+	svid := config.SVID{MaxAssertionLifetime: 90 * time.Minute, RequireKID: true, StrictKeyUsageCritical: true}
 	want := &config.Config{
 		Files:                    []string{filepath.Join(dir, "everything.yaml")},
 		Issuer:                   "https://as.example.com/tenant/",
@@ -172,6 +173,17 @@ func TestEverything(t *testing.T) {
 			Profile:     svidgate.Latest,
 			SVID:        svid,
 			EnableWIT:   true,
+		}, {
+			Name: spiffeid.RequireTrustDomainFromString("partner.test"),
+			BundleEndpoint: config.BundleEndpoint{
+				URL: "https://10.0.0.2/", Redirects: true,
+				SPIFFEID: spiffeid.RequireFromString("spiffe://partner.test/host"), InitialBundleFile: filepath.Join(dir, "partner.json"),
+			},
+			Refresh:   config.Refresh{Min: 30 * time.Second, Max: time.Hour},
+			MaxStale:  24 * time.Hour,
+			Profile:   svidgate.Latest,
+			SVID:      svid,
+			EnableWIT: true,
 		}},
 		Resources: []config.Resource{
 			{Resource: "urn:example:api", Scopes: []string{"read", "write"}, Lifetime: time.Minute, Binding: policy.BindNone},
@@ -208,9 +220,10 @@ func TestEverything(t *testing.T) {
 		`30:18: the bundle of local is a file: nobody renews it when the trust domain rotates its keys (AV-2)`,
 		`32:16: trust_domains.local.max_stale is 0: the last bundle is trusted for ever when no newer one can be had`,
 		`34:19: the bundle of production comes from a Workload API, which makes the server depend on an agent of its own machine; spiffe_bundle_endpoint is preferred (AV-1)`,
-		`36:81: resources[].binding is none: whoever sees such a token can use it`,
-		`47:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
-		`58:27: refresh_token.rotation is false: a refresh token that was copied is not noticed (RT-3)`,
+		`36:63: the bundle endpoint of partner.test is known by its SPIFFE ID: that is outside the OAuth drafts, whose profile is https_web (BE-3)`,
+		`38:81: resources[].binding is none: whoever sees such a token can use it`,
+		`49:16: "spiffe://local/*" stands for every workload of the trust domain (MD-21)`,
+		`60:27: refresh_token.rotation is false: a refresh token that was copied is not noticed (RT-3)`,
 	}, lines); diff != "" {
 		t.Error(diff)
 	}

@@ -9,22 +9,22 @@ import (
 )
 
 // Watched are the files, absolute and each once, whose change is a reason to
-// load again: those that were read, and the ca_file of each bundle endpoint and
-// provider.
+// load again: those that were read, the ca_file of each bundle endpoint and provider,
+// and each initial_bundle_file.
 // Certificates, keys and bundles are not among them: whoever uses them watches
 // them.
 func (c *Config) Watched() []string {
 	files := slices.Clone(c.Files)
 	var named []string
 	for _, d := range c.TrustDomains {
-		named = append(named, d.BundleEndpoint.CAFile)
+		named = append(named, d.BundleEndpoint.CAFile, d.BundleEndpoint.InitialBundleFile)
 	}
 	for _, p := range c.Login.Providers {
 		named = append(named, p.CAFile)
 	}
-	for _, ca := range named {
-		if ca != "" && !slices.Contains(files, ca) {
-			files = append(files, ca)
+	for _, f := range named {
+		if f != "" && !slices.Contains(files, f) {
+			files = append(files, f)
 		}
 	}
 	return files

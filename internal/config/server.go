@@ -192,9 +192,10 @@ func readSocket(t *table) string {
 // readSVID reads a section `svid`; what it leaves out is as in otherwise.
 func readSVID(t *table, otherwise SVID) SVID {
 	s := SVID{
-		Leeway:               t.duration("leeway", span{otherwise: otherwise.Leeway, max: 5 * time.Minute}),
-		MaxAssertionLifetime: t.duration("max_assertion_lifetime", span{otherwise.MaxAssertionLifetime, time.Second, 8760 * time.Hour, true}),
-		RequireKID:           t.boolean("require_kid", otherwise.RequireKID),
+		Leeway:                 t.duration("leeway", span{otherwise: otherwise.Leeway, max: 5 * time.Minute}),
+		MaxAssertionLifetime:   t.duration("max_assertion_lifetime", span{otherwise.MaxAssertionLifetime, time.Second, 8760 * time.Hour, true}),
+		RequireKID:             t.boolean("require_kid", otherwise.RequireKID),
+		StrictKeyUsageCritical: t.boolean("strict_key_usage_critical", otherwise.StrictKeyUsageCritical),
 	}
 	if s.MaxAssertionLifetime == 0 && t.has("max_assertion_lifetime") {
 		t.r.warn(t.place("max_assertion_lifetime"), "%s is 0: an SVID is accepted however long it is valid (JS-19)", t.name("max_assertion_lifetime"))

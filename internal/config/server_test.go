@@ -153,6 +153,7 @@ func TestWrongSection(t *testing.T) {
 		{"leeway of half a second", "svid: {leeway: 1s}\n", "svid: {leeway: 500ms}\n", `4:16: svid.leeway must be a duration in whole seconds such as 60s, 5m or 1h, not "500ms"`},
 		{"JS-19 lifetime beyond a year", "svid: {max_assertion_lifetime: 0}\n", "svid: {max_assertion_lifetime: 9000h}\n", `4:32: svid.max_assertion_lifetime must be 0 or from 1s to 8760h, not "9000h"`},
 		{"JS-14 require_kid a number", "svid: {require_kid: true}\n", "svid: {require_kid: 1}\n", `4:21: svid.require_kid must be true or false, not the number 1`},
+		{"XS-6 strict_key_usage_critical a text", "svid: {strict_key_usage_critical: true}\n", "svid: {strict_key_usage_critical: \"yes\"}\n", `4:35: svid.strict_key_usage_critical must be true or false, not "yes"`},
 		{"access_token.lifetime 0", "access_token: {lifetime: 1s}\n", "access_token: {lifetime: 0}\n", `4:26: access_token.lifetime must be from 1s to 24h, not the number 0`},
 		{"access_token.lifetime in days", "access_token: {lifetime: 24h}\n", "access_token: {lifetime: 1d}\n", `4:26: access_token.lifetime must be a duration in whole seconds such as 60s, 5m or 1h, not "1d"; write 24h`},
 		{"access_token.alg symmetric", "access_token: {alg: EdDSA}\n", "access_token: {alg: HS256}\n", `4:21: access_token.alg must be ES256, EdDSA, PS256 or RS256, not "HS256"; did you mean "ES256"?`},

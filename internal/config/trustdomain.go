@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,12 +66,20 @@ type TrustDomain struct {
 	Registration Registration
 }
 
-// A BundleEndpoint is a SPIFFE bundle endpoint with the profile https_web, the
-// only one of this version (BE-3).
+// A BundleEndpoint is a SPIFFE bundle endpoint.
 type BundleEndpoint struct {
 	// URL, `url`, required: an https URL without user information; port, path
 	// and query are free (BE-2). Empty when the trust domain has no endpoint.
 	URL string
+	// SPIFFEID, `profile` and `endpoint_spiffe_id`: with the profile https_spiffe the
+	// endpoint is known by this SPIFFE ID, whatever its host (BE-6, warned). Zero with
+	// https_web, the default: then by a certificate for its host (BE-3). Neither stands
+	// in for the other (BE-4).
+	SPIFFEID spiffeid.ID
+	// InitialBundleFile, `initial_bundle_file`: where the endpoint is in the trust domain
+	// whose bundle it serves, the bundle that it is known by at first; the newest that it
+	// gave counts from then on (BE-7). Required there, and nowhere else.
+	InitialBundleFile string
 	// CAFile, `ca_file`, default the system's CAs: PEM certificates that the
 	// endpoint's own certificate must lead to. They never vouch for an SVID.
 	CAFile string
@@ -104,9 +114,17 @@ type trustDomains struct {
 	names      []string
 	profiles   map[spiffeid.TrustDomain]svidgate.Profile
 	withoutWIT map[spiffeid.TrustDomain]bool
+	endpoints  []endpointElsewhere
 	// registrations are read when the resources are known, in the order of the trust
 	// domains.
 	registrations []func(*clientReader) Registration
+}
+
+// An endpointElsewhere serves the bundle of one trust domain and is known by that of
+// another one.
+type endpointElsewhere struct {
+	of, by spiffeid.TrustDomain
+	at     position
 }
 
 // readTrustDomains reads the table, which is a mapping or the name of a file
@@ -146,7 +164,34 @@ func (r *reader) readTrustDomains(t *table, cfg *Config) trustDomains {
 		known.names = append(known.names, name.Name())
 		cfg.TrustDomains = append(cfg.TrustDomains, d)
 	}
+	r.checkEndpoints(&known)
 	return known
+}
+
+// checkEndpoints refuses endpoints that nothing could ever be known by: their trust
+// domain is not there, or waits for them in a circle (BE-8).
+func (r *reader) checkEndpoints(known *trustDomains) {
+	next := map[spiffeid.TrustDomain]spiffeid.TrustDomain{}
+	for _, e := range known.endpoints {
+		next[e.of] = e.by
+	}
+	for _, e := range known.endpoints {
+		if _, there := known.profiles[e.by]; !there {
+			if !known.unreadable {
+				r.fault(e.at, "the endpoint is in the trust domain %s, which is not configured: it is by the bundle of that one that it is known (BE-8)", quoted(e.by.Name()))
+			}
+			continue
+		}
+		by, ok := e.by, true
+		for range known.endpoints {
+			if by, ok = next[by]; !ok || by == e.of {
+				break
+			}
+		}
+		if ok {
+			r.fault(e.at, "the trust domains %s and %s wait for each other's bundle: give one of them a source that does not need the other (BE-8)", quoted(e.of.Name()), quoted(e.by.Name()))
+		}
+	}
 }
 
 // inLowerCase says, for the end of a sentence, how a name is written of which
@@ -218,7 +263,7 @@ func (r *reader) readTrustDomain(name spiffeid.TrustDomain, folder string, entry
 	d.Refresh = t.refresh()
 	d.EnableWIT = t.boolean("enable_wit", true)
 	known.registrations = append(known.registrations, t.registration(place, name))
-	t.sources(&d, place)
+	t.sources(&d, place, known)
 	if d.MaxStale == 0 && t.has("max_stale") {
 		r.warn(t.place("max_stale"), "%s is 0: the last bundle is trusted for ever when no newer one can be had", t.name("max_stale"))
 	}
@@ -244,17 +289,56 @@ func (t *table) refresh() Refresh {
 	return Refresh{Min: min, Max: max}
 }
 
+// endpointProfile reads how a bundle endpoint is known (BE-3, BE-4).
+func (t *table) endpointProfile(d *TrustDomain, known *trustDomains) {
+	const web, spiffe = "https_web", "https_spiffe"
+	profile := oneOf(t, "profile", web, web, spiffe)
+	belongs := map[string]string{"ca_file": web, "endpoint_spiffe_id": spiffe, "initial_bundle_file": spiffe}
+	for _, key := range slices.Sorted(maps.Keys(belongs)) {
+		if t.has(key) && belongs[key] != profile {
+			t.r.fault(t.place(key), "%s belongs to the profile %s, and that of this endpoint is %s", t.name(key), belongs[key], profile)
+			return
+		}
+	}
+	if profile == web {
+		return
+	}
+	const want = "the SPIFFE ID of the endpoint, with a path, such as spiffe://example.org/spire/server"
+	text, ok := t.text("endpoint_spiffe_id", want)
+	if !ok {
+		if !t.has("endpoint_spiffe_id") && t.opened {
+			t.r.fault(t.place("profile"), "the profile https_spiffe needs endpoint_spiffe_id, %s (BE-6)", want)
+		}
+		return
+	}
+	id, err := strictid.Workload(text)
+	if err != nil {
+		t.r.fault(t.place("endpoint_spiffe_id"), "%s must be %s, not %s: %v", t.name("endpoint_spiffe_id"), want, quoted(text), err)
+		return
+	}
+	d.BundleEndpoint.SPIFFEID = id
+	t.r.warn(t.place("profile"), "the bundle endpoint of %s is known by its SPIFFE ID: that is outside the OAuth drafts, whose profile is https_web (BE-3)", d.Name.Name())
+	switch own := id.TrustDomain() == d.Name; {
+	case own && !t.has("initial_bundle_file"):
+		t.r.fault(t.place("endpoint_spiffe_id"), "the endpoint is in the trust domain whose bundle it serves, so initial_bundle_file has to say what it is known by at first (BE-7)")
+	case own:
+		d.BundleEndpoint.InitialBundleFile = t.path("initial_bundle_file", "")
+	case t.has("initial_bundle_file"):
+		t.r.fault(t.place("initial_bundle_file"), "%s is for an endpoint in the trust domain whose bundle it serves; this one is known by the bundle of %s (BE-8)", t.name("initial_bundle_file"), id.TrustDomain().Name())
+	default:
+		known.endpoints = append(known.endpoints, endpointElsewhere{d.Name, id.TrustDomain(), t.place("endpoint_spiffe_id")})
+	}
+}
+
 // sources reads where the bundle comes from: exactly one place, never a second
 // one to fall back to (BE-4, AV-9).
-func (t *table) sources(d *TrustDomain, place string) {
+func (t *table) sources(d *TrustDomain, place string, known *trustDomains) {
 	if t.has("spiffe_bundle_endpoint") {
 		e := t.sub(place+".spiffe_bundle_endpoint", "spiffe_bundle_endpoint")
 		d.BundleEndpoint.URL, _ = e.httpsURL("url", urlForm{query: true})
 		d.BundleEndpoint.CAFile = e.path("ca_file", "")
 		d.BundleEndpoint.Redirects = e.boolean("redirects", true)
-		if oneOf(e, "profile", "https_web", "https_web", "https_spiffe") == "https_spiffe" {
-			t.r.fault(e.place("profile"), "%s must be https_web: https_spiffe %s", e.name("profile"), later)
-		}
+		e.endpointProfile(d, known)
 	}
 	if t.has("workload_api") {
 		w := t.sub(place+".workload_api", "workload_api")
@@ -269,6 +353,9 @@ func (t *table) sources(d *TrustDomain, place string) {
 		d.KeySet = true
 		if t.has("workload_api") {
 			t.r.fault(t.place("bundle_format"), "%s is for spiffe_bundle_endpoint and bundle_file; a Workload API has its own", t.name("bundle_format"))
+		}
+		if !d.BundleEndpoint.SPIFFEID.IsZero() {
+			t.r.fault(t.place("bundle_format"), "%s is jwks, which no endpoint with the profile https_spiffe serves", t.name("bundle_format"))
 		}
 		t.r.warn(t.place("bundle_format"), "the bundle of %s is a plain JWK Set: it verifies no X.509-SVID, and an older one played again is not noticed", d.Name.Name())
 	}

@@ -12,6 +12,10 @@ import (
 func TestWrongTrustDomain(t *testing.T) {
 	const good = "  example.org: {spiffe_bundle_endpoint: {url: https://example.com/bundle.json}}\n"
 	endpoint := func(s string) string { return "  example.org: {spiffe_bundle_endpoint: {" + s + "}}\n" }
+	spiffe := func(s string) string { return endpoint("url: https://h/, profile: https_spiffe, " + s) }
+	known := spiffe("endpoint_spiffe_id: spiffe://example.org/host, initial_bundle_file: b")
+	const lab = "  lab.test: {bundle_file: l}\n"
+	elsewhere := spiffe("endpoint_spiffe_id: spiffe://lab.test/host") + lab
 	domain := func(s string) string { return "  example.org: {bundle_file: b.json, " + s + "}\n" }
 	workload := func(s string) string { return "  production: {workload_api: {" + s + "}}\n" }
 	check(t, server+"trust_domains:\n", []wrong{
@@ -35,10 +39,18 @@ func TestWrongTrustDomain(t *testing.T) {
 		{"BE-1 endpoint without url", good, endpoint("redirects: false"), `5:17: the required key "trust_domains.example.org.spiffe_bundle_endpoint.url" is missing`},
 		{"BE-2 endpoint over http", endpoint("url: https://h:8443/x?y=a@b"), endpoint("url: http://h:8443/x?y=a@b"), `5:47: trust_domains.example.org.spiffe_bundle_endpoint.url must be an https URL, not "http://h:8443/x?y=a@b"`},
 		{"BE-2 endpoint with user information", good, endpoint("url: https://u@h/"), `5:47: trust_domains.example.org.spiffe_bundle_endpoint.url must be an https URL without user information before the host`},
-		{"BE-4 endpoint profile https_spiffe", endpoint("url: https://h/, profile: https_web"), endpoint("url: https://h/, profile: https_spiffe"), `5:68: trust_domains.example.org.spiffe_bundle_endpoint.profile must be https_web: https_spiffe is not implemented in this version`},
 		{"endpoint profile unknown", good, endpoint("url: https://h/, profile: web"), `5:68: trust_domains.example.org.spiffe_bundle_endpoint.profile must be https_web or https_spiffe, not "web"`},
-		{"endpoint_spiffe_id", good, endpoint("url: https://h/, endpoint_spiffe_id: spiffe://a/b"), `5:59: trust_domains.example.org.spiffe_bundle_endpoint.endpoint_spiffe_id is not implemented in this version; it belongs to profile https_spiffe`},
-		{"initial_bundle_file", good, endpoint("url: https://h/, initial_bundle_file: b"), `5:59: trust_domains.example.org.spiffe_bundle_endpoint.initial_bundle_file is not implemented in this version; it belongs to profile https_spiffe`},
+		{"BE-6 https_spiffe without endpoint_spiffe_id", known, spiffe("initial_bundle_file: b"), `5:68: the profile https_spiffe needs endpoint_spiffe_id, the SPIFFE ID of the endpoint, with a path, such as spiffe://example.org/spire/server (BE-6)`},
+		{"BE-6 endpoint_spiffe_id without a path", known, spiffe("endpoint_spiffe_id: \"spiffe://example.org\", initial_bundle_file: b"), `5:102: trust_domains.example.org.spiffe_bundle_endpoint.endpoint_spiffe_id must be the SPIFFE ID of the endpoint, with a path, such as spiffe://example.org/spire/server, not "spiffe://example.org": it names a trust domain, not a workload: the path is missing (SI-12)`},
+		{"BE-4 endpoint_spiffe_id with https_web", known, endpoint("url: https://h/, endpoint_spiffe_id: spiffe://a/b"), `5:79: trust_domains.example.org.spiffe_bundle_endpoint.endpoint_spiffe_id belongs to the profile https_spiffe, and that of this endpoint is https_web`},
+		{"BE-4 initial_bundle_file with https_web", known, endpoint("url: https://h/, profile: https_web, initial_bundle_file: b"), `5:100: trust_domains.example.org.spiffe_bundle_endpoint.initial_bundle_file belongs to the profile https_spiffe, and that of this endpoint is https_web`},
+		{"BE-4 ca_file with https_spiffe", known, spiffe("endpoint_spiffe_id: spiffe://example.org/host, initial_bundle_file: b, ca_file: c"), `5:162: trust_domains.example.org.spiffe_bundle_endpoint.ca_file belongs to the profile https_web, and that of this endpoint is https_spiffe`},
+		{"BE-7 its own endpoint without an initial bundle", known, spiffe("endpoint_spiffe_id: spiffe://example.org/host"), `5:102: the endpoint is in the trust domain whose bundle it serves, so initial_bundle_file has to say what it is known by at first (BE-7)`},
+		{"BE-8 one elsewhere with an initial bundle", elsewhere, spiffe("endpoint_spiffe_id: spiffe://lab.test/host, initial_bundle_file: b") + lab, `5:147: trust_domains.example.org.spiffe_bundle_endpoint.initial_bundle_file is for an endpoint in the trust domain whose bundle it serves; this one is known by the bundle of lab.test (BE-8)`},
+		{"BE-8 one elsewhere that is not configured", elsewhere, spiffe("endpoint_spiffe_id: spiffe://lab.test/host"), `5:102: the endpoint is in the trust domain "lab.test", which is not configured: it is by the bundle of that one that it is known (BE-8)`},
+		{"BE-8 two that wait for each other", elsewhere, spiffe("endpoint_spiffe_id: spiffe://lab.test/host") + "  lab.test: {spiffe_bundle_endpoint: {url: https://h/, profile: https_spiffe, endpoint_spiffe_id: spiffe://example.org/host}}\n", `5:102: the trust domains "example.org" and "lab.test" wait for each other's bundle: give one of them a source that does not need the other (BE-8)` + "\n" + `6:99: the trust domains "lab.test" and "example.org" wait for each other's bundle: give one of them a source that does not need the other (BE-8)`},
+		{"F6 a JWK Set from one known by its SPIFFE ID", known, "  example.org: {bundle_format: jwks, spiffe_bundle_endpoint: {url: https://h/, profile: https_spiffe, endpoint_spiffe_id: spiffe://example.org/host, initial_bundle_file: b}}\n", `5:32: trust_domains.example.org.bundle_format is jwks, which no endpoint with the profile https_spiffe serves`},
+		{"audit.file is an initial bundle", known, spiffe("endpoint_spiffe_id: spiffe://example.org/host, initial_bundle_file: audit.jsonl"), `1:1: audit.file is written by the server and must not be an initial_bundle_file`},
 		{"BE-12 redirects a number", endpoint("url: https://h/, redirects: false"), endpoint("url: https://h/, redirects: 5"), `5:70: trust_domains.example.org.spiffe_bundle_endpoint.redirects must be true or false, not the number 5`},
 		{"ca_file a list", endpoint("url: https://h/, ca_file: a.pem"), endpoint("url: https://h/, ca_file: [a.pem]"), `5:68: trust_domains.example.org.spiffe_bundle_endpoint.ca_file must be the name of a file, not a list`},
 		{"audit.file is a bundle", "  example.org: {bundle_file: audit.json}\n", "  example.org: {bundle_file: audit.jsonl}\n", `1:1: audit.file is written by the server and must not be a bundle_file`},

@@ -3,8 +3,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,7 +14,6 @@ import (
 
 	svidgate "github.com/svidgate/svidgate"
 	"github.com/svidgate/svidgate/bundle"
-	"github.com/svidgate/svidgate/bundle/workloadapi"
 	"github.com/svidgate/svidgate/internal/audit"
 	"github.com/svidgate/svidgate/internal/authorization"
 	"github.com/svidgate/svidgate/internal/build"
@@ -28,7 +25,6 @@ import (
 	"github.com/svidgate/svidgate/internal/login"
 	"github.com/svidgate/svidgate/internal/policy"
 	"github.com/svidgate/svidgate/internal/registration"
-	"github.com/svidgate/svidgate/internal/regularfile"
 	"github.com/svidgate/svidgate/internal/replay"
 	"github.com/svidgate/svidgate/internal/revocation"
 	"github.com/svidgate/svidgate/internal/server"
@@ -258,85 +254,6 @@ func (d *Daemon) granted(cfg *config.Config, clients *registration.Registry, tab
 	})
 }
 
-// A sourceInUse is a bundle source and what it was made from. Two that were made
-// from the same are one, so that a reload leaves what did not change alone.
-type sourceInUse struct {
-	kind   string // for the log
-	made   string // not for the log: a URL may hold what only its server should read
-	source bundle.Source
-}
-
-// trustDomains makes what the bundle set needs. Sources in use that have not
-// changed are used again.
-func (d *Daemon) trustDomains(cfg *config.Config) ([]bundle.TrustDomain, map[spiffeid.TrustDomain]sourceInUse, error) {
-	var domains []bundle.TrustDomain
-	sources := map[spiffeid.TrustDomain]sourceInUse{}
-	for _, td := range cfg.TrustDomains {
-		source, err := d.bundleSource(td)
-		if err != nil {
-			return nil, nil, fmt.Errorf("daemon: trust domain %s: %w", td.Name.Name(), err)
-		}
-		if before, ok := d.sources[td.Name]; ok && before.made == source.made {
-			source = before
-		}
-		sources[td.Name] = source
-		domains = append(domains, bundle.TrustDomain{Name: td.Name, Source: source.source, Refresh: refreshOf(td), MaxAge: td.MaxStale})
-	}
-	return domains, sources, nil
-}
-
-// refreshOf bounds the time between two polls so that a bundle is confirmed
-// about three times within max_stale, whatever its own hint says: a healthy
-// endpoint must not let it get too old, and a silent one is told of at half of
-// the time.
-func refreshOf(td config.TrustDomain) bundle.Refresh {
-	r := bundle.Refresh{Min: td.Refresh.Min, Max: td.Refresh.Max}
-	if td.MaxStale > 0 {
-		third := td.MaxStale / 3
-		r.Min, r.Max = min(r.Min, third), min(r.Max, third)
-	}
-	return r
-}
-
-// bundleSource makes the source of a trust domain's bundle. What it was made from
-// includes the certificates of ca_file: a file that changed makes another source.
-func (d *Daemon) bundleSource(td config.TrustDomain) (sourceInUse, error) {
-	source, err := d.documents(td)
-	if err == nil && td.KeySet {
-		source = sourceInUse{source.kind + " with a JWK Set", source.made + " JWK Set", bundle.NewKeySet(source.source)}
-	}
-	return source, err
-}
-
-// documents makes the source of a trust domain's documents, whatever their form.
-func (d *Daemon) documents(td config.TrustDomain) (sourceInUse, error) {
-	switch {
-	case td.BundleFile != "":
-		source, err := bundle.NewFile(td.BundleFile)
-		return sourceInUse{"bundle_file", "file " + td.BundleFile, source}, err
-	case td.WorkloadAPI.Address != "":
-		source, err := workloadapi.New(workloadapi.Config{Address: td.WorkloadAPI.Address, TrustDomain: td.Name, Log: d.log})
-		return sourceInUse{"workload_api", "workload API " + td.WorkloadAPI.Address, source}, err
-	}
-	endpoint := td.BundleEndpoint
-	c := bundle.EndpointConfig{URL: endpoint.URL, ForbidRedirects: !endpoint.Redirects, Now: d.now}
-	made := fmt.Sprintf("endpoint %s redirects %t", endpoint.URL, endpoint.Redirects)
-	if endpoint.CAFile != "" {
-		pem, err := regularfile.Read(endpoint.CAFile, maxPEM)
-		if err != nil {
-			return sourceInUse{}, fmt.Errorf("ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return sourceInUse{}, fmt.Errorf("ca_file %s has no certificate", endpoint.CAFile)
-		}
-		made += fmt.Sprintf(" ca %x", sha256.Sum256(pem))
-	}
-	source, err := bundle.NewEndpoint(c)
-	// BE-1: the profile is said even where it was left to the default.
-	return sourceInUse{"spiffe_bundle_endpoint " + bundle.ProfileHTTPSWeb, made, source}, err
-}
-
 // newAuthenticator is what judges credentials by a configuration. c is what a
 // verifier has besides that. There is no memory of used assertions yet.
 func newAuthenticator(cfg *config.Config, c svidgate.Config) (*clientauth.Authenticator, error) {
@@ -369,6 +286,8 @@ func newVerifier(cfg *config.Config, c svidgate.Config) (*svidgate.Verifier, err
 			MaxBundleAge: unboundedIfZero(td.MaxStale),
 			RequireKeyID: td.SVID.RequireKID,
 			NoWIT:        !td.EnableWIT,
+
+			StrictKeyUsageCritical: td.SVID.StrictKeyUsageCritical,
 		}
 	}
 	return svidgate.NewVerifier(c)

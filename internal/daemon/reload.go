@@ -177,7 +177,7 @@ func (d *Daemon) firstBundles(domains []bundle.TrustDomain, sources map[spiffeid
 		}
 		asked.Go(func() {
 			started := d.now()
-			document, err := td.Source.Fetch(ctx)
+			document, err := d.bundles.Ask(ctx, td.Name, td.Source)
 			if err == nil {
 				td.First, err = bundle.Parse(td.Name, document.Bytes, started)
 			}

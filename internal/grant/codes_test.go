@@ -29,8 +29,9 @@ func codes(t *testing.T, w *testidentity.World) *grant.Grants {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { kept.Close() })
+	both := []oauth.GrantType{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 	granted, err := authorization.NewGrants(authorization.GrantsConfig{
-		Records: kept.Authorizations(), Policy: policy.New(policy.Config{}), LongestToken: time.Minute, Now: w.Clock.Now,
+		Records: kept.Authorizations(), Policy: policy.New(policy.Config{Clients: []policy.Client{{ClientID: billing, GrantTypes: both}, {ClientID: "phone", GrantTypes: both}}}), LongestToken: time.Minute, Now: w.Clock.Now,
 		Refresh: authorization.Refresh{Rotation: true, Idle: time.Hour, Lifetime: time.Hour},
 	})
 	if err != nil {

@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 		"internal/trace/otlp", "internal/store/sqlite", "internal/challenge", "internal/introspection", "internal/revocation",
 		"internal/store", "internal/login"},
 
-	"client":           {"oauth", "internal/strictjson", "internal/strictid", "internal/jose"},
+	"client":           {"", "oauth", "bundle", "internal/strictjson", "internal/strictid", "internal/jose"},
 	"client/workload":  {"client", "oauth"},
 	"internal/spoken":  {},
 	"internal/inspect": {"", "oauth", "bundle", "resource", "internal/credential", "internal/jose", "internal/spoken", "internal/strictid", "internal/strictjson"},
@@ -93,7 +93,7 @@ var allowed = map[string][]string{
 	"internal/revocation": {"", "internal/strictid"},
 	"internal/introspection": {"oauth", "internal/authorization", "internal/clientauth", "internal/jose", "internal/judge", "internal/proven",
 		"internal/revocation", "internal/store", "internal/strictid", "internal/strictjson"},
-	"internal/login":           {"oauth", "internal/regularfile", "internal/store", "internal/authorization", "internal/strictjson"},
+	"internal/login":           {"oauth", "internal/regularfile", "internal/store", "internal/authorization", "internal/strictjson", "internal/jose"},
 	"internal/page":            {},
 	"internal/store/powerloss": {}, // imported by tests only
 }

@@ -134,6 +134,7 @@ func TestRemarks(t *testing.T) {
 		{"a proof without jti", proof(t, holder, without("jti")), "PP-6", oauth.ReasonPoPBad},
 		{"a proof made long ago", proof(t, holder, claim("iat", noon.Unix()-61)), "PP-7", oauth.ReasonPoPBad},
 		{"a proof with exp", proof(t, holder, claim("exp", noon.Unix())), "PP-10", oauth.ReasonPoPBad},
+		{"a proof that is not good yet", proof(t, holder, claim("nbf", noon.Unix()+61)), "PP-10", oauth.ReasonPoPBad},
 		{"a WIT-SVID and a proof by another key", witSVID(t, a) + "\n" + proof(t, holder), "PP-4", oauth.ReasonPoPBad},
 		{"a proof by another algorithm than the WIT-SVID says, and the WIT-SVID behind it", proof(t, holder, header("alg", "RS256")) + "\n" + attestation, "PP-3", oauth.ReasonPoPBad},
 		{"a bundle without uses", `{"spiffe_sequence":1,"keys":[{"kty":"EC"}]}`, "BU-4", ""},

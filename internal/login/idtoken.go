@@ -16,17 +16,17 @@ import (
 	"github.com/svidgate/svidgate/oauth"
 )
 
-// keySet keeps what the verifier does not hand on: the text that was signed, and the
-// error of the keys, of which it makes a text.
-type keySet struct {
-	oidc.KeySet
+// A verification is the [oidc.KeySet] of one ID token. It keeps what the verifier does
+// not hand on: the text that was signed, and the error, of which it makes a text.
+type verification struct {
+	keys    *keySet
 	payload []byte
 	err     error
 }
 
-func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	k.payload, k.err = k.KeySet.VerifySignature(ctx, jwt)
-	return k.payload, k.err
+func (v *verification) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	v.payload, v.err = v.keys.verify(ctx, jwt)
+	return v.payload, v.err
 }
 
 // redeem gets the ID token for a code and judges it: OpenID Connect Core 3.1.3.7.
@@ -43,17 +43,15 @@ func (p *provider) redeem(ctx context.Context, m *metadata, code, verifier, nonc
 	if !ok || raw == "" {
 		return Person{}, p.badAnswer("an ID token", "an answer without one", nil)
 	}
-	keys := &keySet{KeySet: m.keys}
-	token, err := oidc.NewVerifier(p.config.Issuer, keys, &oidc.Config{ClientID: p.config.ClientID, SupportedSigningAlgs: m.algorithms, Now: p.now}).Verify(ctx, raw)
+	v := &verification{keys: m.keys}
+	token, err := oidc.NewVerifier(p.config.Issuer, v, &oidc.Config{ClientID: p.config.ClientID, SupportedSigningAlgs: m.algorithms, Now: p.now}).Verify(ctx, raw)
+	if v.err != nil {
+		return Person{}, v.err
+	}
 	if err != nil {
-		if keys.err != nil {
-			if e := p.fault("the keys of "+p.config.Issuer, keys.err); e.Reason == oauth.ReasonProviderUnavailable {
-				return Person{}, e
-			}
-		}
 		return Person{}, badToken("an ID token of "+p.config.Issuer+" for "+p.config.ClientID+" that has not expired", "another").Because(oauth.ShownError(err))
 	}
-	c, err := readClaims(keys.payload)
+	c, err := readClaims(v.payload)
 	if err != nil {
 		return Person{}, badToken("claims in one JSON object, each once and in its own spelling", "something else").Because(oauth.ShownError(err))
 	}

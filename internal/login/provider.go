@@ -50,9 +50,12 @@ const (
 	askTimeout  = 5 * time.Second
 	maxDocument = 1 << 20
 	maxSecret   = 4 << 10
-	// metadataKept is how long a provider's metadata is used before it is fetched
-	// again; when that fails, the old is used.
+	// metadataKept is how long a provider's metadata, and the keys that it leads to, are
+	// used before they are fetched again.
 	metadataKept = time.Hour
+	// metadataMost is how long they are used when that fails: whoever keeps the provider
+	// from answering keeps a key that it withdrew no longer than that (AK-32).
+	metadataMost = 24 * time.Hour
 	// failureKept is how long nobody asks again after the metadata could not be had,
 	// so that people who try again do not make it worse.
 	failureKept = 5 * time.Second
@@ -68,7 +71,7 @@ type provider struct {
 	asking chan struct{}
 
 	mu       sync.Mutex // held while the metadata is fetched
-	metadata *metadata  // guarded by mu; the last good one
+	metadata *metadata  // guarded by mu; the last good one, while it may be used
 	next     time.Time  // guarded by mu; when it is fetched again
 	failure  error      // guarded by mu; why there is none
 }
@@ -76,9 +79,10 @@ type provider struct {
 // metadata is what a provider says of itself.
 type metadata struct {
 	endpoint   oauth2.Endpoint
-	keys       oidc.KeySet
+	keys       *keySet
 	algorithms []string
 	answersISS bool // RFC 9207
+	fetched    time.Time
 }
 
 func newProvider(c ProviderConfig, now func() time.Time) *provider {
@@ -195,6 +199,9 @@ func (p *provider) known(ctx context.Context) (*metadata, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
+	if p.metadata != nil && now.Sub(p.metadata.fetched) >= metadataMost {
+		p.metadata = nil
+	}
 	if now.Before(p.next) {
 		if p.metadata != nil {
 			return p.metadata, nil
@@ -204,6 +211,7 @@ func (p *provider) known(ctx context.Context) (*metadata, error) {
 	found, err := p.fetch(ctx)
 	switch {
 	case err == nil:
+		found.fetched = now
 		p.metadata, p.failure, p.next = found, nil, now.Add(metadataKept)
 	case ctx.Err() != nil: // the person went away, which says nothing of the provider
 		return nil, err
@@ -253,7 +261,7 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 	if len(m.algorithms) == 0 {
 		m.algorithms = []string{oidc.RS256} // which every provider has
 	}
-	m.keys = oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), p.http), more.JWKSURI) // outlives this request
+	m.keys = &keySet{provider: p, url: more.JWKSURI}
 	return m, nil
 }
 

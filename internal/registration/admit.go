@@ -38,8 +38,8 @@ func (a Admission) Error() string {
 	return text
 }
 
-// newcomer is a workload for which there is a template so far. It is nobody before
-// it is admitted.
+// newcomer is a workload for which there is a template so far, which has all the
+// metadata that a request does not carry (RF-4). It is nobody before it is admitted.
 func (a *association) newcomer() Client {
 	pattern, err := svidgate.ParsePattern(a.id.String())
 	if err != nil { // a proven identity is a workload's

@@ -4,6 +4,7 @@
 package regularfile
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -32,5 +33,7 @@ func Read(path string, most int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &os.PathError{Op: "read", Path: path, Err: ErrNotRegular}
 	}
-	return io.ReadAll(io.LimitReader(f, most))
+	data := bytes.NewBuffer(make([]byte, 0, min(info.Size(), most)+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(f, most))
+	return data.Bytes(), err
 }

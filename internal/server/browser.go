@@ -99,8 +99,8 @@ func (s *Server) arrive(ctx context.Context, v *visit) error {
 	}
 	var err error
 	if v.r.Method == http.MethodPost {
-		if err := s.sameOrigin.Check(v.r); err != nil {
-			return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonCrossOrigin, "AZ-12", "a form of this server", "one of another site").Because(oauth.ShownError(err))
+		if !s.fromHere(v.r) {
+			return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonCrossOrigin, "AZ-12", "a form of this server", "one of another site")
 		}
 		if v.form, err = readForm(v.w, v.r); err != nil {
 			return err
@@ -115,6 +115,21 @@ func (s *Server) arrive(ctx context.Context, v *visit) error {
 		v.rec.person(v.session.Subject)
 	}
 	return nil
+}
+
+// fromHere reports whether a request comes from a page of this server, or from no page.
+// The browser's Sec-Fetch-Site says so, or Origin where it is too old to send that. What the
+// request calls its Host has no say in it (PX-7), nor has a page at the same host that came
+// without TLS.
+func (s *Server) fromHere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		origin := r.Header.Get("Origin")
+		return origin == "" || origin == s.origin
+	}
+	return false
 }
 
 func malformedVisit(expected, presented string) *oauth.Error {

@@ -126,6 +126,8 @@ func (rec *record) refused(err *oauth.Error) {
 	e.Outcome = audit.Refused
 	if e.SVIDDigest == "" {
 		e.SVIDDigest = digestOf(rec.shown)
+		e.SVIDKeyID, e.SVIDTokenID = err.KeyID, err.TokenID
+		e.BundleSequence, e.HasBundleSequence = err.BundleSequence, err.HasBundleSequence
 	}
 	e.Reason, e.Rule, e.Expected, e.Presented = string(err.Reason), err.Rule, err.Expected, err.Presented
 	e.Subject, e.JTI, e.KeyID, e.Binding, e.Expires, e.PolicyRule = rec.signedIn, "", "", "", time.Time{}, ""

@@ -97,17 +97,17 @@ type Store interface {
 // A Server answers OAuth requests by one configuration, which never changes: a
 // changed one is another Server. It is safe for concurrent use.
 type Server struct {
-	config     Config
-	mint       *mint.Mint
-	failures   *ratelimit.Limiter[netip.Addr]
-	requests   *ratelimit.Limiter[string]
-	metrics    *metrics
-	metadata   struct{ plain, wit []byte } // without and with spiffe_wit
-	pages      *page.Pages
-	begun      *ratelimit.Limiter[netip.Addr] // sign-ins at providers
-	pushes     *ratelimit.Limiter[netip.Addr] // of public clients
-	sameOrigin *http.CrossOriginProtection
-	stopping   *atomic.Bool // shared with the servers before and after this one
+	config   Config
+	mint     *mint.Mint
+	failures *ratelimit.Limiter[netip.Addr]
+	requests *ratelimit.Limiter[string]
+	metrics  *metrics
+	metadata struct{ plain, wit []byte } // without and with spiffe_wit
+	pages    *page.Pages
+	begun    *ratelimit.Limiter[netip.Addr] // sign-ins at providers
+	pushes   *ratelimit.Limiter[netip.Addr] // of public clients
+	origin   string                         // of the pages, as browsers spell it
+	stopping *atomic.Bool                   // shared with the servers before and after this one
 }
 
 // New makes a server. One that takes over from a previous one goes on with its
@@ -117,7 +117,7 @@ func New(c Config, previous *Server) (*Server, error) {
 	if c.Issuer == "" || c.Authenticator == nil || c.Grants == nil || c.Policy == nil || c.Keys == nil || c.Audit == nil || c.Bundles == nil || c.Introspector == nil || c.Revocations == nil || c.Granted == nil || c.Log == nil || c.Now == nil {
 		return nil, errors.New("server: the configuration is not complete")
 	}
-	s := &Server{config: c, mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}
+	s := &Server{config: c, origin: originOf(c.Issuer), mint: &mint.Mint{Issuer: c.Issuer, Signer: c.Keys.Signer, Now: c.Now}}
 	if previous != nil {
 		s.metrics, s.stopping = previous.metrics, previous.stopping
 		s.failures, s.requests, s.begun, s.pushes = previous.failures, previous.requests, previous.begun, previous.pushes
@@ -133,10 +133,6 @@ func New(c Config, previous *Server) (*Server, error) {
 	}
 	var err error
 	if s.pages, err = page.New(c.Issuer); err != nil {
-		return nil, fmt.Errorf("server: %w", err)
-	}
-	s.sameOrigin = http.NewCrossOriginProtection()
-	if err := s.sameOrigin.AddTrustedOrigin(originOf(c.Issuer)); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	if s.metadata.plain, err = s.makeMetadata(false); err == nil {
@@ -182,13 +178,14 @@ func (s *Server) routes(base string) *router {
 	return rt
 }
 
-// originOf is the scheme and host of an issuer.
+// originOf is the origin of an issuer's pages as RFC 6454 section 6.1 spells it: in
+// lower case, without the port that https has anyway.
 func originOf(issuer string) string {
 	u, err := url.Parse(issuer)
 	if err != nil {
 		return ""
 	}
-	return u.Scheme + "://" + u.Host
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), ":443")
 }
 
 // wellKnown is where the metadata of an issuer lives: the well-known name

@@ -118,7 +118,7 @@ func (s *Server) signedIn(ctx context.Context, v *visit, person login.Person, ne
 func (s *Server) toProvider(ctx context.Context, v *visit) error {
 	name, kept := v.query.Get("provider"), v.query.Get("request")
 	v.rec.event.Provider = s.config.Desk.Known(name)
-	if site := v.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+	if !s.fromHere(v.r) {
 		return oauth.Refuse(oauth.InvalidRequest, oauth.ReasonCrossOrigin, "AZ-12", "a link of this server", "one of another site")
 	}
 	if kept != "" {

@@ -32,6 +32,8 @@ type settings struct {
 	MaxBundleAge int    `json:"max_bundle_age,omitempty"`
 	RequireKeyID bool   `json:"require_kid,omitempty"`
 	NoWIT        bool   `json:"no_wit,omitempty"`
+
+	StrictKeyUsageCritical bool `json:"strict_key_usage_critical,omitempty"`
 }
 
 // A trustDomainContext is the bundle of a trust domain, by the name of its text.
@@ -63,6 +65,7 @@ func (s settings) or(general svidgate.Settings) svidgate.Settings {
 	}
 	general.RequireKeyID = general.RequireKeyID || s.RequireKeyID
 	general.NoWIT = general.NoWIT || s.NoWIT
+	general.StrictKeyUsageCritical = general.StrictKeyUsageCritical || s.StrictKeyUsageCritical
 	return general
 }
 

@@ -49,6 +49,9 @@ func verifierContexts(w *writer) {
 		"latest":       func(c *verifierContext) { c.Settings.Profile = "latest" },
 		"seed":         func(c *verifierContext) { c.Settings.Profile = "seed" },
 		"kid required": func(c *verifierContext) { c.Settings.RequireKeyID = true },
+		"critical key usage required": func(c *verifierContext) {
+			c.Settings.StrictKeyUsageCritical = true
+		},
 		"two keys": func(c *verifierContext) {
 			c.TrustDomains = map[string]trustDomainContext{"example.org": {Bundle: "two keys"}}
 		},

@@ -209,6 +209,9 @@ func writeWITSVIDs(w *writer) {
 	w.good("proof-exp", "an end", pop(popHeader, popClaims.with("exp", noon.Unix()+1)), ok, "PP-10")
 	w.bad("proof-exp-past", "an end that has come", pop(popHeader, popClaims.with("exp", noon.Unix())), bad, "PP-10")
 	w.bad("proof-exp-text", "an end that is no number", pop(popHeader, popClaims.with("exp", "tomorrow")), bad, "PP-10")
+	w.good("proof-nbf", "a beginning a minute ahead", pop(popHeader, popClaims.with("nbf", noon.Unix()+60)), ok, "PP-10")
+	w.bad("proof-nbf-ahead", "a second more", pop(popHeader, popClaims.with("nbf", noon.Unix()+61)), bad, "PP-10")
+	w.bad("proof-nbf-text", "a beginning that is no number", pop(popHeader, popClaims.with("nbf", "tomorrow")), bad, "PP-10")
 	w.bad("proof-exp-does-not-help", "an end far away, and made long ago", pop(popHeader, popClaims.with("iat", noon.Unix()-600).with("exp", noon.Unix()+600)), bad, "PP-7", "PP-10")
 
 	w.good("proof-aud-list", "a list of one", pop(popHeader, popClaims.with("aud", []string{issuer})), ok, "PP-5")

@@ -57,6 +57,12 @@ func named(uris ...string) func(*x509.Certificate) {
 	}
 }
 
+// usageNotCritical marks the key usage digitalSignature as not critical.
+func usageNotCritical(c *x509.Certificate) {
+	c.KeyUsage = 0
+	c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Value: []byte{3, 2, 7, 0x80}})
+}
+
 // constructedURI gives a certificate a URI in the constructed form, which DER has
 // not, so that who looks for the usual form sees no name at all.
 func constructedURI(c *x509.Certificate) {
@@ -109,6 +115,10 @@ func writeX509SVIDs(w *writer) {
 	w.bad("signs-certificates", "a key that signs certificates", with(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign; c.IsCA = true }), why("cert_not_leaf"), "XS-3", "XS-5")
 	w.bad("signs-lists", "a key that signs revocation lists", with(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCRLSign }), why("cert_key_usage_signs"), "XS-5")
 	w.bad("for-servers-only", "an extended key usage without clients", with(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), why("cert_ext_key_usage"), "XS-7")
+	w.good("key-usage-not-critical", "a key usage that is not marked critical is told", with(usageNotCritical), ok, "XS-6")
+	critical := func(chain ...*x509.Certificate) in { return in{"critical key usage required", raw(chain...)} }
+	w.good("key-usage-critical-required", "one that is, where it has to be", critical(root.leaf(w, "ec-leaf")), ok, "XS-6")
+	w.bad("key-usage-critical-required-missing", "one that is not, where it has to be", critical(root.leaf(w, "ec-leaf", usageNotCritical)), why("cert_key_usage"), "XS-6")
 	w.good("ed25519", "Ed25519", of(root.leaf(w, "ed-leaf")), ok, "XS-18")
 	w.good("rsa-2048", "RSA of 2048 bits", of(root.leaf(w, "rsa2048-leaf")), ok, "XS-18")
 	w.bad("rsa-1024", "a short RSA key", of(root.leaf(w, "rsa1024-leaf")), why("key_too_weak"), "XS-18")
@@ -136,6 +146,7 @@ func writeX509Paths(w *writer, root, otherRoot ca) {
 	}
 	ok := expectation{SPIFFEID: billing}
 
+	w.good("intermediate-foreign", "an intermediate that bears the SPIFFE ID of another trust domain is told", below("ec-middle-foreign", named("spiffe://other.test")), ok, "XS-15")
 	w.good("intermediate", "signed by an intermediate that was sent", of(leaf, middle.cert), ok, "XS-10")
 	w.bad("intermediate-missing", "which was not sent", of(leaf), bad, "XS-10", "XS-14")
 	w.bad("other-trust-domain", "signed by the CA of another trust domain", of(otherRoot.leaf(w, "ec-leaf")), bad, "XS-10", "XS-14", "XS-11")

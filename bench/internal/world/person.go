@@ -24,8 +24,8 @@ import (
 
 const (
 	// WebClients is how many clients people sign in for, where a Server has People: so
-	// many that 40,000 codes are fewer than authorization.MaxGrants for each, and fewer
-	// than login.MaxConsents.
+	// many that 40,000 codes are fewer than authorization.MaxGrants and MaxWaiting for
+	// each, and fewer than login.MaxConsents.
 	WebClients = 450
 	// Redirect is where all of them have browsers sent back to.
 	Redirect = "https://client.example.com/cb"

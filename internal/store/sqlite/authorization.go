@@ -94,9 +94,9 @@ func (s records) Create(ctx context.Context, g authorization.Grant, by authoriza
 			}
 		}
 		// A flood of codes that nobody redeems removes itself, not what is in use.
-		if _, err := w.exec(`DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE user = ? AND client_id = ?
-				ORDER BY revoked = 0 AND redeemed != 0 DESC, issued DESC, rowid DESC LIMIT -1 OFFSET ?)`,
-			g.Subject.User, g.ClientID, authorization.MaxGrants-1); err != nil {
+		if _, err := w.exec(`DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE user = ? AND client_id = ? AND redeemed = 0
+				ORDER BY revoked = 0 DESC, issued DESC, rowid DESC LIMIT -1 OFFSET ?)`,
+			g.Subject.User, g.ClientID, authorization.MaxWaiting-1); err != nil {
 			return err
 		}
 		_, err := w.exec(`INSERT INTO grants (id, client_id, spiffe_id, key, user, auth_time, amr, acr, scope, resource, issued, expires, revoked,
@@ -223,6 +223,11 @@ func (s records) Redeem(ctx context.Context, r authorization.Redemption) error {
 			return revoke(w, r.GrantID, r.Now)
 		case g.Revoked:
 			return authorization.ErrRevoked
+		}
+		if _, err := w.exec(`DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE user = ? AND client_id = ? AND redeemed != 0
+				ORDER BY revoked = 0 AND expires > ? DESC, max(redeemed, refresh_rotated) DESC, rowid DESC LIMIT -1 OFFSET ?)`,
+			g.Subject.User, g.ClientID, stamp(r.Now), authorization.MaxGrants-1); err != nil {
+			return err
 		}
 		_, err = w.exec(`UPDATE grants SET redeemed = ?, spiffe_id = ?, key = ?, expires = ?,
 				refresh_family = ?, refresh_current = ?, refresh_idle = ?, refresh_expires = ? WHERE id = ?`,
