@@ -29,7 +29,7 @@ func TestServerKnownBySPIFFEID(t *testing.T) {
 	public, mtls := vacant(t), vacant(t)
 	s := prepare(t, "issuer: https://"+public+"\nmtls_url: https://"+mtls+"\nlisten: {public: \""+public+"\", mtls: \""+mtls+"\", status: \"127.0.0.1:0\"}\n"+worldConfig+
 		"trust_domains:\n  example.org: {spiffe_bundle_endpoint: {url: \""+td.BundleURL()+"\", ca_file: ca.pem}}\n")
-	svid := must(td.Authority().X509SVID("/as")) // without any host name
+	svid := must(td.Authority().X509SVID("/as"))                                 // without any host name
 	secrets.add("private key of the TLS listeners", string(must(svid.KeyDER()))) // whose PEM has a first line like all others
 	s.replace(t, "as.crt", svid.ChainPEM())
 	s.replace(t, "as.key", must(svid.KeyPEM()))
