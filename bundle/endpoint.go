@@ -114,22 +114,25 @@ func NewEndpoint(c EndpointConfig) (*Endpoint, error) {
 
 // checkProfile checks what the profiles ask for.
 func checkProfile(c EndpointConfig) error {
-	s := c.SPIFFE
+	s, spiffe := c.SPIFFE, c.Profile == ProfileHTTPSSPIFFE
 	switch {
-	case c.Profile == "" || c.Profile == ProfileHTTPSWeb:
-		if !s.ID.IsZero() || s.Initial != nil || s.Verify != nil {
-			return fmt.Errorf("a SPIFFE ID of the endpoint belongs to the profile %s (BE-4)", ProfileHTTPSSPIFFE)
-		}
-	case c.Profile != ProfileHTTPSSPIFFE:
+	case !spiffe && c.Profile != "" && c.Profile != ProfileHTTPSWeb:
 		//svidgate:rule BE-3
 		return fmt.Errorf("the profile of a bundle endpoint is %s or %s, not %q (BE-3)", ProfileHTTPSWeb, ProfileHTTPSSPIFFE, oauth.Shown(c.Profile))
-	case c.RootCAs != nil:
+	case !spiffe && (!s.ID.IsZero() || s.Initial != nil || s.Verify != nil):
+		//svidgate:rule BE-4
+		return fmt.Errorf("a SPIFFE ID of the endpoint belongs to the profile %s (BE-4)", ProfileHTTPSSPIFFE)
+	case spiffe && c.RootCAs != nil:
+		//svidgate:rule BE-4
 		return fmt.Errorf("CAs belong to the profile %s (BE-4)", ProfileHTTPSWeb)
-	case s.ID.IsZero() || s.Verify == nil:
+	case spiffe && (s.ID.IsZero() || s.Verify == nil):
+		//svidgate:rule BE-6
 		return fmt.Errorf("the profile %s needs the SPIFFE ID of the endpoint and what judges it (BE-6)", ProfileHTTPSSPIFFE)
 	case s.Initial != nil && s.Initial.trustDomain != s.ID.TrustDomain():
+		//svidgate:rule BE-7
 		return errors.New("the initial bundle is of another trust domain than the endpoint (BE-7)")
 	case s.Initial != nil && !s.Initial.Supports(UseX509):
+		//svidgate:rule BE-7
 		return errors.New("the initial bundle has no CA by which the endpoint could be known (BE-7)")
 	}
 	return nil

@@ -78,11 +78,13 @@ func checkJudges(all []TrustDomain) (faults []error) {
 		by, ok := needs[td.Name]
 		if !ok {
 			if _, e := judgedBy(td.Source); e != nil && e.spiffe.Initial == nil {
+				//svidgate:rule BE-7
 				faults = append(faults, fmt.Errorf("trust domain %s: its own endpoint needs an initial bundle (BE-7)", td.Name))
 			}
 			continue
 		}
 		if !there[by] {
+			//svidgate:rule BE-8
 			faults = append(faults, fmt.Errorf("trust domain %s: its endpoint is in %s, which is not configured (BE-8)", td.Name, by))
 			continue
 		}
@@ -92,6 +94,7 @@ func checkJudges(all []TrustDomain) (faults []error) {
 			}
 		}
 		if ok {
+			//svidgate:rule BE-8
 			faults = append(faults, fmt.Errorf("trust domain %s: its endpoint is known by a bundle that comes from an endpoint which is known by this one (BE-8)", td.Name))
 		}
 	}
