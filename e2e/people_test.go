@@ -413,7 +413,7 @@ func TestConsentsAreRevocable(t *testing.T) {
 	}
 	token := redeem(p.allow(t, asking()))
 	account := p.get(t, "/account")
-	account.says(t, http.StatusOK, "Your account", "Travel Planner", "The bookings of Example Travel", "since "+time.Now().UTC().Format("2 January 2006"))
+	account.says(t, http.StatusOK, "Your account", "Travel Planner", "The bookings of Example Travel", "See your bookings", "since "+time.Now().UTC().Format("2 January 2006"))
 	if got := asJSON[[]map[string]any](t, w.server, "user", "consents", "alice"); len(got) != 1 || got[0]["client_id"] != "travel" {
 		t.Errorf("the operator sees %v", got)
 	}

@@ -210,7 +210,7 @@ type App struct {
 type AppEntry struct {
 	Title    string // of the resource, may be empty
 	Resource string
-	Scope    []string
+	Scope    []Scope
 	Given    time.Time
 }
 

@@ -34,7 +34,7 @@ func TestEscapes(t *testing.T) {
 			return pages.Failed(page.Failed{Sentence: hostile, RequestID: hostile, OnLabel: hostile, OnLink: "javascript:alert(1)"})
 		},
 		"account": func() (page.Page, error) {
-			return pages.Account(page.Account{User: hostile, Subject: hostile, Person: hostile, Notice: hostile, Apps: []page.App{{hostile, hostile, []page.AppEntry{{hostile, hostile, []string{hostile}, time.Now()}}}}})
+			return pages.Account(page.Account{User: hostile, Subject: hostile, Person: hostile, Notice: hostile, Apps: []page.App{{hostile, hostile, []page.AppEntry{{hostile, hostile, []page.Scope{{Name: hostile, Words: hostile}}, time.Now()}}}}})
 		},
 		"plain": func() (page.Page, error) {
 			return pages.Plain(page.Plain{Heading: hostile, Sentence: hostile, OnLabel: hostile, OnLink: "javascript:alert(1)", Button: hostile, Person: hostile})

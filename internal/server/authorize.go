@@ -76,7 +76,7 @@ func (s *Server) proceed(ctx context.Context, v *visit, request authorization.Re
 // consent is what somebody is asked.
 func (s *Server) consent(v *visit, request authorization.Request, kept string) page.Consent {
 	c := page.Consent{
-		Client: clientOf(request), Resource: request.Resource(), Title: s.config.Descriptions[request.Resource()].Title, Scope: s.described(request),
+		Client: clientOf(request), Resource: request.Resource(), Title: s.config.Descriptions[request.Resource()].Title, Scope: s.described(request.Resource(), request.Scope()),
 		User: v.session.Name, Subject: v.session.Subject, Request: kept, Person: v.person(), Leads: leads(request.RedirectURI()), Again: !proven(request),
 	}
 	c.Shown = shownDigest(c, request.RedirectURI())
@@ -164,11 +164,11 @@ func (s *Server) grantCode(ctx context.Context, v *visit, request authorization.
 	return nil
 }
 
-// described says what a scope means.
-func (s *Server) described(request authorization.Request) []page.Scope {
+// described says what each scope of a resource means.
+func (s *Server) described(resource string, scope []string) []page.Scope {
 	var all []page.Scope
-	for _, name := range request.Scope() {
-		all = append(all, page.Scope{Name: name, Words: s.config.Descriptions[request.Resource()].Scopes[name]})
+	for _, name := range scope {
+		all = append(all, page.Scope{Name: name, Words: s.config.Descriptions[resource].Scopes[name]})
 	}
 	return all
 }

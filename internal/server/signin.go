@@ -223,7 +223,7 @@ func (s *Server) account(ctx context.Context, v *visit) error {
 			index[c.ClientID] = i
 			shown.Apps = append(shown.Apps, page.App{Name: s.config.Authenticator.Clients.Named(c.ClientID).Name(), ID: c.ClientID})
 		}
-		shown.Apps[i].Entries = append(shown.Apps[i].Entries, page.AppEntry{Title: s.config.Descriptions[c.Resource].Title, Resource: c.Resource, Scope: c.Scope, Given: c.Given})
+		shown.Apps[i].Entries = append(shown.Apps[i].Entries, page.AppEntry{Title: s.config.Descriptions[c.Resource].Title, Resource: c.Resource, Scope: s.described(c.Resource, c.Scope), Given: c.Given})
 	}
 	p, err := s.pages.Account(shown)
 	return show(v, http.StatusOK, p, err)
