@@ -24,8 +24,7 @@ import (
 // same compares patterns by what they match and trust domains by name.
 var same = cmp.Options{
 	cmp.Comparer(func(a, b svidgate.Pattern) bool { return a == b }),
-	cmp.Comparer(func(a, b spiffeid.TrustDomain) bool { return a == b }),
-	cmp.Comparer(func(a, b spiffeid.ID) bool { return a == b }),
+	cmpopts.EquateComparable(spiffeid.TrustDomain{}, spiffeid.ID{}),
 	cmpopts.IgnoreUnexported(config.Config{}), // what NeedsRestart and Changed need, which have tests
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	svidgate "github.com/svidgate/svidgate"
@@ -33,8 +34,8 @@ func TestConfigIsWhatTheFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	pattern := cmp.Comparer(func(a, b svidgate.Pattern) bool { return a.String() == b.String() })
-	domain := cmp.Comparer(func(a, b spiffeid.TrustDomain) bool { return a == b })
-	if diff := cmp.Diff(read.TrustDomains, built.TrustDomains, domain); diff != "" {
+	ids := cmpopts.EquateComparable(spiffeid.TrustDomain{}, spiffeid.ID{})
+	if diff := cmp.Diff(read.TrustDomains, built.TrustDomains, ids); diff != "" {
 		t.Error(diff)
 	}
 	byID := func(clients []config.Client) map[string]config.Client {
