@@ -160,6 +160,7 @@ func TestMistakes(t *testing.T) {
 		{"an unknown flag", []string{"version", "--jsn"}, "unknown flag: --jsn"},
 		{"an unknown flag of the program", []string{"--config", "x"}, "unknown flag: --config"},
 		{"an unknown short flag", []string{"serve", "-x"}, "unknown shorthand flag"},
+		{"a name that looks like one", []string{"keys", "remove", "-rEf"}, "put -- before a name that begins with a dash"},
 		{"an argument too many", []string{"version", "x"}, `unknown command "x"`},
 		{"an argument too many for serve", []string{"serve", "svidgate.yaml"}, "svidgate.yaml"},
 		{"no file to check", []string{"check-config"}, "accepts 1 arg(s), received 0"},

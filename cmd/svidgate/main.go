@@ -106,6 +106,9 @@ func sayFlag(cmd *cobra.Command, err error) error {
 			return fmt.Errorf("--%s is %s, not %q", wrong.GetFlag().Name, kind, wrong.GetValue())
 		}
 	}
+	if none, ok := errors.AsType[*pflag.NotExistError](err); ok && none.GetSpecifiedShortnames() != "" {
+		return fmt.Errorf("%w; see %s --help, or put -- before a name that begins with a dash", err, cmd.CommandPath())
+	}
 	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/svidgate/svidgate/internal/jose"
@@ -74,8 +75,18 @@ func (k key) public() Key {
 // same reports whether nothing has changed: the thumbprint stands for the key.
 func (k key) same(other key) bool { return k.public() == other.public() && k.longest == other.longest }
 
-// makeKey makes a key that has no state yet.
+// makeKey makes a key that has no state yet. Its kid does not begin with a dash: no
+// command line takes it for a flag.
 func makeKey(alg jose.Algorithm, now time.Time) (key, error) {
+	for {
+		k, err := makeAnyKey(alg, now)
+		if err != nil || !strings.HasPrefix(k.id, "-") {
+			return k, err
+		}
+	}
+}
+
+func makeAnyKey(alg jose.Algorithm, now time.Time) (key, error) {
 	var (
 		private crypto.Signer
 		err     error
