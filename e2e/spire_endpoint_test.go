@@ -5,10 +5,15 @@ package e2e
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/svidgate/svidgate"
+	"github.com/svidgate/svidgate/bundle"
 	"github.com/svidgate/svidgate/oauth"
 )
 
@@ -32,6 +37,7 @@ func TestSpireEndpointBySPIFFEID(t *testing.T) {
 	call := a.asksWith(a.jwt(t, issuer))
 
 	s := start(t, spireConfig(clients, d.viaSPIFFE(server, d.path("initial.json"))))
+	s.sequence(t, &domain{name: d.name}, d.newest(t))
 	s.granted(t, call)
 	s.granted(t, a.shows(a.certificate(t)))
 
@@ -40,12 +46,9 @@ func TestSpireEndpointBySPIFFEID(t *testing.T) {
 		t.Helper()
 		other := start(t, "log: {level: info}\n"+spireConfig(clients, domain))
 		other.refused(t, call, refusal{"(unavailable)", oauth.ReasonTDNotReady, "GL-15"})
-		for _, l := range other.log.find(t, "trust_domain", d.name) {
-			if strings.Contains(l.text("error"), why) {
-				return
-			}
-		}
-		t.Errorf("no line of the log says %s: %s", why, said(t, other.stderr))
+		until(t, "a line of the log that says "+why, func() bool {
+			return slices.ContainsFunc(other.log.find(t, "trust_domain", d.name), func(l line) bool { return strings.Contains(l.text("error"), why) })
+		})
 	}
 	notKnown("(BE-6)", d.viaSPIFFE("/spire/other", d.path("initial.json")))
 	notKnown("x509: ", d.viaEndpoint("2s", "")) // BE-4: nobody tries the other profile
@@ -60,6 +63,20 @@ func TestSpireEndpointBySPIFFEID(t *testing.T) {
 		return err == nil && hex.EncodeToString(svid.Certificates[0].AuthorityKeyId) == prepared
 	})
 	d.authority(t, "x509", "revoke", old)
+	until(t, "an endpoint that SPIRE serves with an SVID by the new authority", func() bool {
+		now, err := bundle.Parse(spiffeid.RequireTrustDomainFromString(d.name), d.document(t), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := bundle.NewEndpoint(bundle.EndpointConfig{URL: d.url, Profile: bundle.ProfileHTTPSSPIFFE, SPIFFE: bundle.SPIFFEServer{
+			ID: spiffeid.RequireFromString(d.id(server)), Initial: now, Verify: svidgate.VerifyServerX509SVID,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.Fetch(t.Context())
+		return err == nil
+	})
 	s.sequence(t, &domain{name: d.name}, d.newest(t)) // fetched by the CA that it learnt of
 	s.granted(t, a.shows(a.certificate(t)))
 
@@ -72,5 +89,7 @@ func TestSpireEndpointBySPIFFEID(t *testing.T) {
 	s.sequence(t, &domain{name: d.name}, d.newest(t))
 	s.granted(t, b.asksWith(b.jwt(t, issuer)))
 	d.write(t, "today.json", d.document(t))
-	start(t, spireConfig(clients, d.viaSPIFFE(server, d.path("today.json")))).granted(t, b.asksWith(b.jwt(t, issuer)))
+	anew := start(t, spireConfig(clients, d.viaSPIFFE(server, d.path("today.json"))))
+	anew.sequence(t, &domain{name: d.name}, d.newest(t))
+	anew.granted(t, b.asksWith(b.jwt(t, issuer)))
 }
