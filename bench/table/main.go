@@ -102,6 +102,9 @@ func (b *bench) main(only string, all bool) (missed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if !slices.ContainsFunc(rows, func(r row) bool { return wanted.MatchString(r.id) }) {
+		return nil, fmt.Errorf("no row has an id that %q matches; they are %s", only, ids())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b.ctx = ctx
