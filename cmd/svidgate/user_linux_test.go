@@ -12,14 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// terminals stay open: who was reading one restores it by its number, perhaps when that
+// would be another's.
+var terminals []*os.File
+
 // newTerminal is a pseudo-terminal: what a command sees, and who types.
 func newTerminal(t *testing.T) (seen, typist *os.File) {
 	t.Helper()
 	typist, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Fatalf("this test needs a pseudo-terminal: %v", err)
 	}
-	t.Cleanup(func() { typist.Close() })
 	if err := unix.IoctlSetPointerInt(int(typist.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -28,9 +31,9 @@ func newTerminal(t *testing.T) (seen, typist *os.File) {
 		t.Fatal(err)
 	}
 	if seen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		t.Skip(err)
+		t.Fatalf("this test needs a pseudo-terminal: %v", err)
 	}
-	t.Cleanup(func() { seen.Close() })
+	terminals = append(terminals, seen, typist)
 	return seen, typist
 }
 
